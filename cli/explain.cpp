@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// explain: which rule decides about a packet, and why.
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "core/base/report.hpp"
+#include "core/engine/engine.hpp"
+#include "core/engine/live_system.hpp"
+#include "core/plan/interpreter.hpp"
+#include "core/plan/route_decision.hpp"
+
+namespace failclosed::cli {
+
+namespace {
+
+constexpr std::uint8_t kIcmp = 1;
+constexpr std::uint8_t kIcmpv6 = 58;
+constexpr std::uint8_t kEchoRequest = 8;
+constexpr std::uint8_t kEchoRequestV6 = 128;
+// What connect(2) would choose; any port that no rule names.
+constexpr std::uint16_t kSourcePort = 40000;
+
+/// What was asked for on the command line.
+struct Question {
+    IpAddress to;
+    std::optional<IpAddress> from;
+    std::optional<Port> port;
+    /// Nothing: an ICMP echo request.
+    std::optional<Transport> transport;
+    uid_t uid = 0;
+    std::uint32_t mark = 0;
+    /// The device that a socket is bound to.
+    std::optional<InterfaceName> device;
+};
+
+std::optional<std::optional<Transport>> parse_protocol(const std::string& text)
+{
+    if (text == "icmp") {
+        return std::optional<Transport>();
+    }
+    for (const Transport transport :
+         {Transport::Udp, Transport::Tcp, Transport::Gre, Transport::Esp}) {
+        if (to_string(transport) == text) {
+            return transport;
+        }
+    }
+    return std::nullopt;
+}
+
+Result<Question> parse_question(const Options& options)
+{
+    const auto to = parse_value<IpAddress>(options, "to", "an address", IpAddress::parse);
+    const auto from = parse_value<IpAddress>(options, "from", "an address", IpAddress::parse);
+    const auto port = parse_value<Port>(options, "port", "a port", Port::parse);
+    const auto protocol = parse_value<std::optional<Transport>>(
+        options, "proto", "udp, tcp, gre, esp or icmp", parse_protocol);
+    const auto uid =
+        parse_value<std::uint64_t>(options, "uid", "a user's number", [](const std::string& text) {
+            return parse_number(text, 0, UINT32_MAX - 1);
+        });
+    const auto mark =
+        parse_value<std::uint64_t>(options, "mark", "a mark", [](const std::string& text) {
+            return parse_number(text, 0, UINT32_MAX);
+        });
+    const auto device =
+        parse_value<InterfaceName>(options, "oif", "a device's name", InterfaceName::parse);
+    for (const Error* error :
+         {to ? nullptr : &to.error(), from ? nullptr : &from.error(),
+          port ? nullptr : &port.error(), protocol ? nullptr : &protocol.error(),
+          uid ? nullptr : &uid.error(), mark ? nullptr : &mark.error(),
+          device ? nullptr : &device.error()}) {
+        if (error != nullptr) {
+            return Failure(*error);
+        }
+    }
+    if (!*to) {
+        return fail("--to is needed");
+    }
+    if (*from && (*from)->family() != (*to)->family()) {
+        return fail("--from: not of the family of --to");
+    }
+    Question question{**to};
+    question.from = *from;
+    question.port = *port;
+    question.transport = *protocol ? **protocol : std::optional(Transport::Udp);
+    question.uid = static_cast<uid_t>(uid->value_or(0));
+    question.mark = static_cast<std::uint32_t>(mark->value_or(0));
+    question.device = *device;
+    const bool ported = question.transport && has_ports(*question.transport);
+    if (ported != question.port.has_value()) {
+        return fail(ported ? "--port is needed" : "--port: this protocol has no ports");
+    }
+    return question;
+}
+
+bool is_own(const Snapshot& snapshot, const IpAddress& address)
+{
+    return address.is_loopback() || std::ranges::any_of(snapshot.links, [&](const Link& link) {
+               return std::ranges::find(link.addresses, address, &InterfaceAddress::address) !=
+                      link.addresses.end();
+           });
+}
+
+/// A device that stands for "the underlay": to the rules one is like another.
+const Link* underlay(const Inspection& found)
+{
+    const auto link = std::ranges::find_if(found.snapshot.links, [&](const Link& one) {
+        return !one.loopback && one.up &&
+               std::ranges::find(found.state.tunnels, one.name, &Tunnel::interface) ==
+                   found.state.tunnels.end();
+    });
+    return link == found.snapshot.links.end() ? nullptr : &*link;
+}
+
+/// The device that the packet leaves by, with a line that says why; nothing where there is no
+/// way.
+const Link* find_device(const Inspection& found, const Question& question)
+{
+    const Snapshot& snapshot = found.snapshot;
+    if (question.device) {
+        std::printf("route: the socket is bound to %s\n", question.device->text().c_str());
+        return snapshot.find(*question.device);
+    }
+    if (is_own(snapshot, question.to)) {
+        std::puts("route: an address of this machine");
+        const auto loopback = std::ranges::find(snapshot.links, true, &Link::loopback);
+        return loopback == snapshot.links.end() ? nullptr : &*loopback;
+    }
+    const RouteDecision decision =
+        decide_route(found.wanted.routing, {question.to, question.from, question.uid,
+                                            question.transport, question.port, question.mark});
+    const std::string rule = decision.rule ? to_string(*decision.rule) : "no rule of ours";
+    switch (decision.kind) {
+    case RouteDecision::Kind::Unreachable:
+        std::printf("route: %s: unreachable\n", rule.c_str());
+        return nullptr;
+    case RouteDecision::Kind::Main:
+        std::printf("route: %s: the underlay\n", rule.c_str());
+        return underlay(found);
+    case RouteDecision::Kind::Device:
+        break;
+    }
+    const auto link = std::ranges::find(snapshot.links, decision.device, &Link::index);
+    if (link == snapshot.links.end()) {
+        return nullptr;
+    }
+    std::printf("route: %s: %s\n", rule.c_str(), link->name.text().c_str());
+    return &*link;
+}
+
+IpAddress source_on(const Link& link, const Question& question)
+{
+    if (question.from) {
+        return *question.from;
+    }
+    for (const auto& own : link.addresses) {
+        if (own.address.family() == question.to.family()) {
+            return own.address;
+        }
+    }
+    return IpAddress::unspecified(question.to.family());
+}
+
+Packet packet_of(const Question& question, const Link& device)
+{
+    Packet packet;
+    packet.output = device.name;
+    packet.source = source_on(device, question);
+    packet.destination = question.to;
+    packet.uid = question.uid;
+    packet.mark = question.mark;
+    if (question.transport) {
+        packet.protocol = static_cast<std::uint8_t>(*question.transport);
+        packet.destination_port = question.port;
+        if (question.port) {
+            packet.source_port = Port::make(kSourcePort);
+        }
+    } else {
+        const bool is_ipv4 = question.to.family() == Family::V4;
+        packet.protocol = is_ipv4 ? kIcmp : kIcmpv6;
+        packet.icmp_type = is_ipv4 ? kEchoRequest : kEchoRequestV6;
+    }
+    return packet;
+}
+
+const char* verdict_text(Verdict verdict)
+{
+    switch (verdict) {
+    case Verdict::Accept:
+        return "accept";
+    case Verdict::Drop:
+        return "drop";
+    case Verdict::Reject:
+        return "reject";
+    case Verdict::Return:
+        break;
+    }
+    return "return";
+}
+
+void print_verdict(const Inspection& found, const Question& question)
+{
+    if (found.state.armed == Armed::No) {
+        std::puts("not locked: nothing of failclosed decides");
+        return;
+    }
+    const Link* device = find_device(found, question);
+    if (device == nullptr) {
+        std::puts("verdict: does not leave: there is no way to it");
+        return;
+    }
+    const Trace trace =
+        evaluate_path(found.wanted.firewall, Path::Sent, packet_of(question, *device));
+    for (const auto& step : trace.steps) {
+        std::printf("%s: %s: %s\n", step.chain.c_str(), verdict_text(step.verdict),
+                    step.comment.empty() ? "the chain's policy" : step.comment.c_str());
+    }
+    std::printf("verdict: %s\n", verdict_text(trace.verdict));
+}
+
+} // namespace
+
+int explain(const Arguments& arguments)
+{
+    const auto options =
+        Options::parse("explain",
+                       {{"to", "The destination", "ADDR"},
+                        {"from", "The source; the device's own where it is not given", "ADDR"},
+                        {"port", "The destination port", "N"},
+                        {"proto", "udp (if not given), tcp, gre, esp or icmp", "PROTO"},
+                        {"uid", "The user that made the socket; root if not given", "UID"},
+                        {"mark", "The packet's firewall mark", "MARK"},
+                        {"oif", "The device that the socket is bound to", "IF"}},
+                       arguments);
+    if (!options) {
+        return usage_error("explain", options.error());
+    }
+    const auto question = parse_question(*options);
+    if (!question) {
+        return usage_error("explain", question.error());
+    }
+    LiveSystem system;
+    const Inspection found = inspect(system);
+    for (const auto& line : found.errors) {
+        report_warning(line);
+    }
+    print_verdict(found, *question);
+    return 0;
+}
+
+} // namespace failclosed::cli

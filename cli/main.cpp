@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// failclosed(8): finds the verb.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include <sys/stat.h>
+
+#include "cli/commands.hpp"
+#include "core/base/report.hpp"
+
+using namespace failclosed;
+
+namespace {
+
+struct Verb {
+    std::string_view name;
+    int (*run)(const cli::Arguments&);
+    const char* help;
+};
+
+constexpr std::array<Verb, 10> kVerbs = {{
+    {"lock", cli::lock, "close: everything goes through a tunnel, or nowhere"},
+    {"unlock", cli::unlock, "open, and put back everything as it was"},
+    {"status", cli::status, "what is in force, and what was refused"},
+    {"check", cli::check, "exit 0 only where exactly the wanted protection is in force"},
+    {"reapply", cli::reapply, "look at the system again and mend what drifted"},
+    {"up", cli::up, "a tunnel program's tunnel is up"},
+    {"down", cli::down, "a tunnel is gone; the lock stays"},
+    {"plan", cli::plan, "what would be in force, as nft and ip commands; changes nothing"},
+    {"explain", cli::explain, "which rule decides about a packet, and why"},
+    {"refresh", cli::refresh, "look up the addresses of the servers again"},
+}};
+
+int usage(FILE* stream)
+{
+    std::fputs("Usage: failclosed VERB [OPTION]...\n\n", stream);
+    for (const auto& verb : kVerbs) {
+        std::fprintf(stream, "  %-8.*s  %s\n", static_cast<int>(verb.name.size()), verb.name.data(),
+                     verb.help);
+    }
+    std::fputs("\n`failclosed VERB --help` lists a verb's options. See failclosed(8).\n", stream);
+    return stream == stdout ? 0 : cli::kUsageError;
+}
+
+int run(int argc, char** argv)
+{
+    const std::string_view name = argc > 1 ? argv[1] : "";
+    if (name == "--help" || name == "help") {
+        return usage(stdout);
+    }
+    if (name == "--version") {
+        std::puts("failclosed " FAILCLOSED_VERSION);
+        return 0;
+    }
+    const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
+    if (verb == kVerbs.end()) {
+        if (argc > 1) {
+            report_error("unknown verb: " + std::string(name));
+        }
+        return usage(stderr);
+    }
+    return verb->run(cli::Arguments(argv + 2, argv + argc));
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    set_up_reports("cli", ReportTo::StandardError);
+    umask(077);
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {
+        report_error(error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// GLib's option parser, with values as strings.
+#include "cli/options.hpp"
+
+#include <algorithm>
+#include <deque>
+
+#include <glib.h>
+
+#include "core/base/owned.hpp"
+#include "core/base/report.hpp"
+
+namespace failclosed::cli {
+
+namespace {
+
+/// Where GLib puts the values of one option.
+struct Slot {
+    gboolean flag = FALSE;
+    gchar** values = nullptr;
+
+    ~Slot() { g_strfreev(values); }
+};
+
+} // namespace
+
+Result<Options> Options::parse(const std::string& verb, const std::vector<OptionSpec>& specs,
+                               const Arguments& arguments)
+{
+    std::deque<Slot> slots(specs.size());
+    std::vector<GOptionEntry> entries;
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+        const bool is_flag = specs[i].value.empty();
+        entries.push_back({specs[i].name.c_str(), 0, 0,
+                           is_flag ? G_OPTION_ARG_NONE : G_OPTION_ARG_STRING_ARRAY,
+                           is_flag ? static_cast<gpointer>(&slots[i].flag)
+                                   : static_cast<gpointer>(&slots[i].values),
+                           specs[i].help.c_str(), is_flag ? nullptr : specs[i].value.c_str()});
+    }
+    entries.push_back({});
+    const Owned<GOptionContext, g_option_context_free> context(g_option_context_new(nullptr));
+    g_option_context_add_main_entries(context.get(), entries.data(), nullptr);
+    // g_option_context_parse_strv takes the strings that it understands out of the list.
+    gchar** strings = g_new0(gchar*, arguments.size() + 2);
+    strings[0] = g_strdup(("failclosed " + verb).c_str());
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        strings[i + 1] = g_strdup(arguments[i].c_str());
+    }
+    GError* error = nullptr;
+    const bool understood = g_option_context_parse_strv(context.get(), &strings, &error) != FALSE;
+    const Owned<gchar*, g_strfreev> rest(strings);
+    if (!understood) {
+        const Owned<GError, g_error_free> owned(error);
+        return fail(owned->message);
+    }
+    if (strings[1] != nullptr) {
+        return fail("unexpected argument: " + std::string(strings[1]));
+    }
+    Options options;
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+        Given given{specs[i].name, {}};
+        if (slots[i].flag != FALSE) {
+            given.values.emplace_back();
+        }
+        for (gchar** value = slots[i].values; value != nullptr && *value != nullptr; ++value) {
+            given.values.emplace_back(*value);
+        }
+        options.given_.push_back(std::move(given));
+    }
+    return options;
+}
+
+const std::vector<std::string>& Options::all(const std::string& name) const
+{
+    static const std::vector<std::string> none;
+    const auto found = std::ranges::find(given_, name, &Given::name);
+    return found == given_.end() ? none : found->values;
+}
+
+std::optional<std::string> Options::last(const std::string& name) const
+{
+    const auto& values = all(name);
+    return values.empty() ? std::nullopt : std::optional(values.back());
+}
+
+int usage_error(const std::string& verb, const Error& error)
+{
+    report_error(verb + ": " + error.message() + " (failclosed " + verb + " --help)");
+    return kUsageError;
+}
+
+} // namespace failclosed::cli

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// lock, unlock, reapply, up, down, refresh: verbs that change the machine.
+#include <cstdio>
+#include <filesystem>
+
+#include <glob.h>
+#include <unistd.h>
+
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "core/apply/process.hpp"
+#include "core/apply/users.hpp"
+#include "core/base/file.hpp"
+#include "core/base/report.hpp"
+#include "core/codec/openvpn_config.hpp"
+#include "core/engine/engine.hpp"
+#include "core/engine/live_system.hpp"
+#include "core/engine/refresh.hpp"
+
+namespace failclosed::cli {
+
+namespace {
+
+constexpr std::size_t kLargestConfig = 1 << 20;
+
+/// Says what went wrong and returns the exit code.
+int finish(const Outcome& outcome)
+{
+    for (const auto& line : outcome.warnings) {
+        report_warning(line);
+    }
+    for (const auto& line : outcome.errors) {
+        report_error(line);
+    }
+    if (outcome.protection == Outcome::Protection::NotClosed) {
+        report_error("NOT CLOSED: no firewall could be loaded; disconnect this machine");
+    }
+    return outcome.exit_code();
+}
+
+/// Files that match the shell patterns; a pattern without a match is none.
+std::vector<std::string> matching_files(const std::vector<std::string>& patterns)
+{
+    std::vector<std::string> files;
+    for (const auto& pattern : patterns) {
+        glob_t found{};
+        if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+            files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+        }
+        globfree(&found);
+    }
+    return files;
+}
+
+/// The servers of one OpenVPN configuration, with the users that will talk to them.
+Result<std::vector<Server>> servers_of(const std::string& file)
+{
+    const auto directory = std::filesystem::path(file).parent_path();
+    const auto read = [&](const std::string& path) {
+        return read_file((directory / path).string(), kLargestConfig);
+    };
+    const auto text = read_file(file, kLargestConfig);
+    if (!text) {
+        return Failure(text.error());
+    }
+    const auto config = parse_openvpn_config(*text, read);
+    for (const auto& warning : config.warnings) {
+        report_warning(file + ": " + warning);
+    }
+    Identity identity;
+    identity.mark = config.mark;
+    if (config.user) {
+        if (const auto uid = uid_of(*config.user); uid && *uid && **uid != 0) {
+            identity.uids.push_back(**uid);
+        }
+    }
+    std::vector<Server> servers;
+    for (const auto& remote : config.remotes) {
+        servers.push_back({remote, identity, {}});
+    }
+    return servers;
+}
+
+const std::vector<OptionSpec>& tunnel_options()
+{
+    static const std::vector<OptionSpec> options = {
+        {"interface", "The tunnel's device", "IF"},
+        {"address", "An address of the tunnel, with its prefix length", "ADDR/LEN"},
+        {"server", "A server of the tunnel program", "HOST:PORT/PROTO"},
+        {"dns", "A resolver inside the tunnel", "ADDR"},
+        {"search", "A search domain", "NAME"},
+        {"route", "A network inside the tunnel", "NET/LEN"},
+        {"gateway", "The next hop inside, for devices that resolve neighbours", "ADDR"},
+        {"pid", "The tunnel program", "PID"},
+        {"uid", "A user whose sockets talk to the server", "UID"},
+        {"mark", "The firewall mark of packets to the server, in place of users", "MARK"},
+    };
+    return options;
+}
+
+std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
+{
+    const auto prefix = IpPrefix::parse(text);
+    const auto address = IpAddress::parse(text.substr(0, text.find('/')));
+    if (!prefix || !address || !address->is_unicast_host()) {
+        return std::nullopt;
+    }
+    return InterfaceAddress{*address, prefix->length()};
+}
+
+std::optional<std::uint32_t> parse_mark(const std::string& text)
+{
+    const bool hexadecimal =
+        text.starts_with("0x") && text.size() > 2 && text.size() <= 10 &&
+        text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string::npos;
+    if (hexadecimal) {
+        const auto mark = static_cast<std::uint32_t>(std::stoul(text.substr(2), nullptr, 16));
+        // 0 is what every packet without a mark has.
+        return mark == 0 ? std::nullopt : std::optional(mark);
+    }
+    const auto number = parse_number(text, 1, UINT32_MAX);
+    return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+}
+
+std::optional<uid_t> parse_uid(const std::string& text)
+{
+    const auto number = parse_number(text, 0, UINT32_MAX - 1);
+    return number ? std::optional(static_cast<uid_t>(*number)) : std::nullopt;
+}
+
+std::optional<pid_t> parse_pid(const std::string& text)
+{
+    const auto number = parse_number(text, 1, INT32_MAX);
+    return number ? std::optional(static_cast<pid_t>(*number)) : std::nullopt;
+}
+
+Result<Identity> parse_identity(const Options& options)
+{
+    const auto uids = parse_values<uid_t>(options, "uid", "a user's number", parse_uid);
+    const auto mark = parse_value<std::uint32_t>(options, "mark", "a mark", parse_mark);
+    if (!uids || !mark) {
+        return Failure(uids ? mark.error() : uids.error());
+    }
+    Identity identity;
+    if (!uids->empty()) {
+        identity.uids = *uids;
+    }
+    identity.mark = *mark;
+    return identity;
+}
+
+Result<TunnelUp> parse_tunnel(const Options& options)
+{
+    const auto interface =
+        parse_value<InterfaceName>(options, "interface", "a device's name", InterfaceName::parse);
+    const auto addresses =
+        parse_values<InterfaceAddress>(options, "address", "ADDR/LEN", parse_interface_address);
+    const auto servers = parse_values<Remote>(options, "server", "HOST:PORT/PROTO", Remote::parse);
+    const auto resolvers = parse_values<IpAddress>(options, "dns", "an address", IpAddress::parse);
+    const auto domains =
+        parse_values<HostName>(options, "search", "a domain name", HostName::parse);
+    const auto networks = parse_values<IpPrefix>(options, "route", "NET/LEN", IpPrefix::parse);
+    const auto gateways =
+        parse_values<IpAddress>(options, "gateway", "an address", IpAddress::parse);
+    const auto pid = parse_value<pid_t>(options, "pid", "a process", parse_pid);
+    const auto identity = parse_identity(options);
+    for (const Error* error :
+         {interface ? nullptr : &interface.error(), addresses ? nullptr : &addresses.error(),
+          servers ? nullptr : &servers.error(), resolvers ? nullptr : &resolvers.error(),
+          domains ? nullptr : &domains.error(), networks ? nullptr : &networks.error(),
+          gateways ? nullptr : &gateways.error(), pid ? nullptr : &pid.error(),
+          identity ? nullptr : &identity.error()}) {
+        if (error != nullptr) {
+            return Failure(*error);
+        }
+    }
+    if (!*interface) {
+        return fail("--interface is needed");
+    }
+    TunnelUp event{{.interface = **interface}, {}, {}};
+    event.tunnel.addresses = *addresses;
+    event.tunnel.resolvers = *resolvers;
+    event.tunnel.search_domains = *domains;
+    event.tunnel.networks = *networks;
+    event.tunnel.gateways = *gateways;
+    if (*pid) {
+        const auto process = read_process(**pid);
+        if (!process) {
+            return fail_during("--pid", process.error());
+        }
+        event.tunnel.owner = process->id;
+    }
+    for (const auto& remote : *servers) {
+        event.servers.push_back({remote, *identity, {}});
+    }
+    return event;
+}
+
+/// Addresses that the device has, where none were given: other tunnel programs set them before
+/// they call.
+void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
+{
+    const auto snapshot = system.observe();
+    const Link* link = snapshot ? snapshot->find(tunnel.interface) : nullptr;
+    if (!tunnel.addresses.empty() || link == nullptr) {
+        return;
+    }
+    for (const auto& address : link->addresses) {
+        if (!address.address.is_link_local()) {
+            tunnel.addresses.push_back(address);
+        }
+    }
+}
+
+int start_refresh_where_needed(const Outcome& outcome)
+{
+    if (outcome.state.armed == Armed::Yes &&
+        needs_refresh(outcome.state, LiveSystem::refresh_stamp())) {
+        if (const auto started = start_refresh(); !started) {
+            report_warning(started.error().message());
+        }
+    }
+    return finish(outcome);
+}
+
+} // namespace
+
+int lock(const Arguments& arguments)
+{
+    const auto options = Options::parse(
+        "lock",
+        {{"server", "A VPN server to admit", "HOST:PORT/PROTO"},
+         {"openvpn-config", "An OpenVPN configuration whose servers to admit", "FILE"},
+         {"uid", "A user whose sockets talk to --server", "UID"},
+         {"mark", "The firewall mark of packets to --server, in place of users", "MARK"},
+         {"boot", "Before the network: what the boot unit runs", ""}},
+        arguments);
+    if (!options) {
+        return usage_error("lock", options.error());
+    }
+    const auto remotes = parse_values<Remote>(*options, "server", "HOST:PORT/PROTO", Remote::parse);
+    const auto identity = parse_identity(*options);
+    if (!remotes || !identity) {
+        return usage_error("lock", remotes ? identity.error() : remotes.error());
+    }
+    LockRequested event;
+    event.boot = options->has("boot");
+    for (const auto& remote : *remotes) {
+        event.servers.push_back({remote, *identity, {}});
+    }
+    for (const auto& file : options->all("openvpn-config")) {
+        const auto servers = servers_of(file);
+        if (!servers) {
+            return usage_error("lock", servers.error());
+        }
+        event.servers.insert(event.servers.end(), servers->begin(), servers->end());
+    }
+    LiveSystem system;
+    if (!event.boot) {
+        for (const auto& file : matching_files(system.load_config().config.openvpn_configs)) {
+            const auto servers = servers_of(file);
+            if (!servers) {
+                report_warning(servers.error().message());
+                continue;
+            }
+            event.servers.insert(event.servers.end(), servers->begin(), servers->end());
+        }
+    }
+    const Outcome outcome = handle(system, event);
+    return event.boot ? finish(outcome) : start_refresh_where_needed(outcome);
+}
+
+namespace {
+
+int handle_without_options(const char* verb, const Event& event, const Arguments& arguments)
+{
+    const auto options = Options::parse(verb, {}, arguments);
+    if (!options) {
+        return usage_error(verb, options.error());
+    }
+    LiveSystem system;
+    return finish(handle(system, event));
+}
+
+} // namespace
+
+int unlock(const Arguments& arguments)
+{
+    return handle_without_options("unlock", UnlockRequested{}, arguments);
+}
+
+int reapply(const Arguments& arguments)
+{
+    return handle_without_options("reapply", ReapplyRequested{}, arguments);
+}
+
+int up(const Arguments& arguments)
+{
+    const auto options = Options::parse("up", tunnel_options(), arguments);
+    if (!options) {
+        return usage_error("up", options.error());
+    }
+    auto event = parse_tunnel(*options);
+    if (!event) {
+        return usage_error("up", event.error());
+    }
+    LiveSystem system;
+    take_addresses_from_device(system, event->tunnel);
+    return start_refresh_where_needed(handle(system, *event));
+}
+
+int down(const Arguments& arguments)
+{
+    // The same line serves a tunnel program's up and down scripts, so all of up's options are
+    // understood.
+    const auto options = Options::parse("down", tunnel_options(), arguments);
+    if (!options) {
+        return usage_error("down", options.error());
+    }
+    const auto interface =
+        parse_value<InterfaceName>(*options, "interface", "a device's name", InterfaceName::parse);
+    if (!interface) {
+        return usage_error("down", interface.error());
+    }
+    if (!*interface) {
+        return usage_error("down", Error("--interface is needed"));
+    }
+    LiveSystem system;
+    return finish(handle(system, TunnelDown{**interface}));
+}
+
+int refresh(const Arguments& arguments)
+{
+    const auto options = Options::parse("refresh", {}, arguments);
+    if (!options) {
+        return usage_error("refresh", options.error());
+    }
+    execl(FAILCLOSED_LIBEXECDIR "/refresh", "refresh", "--foreground", nullptr);
+    report_error(Error::from_errno("starting " FAILCLOSED_LIBEXECDIR "/refresh").message());
+    return 1;
+}
+
+} // namespace failclosed::cli

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// c-ares, told to use nothing of the system's configuration.
+#include "cli/resolver.hpp"
+
+#include <array>
+#include <memory>
+#include <span>
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "core/base/owned.hpp"
+
+namespace failclosed::cli {
+
+namespace {
+
+std::string ares_text(const char* what, int status)
+{
+    return std::string(what) + ": " + ares_strerror(status);
+}
+
+int set_mark(ares_socket_t socket, int, void* data)
+{
+    const auto mark = *static_cast<const std::uint32_t*>(data);
+    return mark == 0 ? 0 : setsockopt(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+}
+
+std::optional<IpAddress> address_of(const ares_addrinfo_node& node)
+{
+    const auto bytes = [](const auto& address) {
+        return std::span(reinterpret_cast<const std::uint8_t*>(&address), sizeof address);
+    };
+    if (node.ai_family == AF_INET) {
+        return IpAddress::from_bytes(
+            bytes(reinterpret_cast<const sockaddr_in*>(node.ai_addr)->sin_addr));
+    }
+    if (node.ai_family == AF_INET6) {
+        return IpAddress::from_bytes(
+            bytes(reinterpret_cast<const sockaddr_in6*>(node.ai_addr)->sin6_addr));
+    }
+    return std::nullopt;
+}
+
+void take_answer(void* data, int status, int, ares_addrinfo* result)
+{
+    const Owned<ares_addrinfo, ares_freeaddrinfo> owned(result);
+    if (status != ARES_SUCCESS || result == nullptr) {
+        return;
+    }
+    auto& answer = *static_cast<ServersResolved::Answer*>(data);
+    for (const auto* node = result->nodes; node != nullptr; node = node->ai_next) {
+        if (const auto address = address_of(*node)) {
+            answer.addresses.push_back(*address);
+        }
+    }
+}
+
+/// Runs the channel until every question has ended.
+void wait_for_answers(ares_channel channel)
+{
+    for (;;) {
+        std::array<ares_socket_t, ARES_GETSOCK_MAXNUM> sockets{};
+        const int bits = ares_getsock(channel, sockets.data(), ARES_GETSOCK_MAXNUM);
+        std::vector<pollfd> polled;
+        for (int i = 0; i < ARES_GETSOCK_MAXNUM; ++i) {
+            const auto readable = ARES_GETSOCK_READABLE(bits, i);
+            const auto writable = ARES_GETSOCK_WRITABLE(bits, i);
+            if (readable != 0 || writable != 0) {
+                const auto events = (readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0);
+                polled.push_back(
+                    {sockets[static_cast<std::size_t>(i)], static_cast<short>(events), 0});
+            }
+        }
+        timeval longest{1, 0};
+        timeval until{};
+        const timeval* wait = ares_timeout(channel, &longest, &until);
+        if (polled.empty()) {
+            return;
+        }
+        poll(polled.data(), polled.size(),
+             static_cast<int>(wait->tv_sec * 1000 + wait->tv_usec / 1000 + 1));
+        ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+        for (const auto& entry : polled) {
+            const auto ready = [&](int events) {
+                return (entry.revents & events) != 0 ? entry.fd : ARES_SOCKET_BAD;
+            };
+            ares_process_fd(channel, ready(POLLIN | POLLERR | POLLHUP), ready(POLLOUT));
+        }
+    }
+}
+
+} // namespace
+
+Result<std::vector<ServersResolved::Answer>> look_up(const std::vector<HostName>& names,
+                                                     const ResolverPath& path)
+{
+    ares_options options{};
+    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    options.timeout = static_cast<int>(path.timeout.count());
+    options.tries = 2;
+    std::string lookups = "b"; // DNS alone: /etc/hosts holds our own, older answers
+    options.lookups = lookups.data();
+    ares_channel raw = nullptr;
+    if (const int status = ares_init_options(&raw, &options,
+                                             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                                                 ARES_OPT_LOOKUPS);
+        status != ARES_SUCCESS) {
+        return fail(ares_text("setting up the resolver", status));
+    }
+    const Owned<ares_channeldata, ares_destroy> channel(raw);
+    std::string servers;
+    for (const auto& resolver : path.resolvers) {
+        const bool is_ipv6 = resolver.family() == Family::V6;
+        servers += (servers.empty() ? "" : ",") +
+                   // c-ares takes no brackets without a port behind them.
+                   (is_ipv6 ? "[" + resolver.to_string() + "]:53" : resolver.to_string());
+    }
+    if (const int status = ares_set_servers_csv(channel.get(), servers.c_str());
+        status != ARES_SUCCESS) {
+        return fail(ares_text("setting resolvers", status));
+    }
+    if (path.device) {
+        ares_set_local_dev(channel.get(), path.device->text().c_str());
+    }
+    std::uint32_t mark = path.mark;
+    ares_set_socket_configure_callback(channel.get(), set_mark, &mark);
+    std::vector<ServersResolved::Answer> answers;
+    for (const auto& name : names) {
+        answers.push_back({name, {}});
+    }
+    ares_addrinfo_hints hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_flags = ARES_AI_NOSORT;
+    hints.ai_socktype = SOCK_DGRAM;
+    for (auto& answer : answers) {
+        ares_getaddrinfo(channel.get(), answer.name.text().c_str(), nullptr, &hints, take_answer,
+                         &answer);
+    }
+    wait_for_answers(channel.get());
+    std::erase_if(answers, [](const auto& answer) { return answer.addresses.empty(); });
+    return answers;
+}
+
+} // namespace failclosed::cli

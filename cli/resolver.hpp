@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Looking names up at given resolvers, past resolv.conf and /etc/hosts.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/model/event.hpp"
+
+namespace failclosed::cli {
+
+/// Where questions go, and how their packets are told from others.
+struct ResolverPath {
+    std::vector<IpAddress> resolvers;
+    /// Only through this device (SO_BINDTODEVICE).
+    std::optional<InterfaceName> device;
+    /// SO_MARK; 0 for none.
+    std::uint32_t mark = 0;
+    /// For one question; it is asked twice.
+    std::chrono::milliseconds timeout{2000};
+};
+
+/// The IPv4 and IPv6 addresses of each name that has any, whatever its canonical name is. Returns
+/// when all are answered or have timed out: at most 4 * timeout * number of resolvers.
+Result<std::vector<ServersResolved::Answer>> look_up(const std::vector<HostName>& names,
+                                                     const ResolverPath& path);
+
+} // namespace failclosed::cli

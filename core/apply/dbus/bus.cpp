@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One connection to the system bus per process.
+#include "core/apply/dbus/bus.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include <gio/gunixsocketaddress.h>
+
+namespace failclosed::dbus {
+namespace {
+
+/// Not from DBUS_SYSTEM_BUS_ADDRESS: a hook's environment is not trusted.
+constexpr const char* kSocket = "/run/dbus/system_bus_socket";
+constexpr guint kTimeoutSeconds = 2;
+
+using Object = Owned<void, g_object_unref>;
+using Problem = Owned<GError, g_error_free>;
+
+template <typename T> using Shared = std::unique_ptr<T, Releaser<g_object_unref>>;
+
+/// The time limit is the socket's, because GDBus has none for its handshake.
+GDBusConnection* connect(GError** problem)
+{
+    const Shared<GSocketClient> client(g_socket_client_new());
+    g_socket_client_set_timeout(client.get(), kTimeoutSeconds);
+    g_socket_client_set_enable_proxy(client.get(), FALSE);
+    const Shared<GSocketAddress> address(g_unix_socket_address_new(kSocket));
+    const Shared<GSocketConnection> stream(g_socket_client_connect(
+        client.get(), G_SOCKET_CONNECTABLE(address.get()), nullptr, problem));
+    if (!stream) {
+        return nullptr;
+    }
+    return g_dbus_connection_new_sync(
+        G_IO_STREAM(stream.get()), nullptr,
+        static_cast<GDBusConnectionFlags>(G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                          G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION),
+        nullptr, nullptr, problem);
+}
+
+/// Made at the first call, and made again when it was closed. Lives as long as the process.
+GDBusConnection* connection(GError** problem)
+{
+    static GDBusConnection* bus = nullptr;
+    if (bus != nullptr && g_dbus_connection_is_closed(bus)) {
+        g_clear_object(&bus);
+    }
+    if (bus == nullptr) {
+        bus = connect(problem);
+    }
+    return bus;
+}
+
+} // namespace
+
+Variant call(const Target& target, const char* method, GVariant* parameters, char** error)
+{
+    const Variant held(g_variant_ref_sink(parameters));
+    GError* problem = nullptr;
+    GDBusConnection* bus = connection(&problem);
+    Variant answer;
+    if (bus != nullptr) {
+        answer.reset(g_dbus_connection_call_sync(
+            bus, target.service, target.path, target.interface, method, held.get(), nullptr,
+            G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutSeconds * 1000, nullptr, &problem));
+    }
+    const Problem owned(problem);
+    if (owned && error != nullptr) {
+        g_dbus_error_strip_remote_error(problem);
+        *error = strdup(problem->message);
+    }
+    return answer;
+}
+
+Variant get_property(const Target& target, const char* property, char** error)
+{
+    const Target properties{target.service, target.path, "org.freedesktop.DBus.Properties"};
+    const Variant answer =
+        call(properties, "Get", g_variant_new("(ss)", target.interface, property), error);
+    if (!answer) {
+        return nullptr;
+    }
+    if (!g_variant_is_of_type(answer.get(), G_VARIANT_TYPE("(v)"))) {
+        if (error != nullptr) {
+            *error = strdup("unexpected answer");
+        }
+        return nullptr;
+    }
+    GVariant* value = nullptr;
+    g_variant_get(answer.get(), "(v)", &value);
+    return Variant(value);
+}
+
+} // namespace failclosed::dbus
+
+FAILCLOSED_EXPORT FailclosedAnswer failclosed_dbus_answers(const char* service)
+{
+    using namespace failclosed::dbus;
+    const Target bus{"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"};
+    const Variant answer = call(bus, "NameHasOwner", g_variant_new("(s)", service), nullptr);
+    gboolean owned = FALSE;
+    if (answer && g_variant_is_of_type(answer.get(), G_VARIANT_TYPE("(b)"))) {
+        g_variant_get(answer.get(), "(b)", &owned);
+    }
+    return owned ? FailclosedYes : FailclosedNo;
+}

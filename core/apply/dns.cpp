@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Choosing the DNS system.
+#include "core/apply/dns.hpp"
+
+#include <array>
+#include <optional>
+
+#include "core/apply/dns_backends.hpp"
+
+namespace failclosed {
+namespace {
+
+/// In the order of preference; the last one is always there.
+constexpr std::array kBackends = {&kResolvedBackend, &kNetworkManagerBackend, &kOpenresolvBackend,
+                                  &kFileBackend};
+
+Result<DnsRun> begin_run(const DnsPaths& paths)
+{
+    JournalFile file(paths.journal_directory);
+    Result<Journal> journal = file.load();
+    if (!journal) {
+        return Failure(journal.error());
+    }
+    return DnsRun{paths, std::move(file), std::move(*journal)};
+}
+
+Result<const DnsBackend*> choose_backend(const DnsRun& run)
+{
+    const Result<ResolvConfView> view = view_resolv_conf(run);
+    if (!view) {
+        return Failure(view.error());
+    }
+    for (const DnsBackend* backend : kBackends) {
+        if (backend->in_charge(run, *view)) {
+            return backend;
+        }
+    }
+    return &kFileBackend;
+}
+
+/// Undoes what was done through every system but `kept`. All are tried; the first error counts.
+Status restore_all_but(DnsRun& run, const DnsBackend* kept)
+{
+    Status first;
+    for (const DnsBackend* backend : kBackends) {
+        if (backend == kept) {
+            continue;
+        }
+        if (Status restored = backend->restore(run); !restored && first) {
+            first = std::move(restored);
+        }
+    }
+    return first;
+}
+
+/// Chooses, and undoes what was done through every other system. Undoing may change resolv.conf
+/// and with it the choice, so that it is made again until nothing is left to undo. A service that
+/// went away cannot be undone now; its record stays for a later restore().
+Result<const DnsBackend*> take_over(DnsRun& run)
+{
+    for (;;) {
+        const Journal before = run.journal;
+        const Result<const DnsBackend*> backend = choose_backend(run);
+        if (!backend) {
+            return backend;
+        }
+        (void)restore_all_but(run, *backend);
+        if (run.journal == before) {
+            return backend;
+        }
+    }
+}
+
+bool nothing_of_ours(const Journal& journal)
+{
+    return !journal.resolv_conf && !journal.network_manager && !journal.resolvconf &&
+           journal.resolved_links.empty();
+}
+
+} // namespace
+
+std::string_view to_string(DnsSystem system)
+{
+    switch (system) {
+    case DnsSystem::None:
+        return "none";
+    case DnsSystem::Resolved:
+        return "systemd-resolved";
+    case DnsSystem::NetworkManager:
+        return "NetworkManager";
+    case DnsSystem::Openresolv:
+        return "openresolv";
+    case DnsSystem::File:
+        return "resolv.conf";
+    }
+    return "none";
+}
+
+Result<DnsSystem> Dns::apply(const DnsPlan& plan) const
+{
+    if (plan.tunnels.empty()) {
+        const Status restored = restore();
+        return restored ? Result<DnsSystem>(DnsSystem::None) : Failure(restored.error());
+    }
+    Result<DnsRun> run = begin_run(paths_);
+    if (!run) {
+        return Failure(run.error());
+    }
+    const Result<const DnsBackend*> backend = take_over(*run);
+    if (!backend) {
+        return Failure(backend.error());
+    }
+    if (const Status applied = (*backend)->apply(*run, plan); !applied) {
+        return Failure(applied.error());
+    }
+    return (*backend)->system;
+}
+
+Status Dns::restore() const
+{
+    Result<DnsRun> run = begin_run(paths_);
+    return run ? restore_all_but(*run, nullptr) : Failure(run.error());
+}
+
+Result<bool> Dns::holds(const DnsPlan& plan) const
+{
+    const Result<DnsRun> run = begin_run(paths_);
+    if (!run) {
+        return Failure(run.error());
+    }
+    if (plan.tunnels.empty()) {
+        return nothing_of_ours(run->journal);
+    }
+    const Result<const DnsBackend*> backend = choose_backend(*run);
+    if (!backend) {
+        return Failure(backend.error());
+    }
+    return (*backend)->holds(*run, plan);
+}
+
+} // namespace failclosed

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the files of the single DNS systems share; included by core/apply/dns*.cpp alone.
+#pragma once
+
+#include "core/apply/dns.hpp"
+#include "core/apply/journal.hpp"
+#include "core/codec/resolv_conf.hpp"
+
+namespace failclosed {
+
+/// One run: where things are, and the journal as it is on the disk.
+struct DnsRun {
+    const DnsPaths& paths;
+    JournalFile file;
+    Journal journal;
+};
+
+/// What resolv.conf would be without us.
+struct ResolvConfView {
+    /// Target, where it is a link.
+    std::string link;
+    /// Links followed; empty where there is no file.
+    std::string contents;
+};
+
+/// A DNS system. All functions may be called at any time; apply and restore keep the journal on
+/// the disk in step.
+struct DnsBackend {
+    DnsSystem system;
+    /// Whether resolv.conf is this system's, and the system answers.
+    bool (*in_charge)(const DnsRun&, const ResolvConfView&);
+    /// The plan has at least one tunnel.
+    Status (*apply)(DnsRun&, const DnsPlan&);
+    Status (*restore)(DnsRun&);
+    Result<bool> (*holds)(const DnsRun&, const DnsPlan&);
+};
+
+extern const DnsBackend kResolvedBackend;
+extern const DnsBackend kNetworkManagerBackend;
+extern const DnsBackend kOpenresolvBackend;
+extern const DnsBackend kFileBackend;
+
+inline constexpr std::size_t kResolvConfLimit = 1 << 20;
+
+/// resolv.conf as `plan` wants it.
+ResolvConf wanted_resolv_conf(const DnsPlan& plan);
+
+/// Looks at resolv.conf, or at what the journal says about it while it is ours.
+Result<ResolvConfView> view_resolv_conf(const DnsRun& run);
+
+/// The contents of resolv.conf, empty where there is none or it is a dangling link.
+Result<std::string> read_resolv_conf(const std::string& path);
+
+} // namespace failclosed

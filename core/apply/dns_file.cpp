@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// resolv.conf itself, where no program that we could tell is in charge of it.
+#include <cerrno>
+
+#include "core/apply/dns_backends.hpp"
+#include "core/base/file.hpp"
+
+namespace failclosed {
+namespace {
+
+/// What stands at the path now, links not followed.
+Result<ResolvConfBefore> look_at(const std::string& path)
+{
+    using Kind = ResolvConfBefore::Kind;
+    Result<std::string> target = read_link(path);
+    if (target) {
+        return ResolvConfBefore{Kind::Link, std::move(*target)};
+    }
+    if (target.error().number() == ENOENT) {
+        return ResolvConfBefore{Kind::Absent, ""};
+    }
+    Result<std::string> contents = read_file(path, kResolvConfLimit);
+    if (!contents) {
+        return Failure(contents.error());
+    }
+    return ResolvConfBefore{Kind::Regular, std::move(*contents)};
+}
+
+bool is_ours(const ResolvConfBefore& file)
+{
+    return file.kind == ResolvConfBefore::Kind::Regular && is_our_resolv_conf(file.data);
+}
+
+/// Our own file without a journal: what was before it is not known any more.
+ResolvConfBefore without_ours(const ResolvConfBefore& file)
+{
+    return is_ours(file) ? ResolvConfBefore() : file;
+}
+
+Status put_back(const std::string& path, const ResolvConfBefore& before)
+{
+    switch (before.kind) {
+    case ResolvConfBefore::Kind::Absent:
+        return remove_file(path);
+    case ResolvConfBefore::Kind::Link:
+        return replace_by_link(path, before.data);
+    case ResolvConfBefore::Kind::Regular:
+        return replace_file(path, before.data, {.shrink_first = true});
+    }
+    return {};
+}
+
+Status apply(DnsRun& run, const DnsPlan& plan)
+{
+    const std::string& path = run.paths.resolv_conf;
+    const Result<ResolvConfBefore> now = look_at(path);
+    if (!now) {
+        return Failure(now.error());
+    }
+    if (!run.journal.resolv_conf || !is_ours(*now)) {
+        run.journal.resolv_conf = without_ours(*now);
+        if (Status saved = run.file.save(run.journal); !saved) {
+            return saved;
+        }
+    }
+    return replace_file(path, render_resolv_conf(wanted_resolv_conf(plan)), {.replace_link = true});
+}
+
+Status restore(DnsRun& run)
+{
+    if (!run.journal.resolv_conf) {
+        return {};
+    }
+    const std::string& path = run.paths.resolv_conf;
+    const Result<ResolvConfBefore> now = look_at(path);
+    if (!now) {
+        return Failure(now.error());
+    }
+    if (is_ours(*now)) {
+        if (Status back = put_back(path, *run.journal.resolv_conf); !back) {
+            return back;
+        }
+    }
+    run.journal.resolv_conf.reset();
+    return run.file.save(run.journal);
+}
+
+Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
+{
+    const Result<ResolvConfBefore> now = look_at(run.paths.resolv_conf);
+    if (!now) {
+        return Failure(now.error());
+    }
+    return run.journal.resolv_conf && now->kind == ResolvConfBefore::Kind::Regular &&
+           now->data == render_resolv_conf(wanted_resolv_conf(plan));
+}
+
+/// The contents behind a link that was at the path of resolv.conf.
+Result<std::string> read_linked(const std::string& path, const std::string& target)
+{
+    const std::string directory = path.substr(0, path.rfind('/') + 1);
+    return read_resolv_conf(target.starts_with('/') ? target : directory + target);
+}
+
+} // namespace
+
+ResolvConf wanted_resolv_conf(const DnsPlan& plan)
+{
+    return {plan.resolvers(), plan.search_domains()};
+}
+
+Result<std::string> read_resolv_conf(const std::string& path)
+{
+    Result<std::string> contents = read_file(path, kResolvConfLimit);
+    return !contents && contents.error().number() == ENOENT ? Result<std::string>("") : contents;
+}
+
+Result<ResolvConfView> view_resolv_conf(const DnsRun& run)
+{
+    const std::string& path = run.paths.resolv_conf;
+    Result<ResolvConfBefore> file = look_at(path);
+    if (!file) {
+        return Failure(file.error());
+    }
+    if (is_ours(*file)) {
+        *file = run.journal.resolv_conf.value_or(ResolvConfBefore());
+    }
+    if (file->kind != ResolvConfBefore::Kind::Link) {
+        return ResolvConfView{"", file->data};
+    }
+    Result<std::string> contents = read_linked(path, file->data);
+    if (!contents) {
+        return Failure(contents.error());
+    }
+    return ResolvConfView{file->data, std::move(*contents)};
+}
+
+const DnsBackend kFileBackend = {DnsSystem::File,
+                                 [](const DnsRun&, const ResolvConfView&) { return true; }, apply,
+                                 restore, holds};
+
+} // namespace failclosed

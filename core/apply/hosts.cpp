@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Writing our lines into the hosts file.
+#include "core/apply/hosts.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+
+#include "core/base/file.hpp"
+#include "core/base/owned.hpp"
+#include "core/codec/hosts_file.hpp"
+
+namespace failclosed {
+namespace {
+
+/// Lists of blocked names reach some megabytes.
+constexpr std::size_t kSizeLimit = 64 << 20;
+
+struct HostsFile {
+    /// Without links, since a file is renamed over it.
+    std::string path;
+    std::optional<std::string> contents;
+};
+
+Result<HostsFile> read_hosts(const std::string& path)
+{
+    Result<std::string> contents = read_file(path, kSizeLimit);
+    if (!contents && contents.error().number() != ENOENT) {
+        return Failure(contents.error());
+    }
+    const Owned<char, std::free> real(realpath(path.c_str(), nullptr));
+    return HostsFile{real ? real.get() : path,
+                     contents ? std::optional(std::move(*contents)) : std::nullopt};
+}
+
+} // namespace
+
+Status apply_hosts(const HostsPlan& plan, const std::string& path)
+{
+    const Result<HostsFile> file = read_hosts(path);
+    if (!file) {
+        return Failure(file.error());
+    }
+    const std::optional<std::string> wanted = put_hosts_entries(file->contents, plan);
+    if (wanted == file->contents) {
+        return {};
+    }
+    // A change that a power cut undoes is made again by the next run.
+    return wanted ? replace_file(file->path, *wanted, {.durability = Durability::Whole})
+                  : remove_file(file->path, Durability::Whole);
+}
+
+Status remove_hosts(const std::string& path)
+{
+    return apply_hosts({}, path);
+}
+
+Result<bool> hosts_hold(const HostsPlan& plan, const std::string& path)
+{
+    const Result<HostsFile> file = read_hosts(path);
+    if (!file) {
+        return Failure(file.error());
+    }
+    return put_hosts_entries(file->contents, plan) == file->contents;
+}
+
+} // namespace failclosed

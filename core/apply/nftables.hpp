@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Our tables in the kernel: replaced whole, read back, removed. No other table is touched.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/base/owned.hpp"
+#include "core/codec/nft_contents.hpp"
+#include "core/codec/nft_message.hpp"
+
+namespace failclosed {
+
+/// A netlink socket to nftables in the network namespace of the thread that opened it. Needs
+/// CAP_NET_ADMIN there. For one thread.
+class Nftables {
+  public:
+    static Result<Nftables> open();
+
+    /// Lets a child close the socket after this process has ended, where something was changed:
+    /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
+    static void close_in_background(Nftables nftables);
+
+    /// Makes our tables in the kernel what `ruleset` says, in one transaction; tables called
+    /// kTableName that it does not have are removed. Counters of rules
+    /// with the same chain and comment go on from what they were. Elements with timeouts are
+    /// gone afterwards. On failure nothing has changed, and the error names the first operation
+    /// that the kernel refused.
+    Status replace(const Ruleset& ruleset);
+
+    /// Takes away `tables`, in one transaction; succeeds where they are not there.
+    Status remove(const std::vector<TableName>& tables);
+
+    /// Whether the kernel holds exactly `ruleset`: reads its tables, and any other called
+    /// kTableName, and compares all that they contain, in both directions. Counter values, handles,
+    /// and elements with timeouts do not count. Fails only where the kernel cannot be read.
+    Result<bool> holds(const Ruleset& ruleset);
+
+    /// Whether any table called kTableName is loaded, in either of our families.
+    Result<bool> exists();
+
+    /// What the rules of `tables` have counted.
+    Result<Counters> counters(const std::vector<TableName>& tables);
+
+    /// Adds `elements` to a loaded set with timeouts; the kernel removes each after `timeout`.
+    /// Nothing is added on failure.
+    Status add_timed(const TableName& table, const Set& set,
+                     const std::vector<SetElement>& elements, std::chrono::milliseconds timeout);
+
+  private:
+    /// How much of the tables is read.
+    enum class Depth : std::uint8_t { Tables, Rules, Elements };
+
+    explicit Nftables(UniqueFd socket) : socket_(std::move(socket)), buffer_(kBufferSize) {}
+
+    Status send(std::span<const std::uint8_t> bytes);
+    Result<std::span<const std::uint8_t>> receive(int flags);
+    Status commit(const NftBatch& batch);
+    /// Asks for all that `type` stands for, of one table or one set of it where these are given.
+    Status dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents);
+    /// Whether the dump ended.
+    Result<bool> take_dump(std::span<const std::uint8_t> bytes, NftContents& contents);
+    Result<NftContents> read_once(const std::vector<TableName>& tables, Depth depth);
+    Result<NftContents> read(const std::vector<TableName>& tables, Depth depth);
+
+    static constexpr std::size_t kBufferSize = 64 * 1024;
+
+    UniqueFd socket_;
+    std::vector<std::uint8_t> buffer_;
+    std::uint32_t sequence_ = 0;
+    bool committed_ = false;
+    /// The kernel numbers its rulesets: what one look has seen of them must be one.
+    std::optional<std::uint16_t> generation_;
+    bool changed_ = false;
+    /// What holds() saw, until something is changed.
+    std::optional<NftContents> seen_;
+    /// What holds() was asked for last: usually it is asked before and after a change.
+    Ruleset wanted_;
+    NftContents wanted_contents_{{}};
+};
+
+} // namespace failclosed

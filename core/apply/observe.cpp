@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Listing links and addresses by rtnetlink.
+#include "core/apply/observe.hpp"
+
+#include <algorithm>
+
+#include <linux/netlink.h>
+
+#include "core/apply/netlink.hpp"
+#include "core/codec/route_message.hpp"
+
+namespace failclosed {
+
+namespace {
+
+std::vector<Link> decode_links(ByteView messages)
+{
+    std::vector<Link> links;
+    while (const auto message = take_message(messages)) {
+        if (auto link = decode_link(*message)) {
+            links.push_back(std::move(*link));
+        }
+    }
+    std::ranges::sort(links, {}, &Link::index);
+    return links;
+}
+
+void add_addresses(std::vector<Link>& links, ByteView messages)
+{
+    while (const auto message = take_message(messages)) {
+        const auto found = decode_address(*message);
+        if (!found) {
+            continue;
+        }
+        const auto link = std::ranges::lower_bound(links, found->link, {}, &Link::index);
+        if (link != links.end() && link->index == found->link) {
+            link->addresses.push_back(found->address);
+        }
+    }
+}
+
+Status add_default_routes(Netlink& netlink, Snapshot& snapshot)
+{
+    for (const Family family : kFamilies) {
+        const auto routes = netlink.dump(dump_main_routes_request(family));
+        if (!routes && routes.error().number() != EAFNOSUPPORT &&
+            routes.error().number() != EOPNOTSUPP && routes.error().number() != ENOENT) {
+            return Failure(routes.error());
+        }
+        if (!routes) {
+            continue; // no IPv6 in this kernel, or no such table yet
+        }
+        ByteView messages = *routes;
+        while (const auto message = take_message(messages)) {
+            if (const auto route = decode_default_route(*message)) {
+                snapshot.default_routes.push_back(*route);
+            }
+        }
+    }
+    std::ranges::sort(snapshot.default_routes);
+    return {};
+}
+
+Result<Snapshot> list(Netlink& netlink)
+{
+    const auto links = netlink.dump(dump_links_request());
+    if (!links) {
+        return Failure(links.error());
+    }
+    const auto addresses = netlink.dump(dump_addresses_request());
+    if (!addresses) {
+        return Failure(addresses.error());
+    }
+    Snapshot snapshot;
+    snapshot.links = decode_links(*links);
+    add_addresses(snapshot.links, *addresses);
+    if (auto added = add_default_routes(netlink, snapshot); !added) {
+        return Failure(added.error());
+    }
+    return snapshot;
+}
+
+} // namespace
+
+Result<Snapshot> observe()
+{
+    auto netlink = Netlink::open(NETLINK_ROUTE);
+    auto snapshot = netlink ? list(*netlink) : Result<Snapshot>(Failure(netlink.error()));
+    if (!snapshot) {
+        return fail_during("listing network devices", snapshot.error());
+    }
+    snapshot->now =
+        std::chrono::duration_cast<Seconds>(std::chrono::system_clock::now().time_since_epoch());
+    return snapshot;
+}
+
+} // namespace failclosed

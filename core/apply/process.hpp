@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What /proc tells of other processes, and programs that outlive their caller.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/model/state.hpp"
+
+namespace failclosed {
+
+struct ProcessInfo {
+    ProcessId id;
+    pid_t parent = 0;
+    /// Effective user.
+    uid_t uid = 0;
+
+    friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
+};
+
+/// proc_pid_stat(5), proc_pid_status(5). An error where there is no such process.
+Result<ProcessInfo> read_process(pid_t pid);
+
+/// The caller's parent, the parent's parent, and so on, `most` at the most. Ends before pid 1's
+/// parent, or where a process cannot be read.
+std::vector<ProcessInfo> read_ancestors(std::size_t most);
+
+/// proc_pid_cmdline(5). Empty for kernel threads and zombies.
+Result<std::vector<std::string>> read_command_line(pid_t pid);
+
+/// Starts `program` (absolute) with these arguments in a session of its own: no descriptor of the
+/// caller's, standard ones on /dev/null, no environment but a fixed PATH, in "/", default signals.
+Status start_detached(const std::string& program, const std::vector<std::string>& arguments);
+
+} // namespace failclosed

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// State and configuration files: where they are, whom they must belong to, when they are written.
+#include "core/apply/state_store.hpp"
+
+#include <sys/stat.h>
+
+#include "core/codec/config_file.hpp"
+#include "core/codec/state_file.hpp"
+
+namespace failclosed {
+
+namespace {
+
+constexpr std::size_t kLargestState = 16 << 20;
+constexpr std::size_t kLargestConfig = 1 << 20;
+
+constexpr const char* kTunnelsFile = "state";
+constexpr const char* kServersFile = "servers";
+constexpr const char* kArmedFile = "armed";
+constexpr const char* kConfigFile = "failclosed.conf";
+constexpr const char* kFragments = "conf.d";
+constexpr std::string_view kFragmentSuffix = ".conf";
+
+bool is_absent(const Error& error)
+{
+    return error.number() == ENOENT;
+}
+
+Status make_directory(const std::string& path)
+{
+    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+        return fail_errno("create " + path);
+    }
+    return {};
+}
+
+/// Puts what `parsed` holds into `value`, or its error into `damage`.
+template <typename T>
+void take(T& value, Result<T> parsed, const std::string& path, std::vector<std::string>& damage)
+{
+    if (parsed) {
+        value = *std::move(parsed);
+    } else {
+        damage.push_back(parsed.error().during(path).message());
+    }
+}
+
+/// Adds a file to `texts`; one that is not there is no failure.
+Status add_config(std::vector<ConfigText>& texts, const TrustedDirectory& directory,
+                  const std::string& name)
+{
+    auto text = directory.read(name, kLargestConfig);
+    if (text) {
+        texts.push_back({directory.path() + "/" + name, *std::move(text)});
+    } else if (!is_absent(text.error())) {
+        return Failure(text.error());
+    }
+    return {};
+}
+
+Status add_fragments(std::vector<ConfigText>& texts, const TrustedDirectory& directory)
+{
+    const auto fragments = directory.open_inside(kFragments);
+    if (!fragments) {
+        return is_absent(fragments.error()) ? Status{} : Failure(fragments.error());
+    }
+    const auto names = fragments->names();
+    if (!names) {
+        return Failure(names.error());
+    }
+    for (const auto& name : *names) {
+        if (!name.ends_with(kFragmentSuffix) || name.starts_with('.')) {
+            continue;
+        }
+        if (const auto added = add_config(texts, *fragments, name); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+Result<Config> try_load_config(const StorePaths& paths)
+{
+    const auto directory = TrustedDirectory::open(paths.config, paths.owner);
+    if (!directory) {
+        return is_absent(directory.error()) ? Result<Config>(Config{}) : Failure(directory.error());
+    }
+    std::vector<ConfigText> texts;
+    if (const auto added = add_config(texts, *directory, kConfigFile); !added) {
+        return Failure(added.error());
+    }
+    if (const auto added = add_fragments(texts, *directory); !added) {
+        return Failure(added.error());
+    }
+    return read_config(texts);
+}
+
+} // namespace
+
+std::optional<std::string> StateStore::load_file(const std::string& directory,
+                                                 const std::string& name, StoredState& stored)
+{
+    const auto place = TrustedDirectory::open(directory, paths_.owner);
+    const auto text =
+        place ? place->read(name, kLargestState) : Result<std::string>(Failure(place.error()));
+    if (text) {
+        stored.absent = false;
+        return *text;
+    }
+    if (!is_absent(text.error())) {
+        stored.absent = false;
+        stored.damage.push_back(text.error().message());
+    }
+    return std::nullopt;
+}
+
+StoredState StateStore::load()
+{
+    StoredState stored;
+    stored.absent = true;
+    tunnels_ = load_file(paths_.run, kTunnelsFile, stored);
+    servers_ = load_file(paths_.persistent, kServersFile, stored);
+    armed_ = load_file(paths_.persistent, kArmedFile, stored);
+    if (tunnels_) {
+        take(stored.state.tunnels, read_tunnels(*tunnels_), paths_.run + "/" + kTunnelsFile,
+             stored.damage);
+    }
+    if (servers_) {
+        take(stored.state.servers, read_servers(*servers_), paths_.persistent + "/" + kServersFile,
+             stored.damage);
+    }
+    if (armed_) {
+        take(stored.state.armed, read_armed(*armed_), paths_.persistent + "/" + kArmedFile,
+             stored.damage);
+    }
+    if (!stored.damage.empty()) {
+        stored.state.armed = Armed::Yes;
+    }
+    return stored;
+}
+
+Status StateStore::save_file(const std::string& directory, const std::string& name,
+                             std::string_view text, std::optional<std::string>& known,
+                             Durability durability) const
+{
+    if (known == text) {
+        return {};
+    }
+    if (auto made = make_directory(directory); !made) {
+        return made;
+    }
+    const std::string path = directory + "/" + name;
+    if (!known) {
+        // Replacing would keep the owner and mode that made it unusable.
+        if (auto removed = remove_file(path, durability); !removed) {
+            return removed;
+        }
+    }
+    auto written =
+        replace_file(path, text, {.mode = 0600, .durability = durability, .replace_link = true});
+    if (written) {
+        known = text;
+    }
+    return written;
+}
+
+Status StateStore::save(const State& state)
+{
+    Status result;
+    const auto keep_first = [&](Status status) {
+        if (result && !status) {
+            result = std::move(status);
+        }
+    };
+    const auto save_armed = [&] {
+        keep_first(save_file(paths_.persistent, kArmedFile, write_armed(state.armed), armed_,
+                             Durability::Durable));
+    };
+    if (state.armed == Armed::Yes) {
+        save_armed();
+    }
+    keep_first(save_file(paths_.persistent, kServersFile, write_servers(state.servers), servers_,
+                         Durability::Durable));
+    keep_first(save_file(paths_.run, kTunnelsFile, write_tunnels(state.tunnels), tunnels_,
+                         Durability::Volatile));
+    if (state.armed == Armed::No) {
+        save_armed();
+    }
+    return result;
+}
+
+StoredConfig load_config(const StorePaths& paths)
+{
+    auto config = try_load_config(paths);
+    return config ? StoredConfig{*std::move(config), {}}
+                  : StoredConfig{strictest_config(), {config.error().message()}};
+}
+
+} // namespace failclosed

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Key files ("[group]", "key=value", "# comment") by GLib's parser, as plain values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <glib.h>
+
+#include "core/base/owned.hpp"
+#include "core/base/result.hpp"
+
+namespace failclosed {
+
+/// One parsed key file. Values are the text after '=', without escapes.
+class KeyFile {
+  public:
+    /// Text that is no key file, is not UTF-8 or holds a NUL is an error.
+    static Result<KeyFile> parse(std::string_view text);
+
+    [[nodiscard]] std::vector<std::string> groups() const;
+
+    /// Empty where there is no such group.
+    [[nodiscard]] std::vector<std::string> keys(const std::string& group) const;
+
+    [[nodiscard]] std::optional<std::string> get(const std::string& group,
+                                                 const std::string& key) const;
+
+  private:
+    using Handle = Owned<GKeyFile, g_key_file_free>;
+
+    explicit KeyFile(Handle handle) : handle_(std::move(handle)) {}
+
+    Handle handle_;
+};
+
+/// The parts of "a;b;" without spaces around them; empty parts are passed over.
+std::vector<std::string> split_list(std::string_view text);
+
+} // namespace failclosed

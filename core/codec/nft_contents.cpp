@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What nftables messages say, in a form in which equal contents are equal values: the same
+// reader for what the kernel dumps and for what we would send.
+#include "core/codec/nft_contents.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+
+namespace failclosed {
+namespace {
+
+using Bytes = std::string_view;
+
+/// Calls `take(type, payload)` for each attribute in `bytes` (struct nlattr, linux/netlink.h);
+/// stops at one that does not fit.
+template <typename Take> void for_each_attribute(Bytes bytes, Take take)
+{
+    nlattr header{};
+    while (bytes.size() >= sizeof header) {
+        std::memcpy(&header, bytes.data(), sizeof header);
+        if (header.nla_len < sizeof header || header.nla_len > bytes.size()) {
+            return;
+        }
+        take(static_cast<std::uint16_t>(header.nla_type & NLA_TYPE_MASK),
+             bytes.substr(sizeof header, header.nla_len - sizeof header));
+        bytes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(header.nla_len), bytes.size()));
+    }
+}
+
+/// The attributes in a message or nest, by type; types that we do not know are left out.
+class Attributes {
+  public:
+    explicit Attributes(Bytes bytes)
+    {
+        for_each_attribute(bytes, [this](std::uint16_t type, Bytes payload) {
+            if (type < found_.size()) {
+                found_[type] = payload;
+            }
+        });
+    }
+
+    explicit Attributes(const nlmsghdr* message)
+        : Attributes(Bytes(
+              static_cast<const char*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg))),
+              mnl_nlmsg_get_payload_len(message) - NLMSG_ALIGN(sizeof(nfgenmsg))))
+    {
+    }
+
+    static constexpr std::size_t kMost = 19;
+
+    [[nodiscard]] bool has(std::size_t type) const { return found_[type].data() != nullptr; }
+
+    /// The payload as it is, empty where there is none.
+    [[nodiscard]] Bytes bytes(std::size_t type) const { return found_[type]; }
+
+    /// A string without its end.
+    [[nodiscard]] std::string_view text(std::size_t type) const
+    {
+        return found_[type].substr(0, found_[type].find('\0'));
+    }
+
+    /// A number in network order, 0 where there is none.
+    [[nodiscard]] std::uint32_t u32(std::size_t type) const
+    {
+        std::uint32_t value = 0;
+        if (found_[type].size() == sizeof value) {
+            std::memcpy(&value, found_[type].data(), sizeof value);
+        }
+        return ntohl(value);
+    }
+
+    [[nodiscard]] std::uint64_t u64(std::size_t type) const
+    {
+        std::uint64_t value = 0;
+        if (found_[type].size() == sizeof value) {
+            std::memcpy(&value, found_[type].data(), sizeof value);
+        }
+        return be64toh(value);
+    }
+
+    /// The attributes inside of one.
+    [[nodiscard]] Attributes nest(std::size_t type) const { return Attributes(found_[type]); }
+
+  private:
+    std::array<Bytes, kMost + 1> found_{};
+};
+
+/// A line of the contents: values with their lengths, so that no two lists of values are alike.
+class Line {
+  public:
+    explicit Line(std::string_view kind, const TableName& table)
+    {
+        add(kind).add(to_string(table));
+    }
+
+    Line& add(std::string_view value)
+    {
+        const auto length = static_cast<std::uint16_t>(value.size());
+        text_.push_back(static_cast<char>(length >> 8));
+        text_.push_back(static_cast<char>(length & 0xff));
+        text_.append(value);
+        return *this;
+    }
+
+    Line& add_number(std::uint32_t value)
+    {
+        // Highest byte first: lines sort by their numbers.
+        const std::uint32_t ordered = htonl(value);
+        std::array<char, sizeof ordered> bytes{};
+        std::memcpy(bytes.data(), &ordered, sizeof ordered);
+        return add({bytes.data(), bytes.size()});
+    }
+
+    std::string take() { return std::move(text_); }
+
+  private:
+    std::string text_;
+};
+
+std::optional<TableFamily> table_family(const nlmsghdr* message)
+{
+    const auto* header = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message));
+    switch (header->nfgen_family) {
+    case NFPROTO_INET:
+        return TableFamily::Inet;
+    case NFPROTO_ARP:
+        return TableFamily::Arp;
+    default:
+        return std::nullopt;
+    }
+}
+
+/// The comment in a rule's note to nft(8): type, length, text with its zero byte.
+std::string comment_of(std::string_view note)
+{
+    if (note.size() < 3 || note[0] != NFTNL_UDATA_RULE_COMMENT ||
+        note.size() - 2 != static_cast<unsigned char>(note[1])) {
+        return {};
+    }
+    return std::string(note.substr(2, note.size() - 3));
+}
+
+bool is_zero(Bytes bytes)
+{
+    return bytes.find_first_not_of('\0') == Bytes::npos;
+}
+
+/// Takes the mark off nests (NLA_F_NESTED), which libmnl sets and the kernel does not.
+void clear_nest_marks(char* bytes, std::size_t size)
+{
+    for_each_attribute({bytes, size}, [&](std::uint16_t type, Bytes payload) {
+        char* header = bytes + (payload.data() - bytes) - sizeof(nlattr);
+        nlattr attribute{};
+        std::memcpy(&attribute, header, sizeof attribute);
+        if ((attribute.nla_type & NLA_F_NESTED) != 0) {
+            attribute.nla_type = type;
+            std::memcpy(header, &attribute, sizeof attribute);
+            clear_nest_marks(header + sizeof attribute, payload.size());
+        }
+    });
+}
+
+/// How many attributes of an expression we know. The kernel may come to tell of more.
+std::size_t known_attributes(std::string_view name)
+{
+    static constexpr std::array<std::pair<std::string_view, std::size_t>, 11> kKnown = {{
+        {"meta", NFTA_META_SREG},
+        {"cmp", NFTA_CMP_DATA},
+        {"payload", NFTA_PAYLOAD_CSUM_FLAGS},
+        {"lookup", NFTA_LOOKUP_FLAGS},
+        {"immediate", NFTA_IMMEDIATE_DATA},
+        {"ct", NFTA_CT_SREG},
+        {"bitwise", NFTA_BITWISE_DATA},
+        {"limit", NFTA_LIMIT_FLAGS},
+        {"log", NFTA_LOG_FLAGS},
+        {"exthdr", NFTA_EXTHDR_SREG},
+        {"reject", NFTA_REJECT_ICMP_CODE},
+    }};
+    const auto found =
+        std::ranges::find(kKnown, name, &std::pair<std::string_view, std::size_t>::first);
+    return found == kKnown.end() ? Attributes::kMost : found->second;
+}
+
+/// What a rule consists of, for one expression after the other.
+struct RuleReader {
+    std::string& text;
+    Counter counter = {};
+    bool counted = false;
+
+    void read(Bytes element)
+    {
+        const Attributes expression(element);
+        const std::string_view name = expression.text(NFTA_EXPR_NAME);
+        const Attributes data = expression.nest(NFTA_EXPR_DATA);
+        text.append(name).push_back('\0');
+        if (name == "counter") {
+            counted = true;
+            counter.packets += data.u64(NFTA_COUNTER_PACKETS);
+            counter.bytes += data.u64(NFTA_COUNTER_BYTES);
+            return;
+        }
+        const std::size_t known = known_attributes(name);
+        for (std::size_t type = 1; type <= known; ++type) {
+            // The kernel answers with zeros where nothing was said.
+            if (!is_zero(data.bytes(type))) {
+                append(static_cast<char>(type), data.bytes(type));
+            }
+        }
+        text.push_back('\0');
+    }
+
+    void append(char type, Bytes payload)
+    {
+        text.push_back(type);
+        text.push_back(static_cast<char>(payload.size()));
+        text.push_back(static_cast<char>(payload.size() >> 8));
+        text.append(payload);
+        clear_nest_marks(text.data() + text.size() - payload.size(), payload.size());
+    }
+};
+
+} // namespace
+
+void NftContents::add(const nlmsghdr* message)
+{
+    if (message->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
+        mnl_nlmsg_get_payload_len(message) < sizeof(nfgenmsg)) {
+        return;
+    }
+    const std::optional<TableFamily> family = table_family(message);
+    const std::string_view name = Attributes(message).text(NFTA_TABLE_NAME);
+    const auto table = std::ranges::find_if(
+        tables_, [&](const TableName& ours) { return family == ours.family && name == ours.name; });
+    if (table == tables_.end()) {
+        return;
+    }
+    switch (message->nlmsg_type & 0xff) {
+    case NFT_MSG_NEWTABLE:
+        return add_table(*table, message);
+    case NFT_MSG_NEWCHAIN:
+        return add_chain(*table, message);
+    case NFT_MSG_NEWSET:
+        return add_set(*table, message);
+    case NFT_MSG_NEWSETELEM:
+        return add_elements(*table, message);
+    case NFT_MSG_NEWRULE:
+        return add_rule(*table, message);
+    default:
+        return;
+    }
+}
+
+void NftContents::add_all(std::span<const std::uint8_t> messages)
+{
+    int left = static_cast<int>(messages.size());
+    const auto* message = reinterpret_cast<const nlmsghdr*>(messages.data());
+    while (mnl_nlmsg_ok(message, left)) {
+        add(message);
+        message = mnl_nlmsg_next(message, &left);
+    }
+}
+
+void NftContents::finish()
+{
+    for (LoadedTable& table : loaded_) {
+        // Objects and flowtables are counted by their table and seen nowhere else.
+        const std::size_t named = table.chains.size() + table.set_count;
+        if (table.uses > named) {
+            table.foreign = true;
+            lines_.push_back(Line("other", table.name).take());
+        }
+    }
+    std::ranges::sort(lines_);
+    // One batch adds a table before it removes it and again after.
+    const auto repeated = std::ranges::unique(lines_);
+    lines_.erase(repeated.begin(), repeated.end());
+}
+
+LoadedTable& NftContents::loaded_table(const TableName& table)
+{
+    const auto found = std::ranges::find(loaded_, table, &LoadedTable::name);
+    return found != loaded_.end() ? *found : loaded_.emplace_back(table);
+}
+
+void NftContents::add_table(const TableName& table, const nlmsghdr* message)
+{
+    const Attributes attributes(message);
+    LoadedTable& loaded = loaded_table(table);
+    loaded.uses = attributes.u32(NFTA_TABLE_USE);
+    loaded.foreign = loaded.foreign || attributes.u32(NFTA_TABLE_FLAGS) != 0 ||
+                     attributes.has(NFTA_TABLE_USERDATA) || attributes.has(NFTA_TABLE_OWNER);
+    lines_.push_back(Line("table", table)
+                         .add_number(attributes.u32(NFTA_TABLE_FLAGS))
+                         .add(attributes.bytes(NFTA_TABLE_USERDATA))
+                         .add(attributes.bytes(NFTA_TABLE_OWNER))
+                         .take());
+}
+
+void NftContents::add_chain(const TableName& table, const nlmsghdr* message)
+{
+    const Attributes attributes(message);
+    const Attributes hook = attributes.nest(NFTA_CHAIN_HOOK);
+    const std::uint32_t flags = attributes.u32(NFTA_CHAIN_FLAGS) & ~std::uint32_t{NFT_CHAIN_BASE};
+    const bool base = attributes.has(NFTA_CHAIN_HOOK);
+
+    LoadedTable& loaded = loaded_table(table);
+    LoadedTable::LoadedChain chain{std::string(attributes.text(NFTA_CHAIN_NAME)), {}};
+    if (base) {
+        chain.base.emplace(hook.u32(NFTA_HOOK_HOOKNUM),
+                           static_cast<std::int32_t>(hook.u32(NFTA_HOOK_PRIORITY)));
+    }
+    loaded.chains.push_back(std::move(chain));
+    loaded.foreign = loaded.foreign || flags != 0 || hook.has(NFTA_HOOK_DEV) ||
+                     hook.has(NFTA_HOOK_DEVS) || attributes.has(NFTA_CHAIN_USERDATA) ||
+                     (base && attributes.text(NFTA_CHAIN_TYPE) != "filter");
+
+    lines_.push_back(Line("chain", table)
+                         .add(attributes.text(NFTA_CHAIN_NAME))
+                         .add(base ? "base" : "")
+                         .add_number(hook.u32(NFTA_HOOK_HOOKNUM))
+                         .add_number(hook.u32(NFTA_HOOK_PRIORITY))
+                         .add_number(attributes.u32(NFTA_CHAIN_POLICY))
+                         .add(attributes.text(NFTA_CHAIN_TYPE))
+                         .add_number(flags)
+                         .add(hook.text(NFTA_HOOK_DEV))
+                         .add(hook.bytes(NFTA_HOOK_DEVS))
+                         .add(attributes.bytes(NFTA_CHAIN_USERDATA))
+                         .take());
+}
+
+void NftContents::add_set(const TableName& table, const nlmsghdr* message)
+{
+    const Attributes attributes(message);
+    const Attributes description = attributes.nest(NFTA_SET_DESC);
+    const std::string name(attributes.text(NFTA_SET_NAME));
+    const std::uint32_t flags = attributes.u32(NFTA_SET_FLAGS);
+
+    Line line("set", table);
+    line.add(name)
+        .add_number(flags)
+        .add_number(attributes.u32(NFTA_SET_KEY_TYPE))
+        .add_number(attributes.u32(NFTA_SET_KEY_LEN))
+        .add_number(attributes.u32(NFTA_SET_DATA_TYPE))
+        .add_number(attributes.u32(NFTA_SET_OBJ_TYPE))
+        .add_number(attributes.u32(NFTA_SET_POLICY))
+        .add_number(description.u32(NFTA_SET_DESC_SIZE))
+        .add(attributes.bytes(NFTA_SET_TIMEOUT))
+        .add(attributes.bytes(NFTA_SET_GC_INTERVAL))
+        .add(attributes.bytes(NFTA_SET_USERDATA))
+        .add(attributes.bytes(NFTA_SET_EXPR))
+        .add(attributes.bytes(NFTA_SET_EXPRESSIONS));
+    for_each_attribute(description.bytes(NFTA_SET_DESC_CONCAT), [&](std::uint16_t, Bytes field) {
+        line.add_number(Attributes(field).u32(NFTA_SET_FIELD_LEN));
+    });
+    lines_.push_back(line.take());
+
+    LoadedTable& loaded = loaded_table(table);
+    ++loaded.set_count;
+    if ((flags & NFT_SET_ANONYMOUS) == 0) { // the others go with their rules
+        loaded.sets.push_back(name);
+    }
+    ((flags & NFT_SET_TIMEOUT) != 0 ? timeout_sets_ : sets_).push_back({table, name});
+}
+
+void NftContents::add_elements(const TableName& table, const nlmsghdr* message)
+{
+    const Attributes attributes(message);
+    const SetName set{table, std::string(attributes.text(NFTA_SET_ELEM_LIST_SET))};
+    if (std::ranges::count(timeout_sets_, set) != 0) {
+        return;
+    }
+    for_each_attribute(
+        attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS), [&](std::uint16_t, Bytes element) {
+            const Attributes parts(element);
+            const Attributes data = parts.nest(NFTA_SET_ELEM_DATA);
+            const Attributes verdict = data.nest(NFTA_DATA_VERDICT);
+            lines_.push_back(Line("element", table)
+                                 .add(set.set)
+                                 .add_number(parts.u32(NFTA_SET_ELEM_FLAGS))
+                                 .add(parts.nest(NFTA_SET_ELEM_KEY).bytes(NFTA_DATA_VALUE))
+                                 .add(parts.nest(NFTA_SET_ELEM_KEY_END).bytes(NFTA_DATA_VALUE))
+                                 .add(data.bytes(NFTA_DATA_VALUE))
+                                 .add(verdict.bytes(NFTA_VERDICT_CODE))
+                                 .add(verdict.text(NFTA_VERDICT_CHAIN))
+                                 .add(parts.bytes(NFTA_SET_ELEM_TIMEOUT))
+                                 .add(parts.bytes(NFTA_SET_ELEM_USERDATA))
+                                 .add(parts.bytes(NFTA_SET_ELEM_EXPR))
+                                 .add(parts.bytes(NFTA_SET_ELEM_EXPRESSIONS))
+                                 .add(parts.bytes(NFTA_SET_ELEM_OBJREF))
+                                 .take());
+        });
+}
+
+void NftContents::add_rule(const TableName& table, const nlmsghdr* message)
+{
+    const Attributes attributes(message);
+    const std::string chain(attributes.text(NFTA_RULE_CHAIN));
+    const std::string_view note = attributes.bytes(NFTA_RULE_USERDATA);
+    const std::string place = to_string(table) + " " + chain;
+    if (place != rule_chain_) {
+        rule_chain_ = place;
+        rule_place_ = 0;
+    }
+    Line line("rule", table);
+    line.add(chain).add_number(rule_place_++).add(note).add(attributes.bytes(NFTA_RULE_COMPAT));
+
+    std::string expressions;
+    RuleReader reader{expressions};
+    for_each_attribute(attributes.bytes(NFTA_RULE_EXPRESSIONS),
+                       [&](std::uint16_t, Bytes element) { reader.read(element); });
+    line.add(expressions);
+    if (reader.counted) {
+        Counter& sum = counters_[{table, chain, comment_of(note)}];
+        sum.packets += reader.counter.packets;
+        sum.bytes += reader.counter.bytes;
+    }
+    lines_.push_back(line.take());
+}
+
+} // namespace failclosed

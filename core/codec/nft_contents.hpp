@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What nftables messages say, in a form in which equal contents are equal values: the same
+// reader for what the kernel dumps and for what we would send.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/codec/nft_message.hpp"
+
+struct nlmsghdr;
+
+namespace failclosed {
+
+/// The contents of some tables. Handles, counter values and the elements of sets with timeouts
+/// are left out; everything else counts.
+class NftContents {
+  public:
+    struct SetName {
+        TableName table;
+        std::string set;
+
+        friend bool operator==(const SetName&, const SetName&) = default;
+    };
+
+    /// Reads messages about other tables than `tables` as nothing.
+    explicit NftContents(std::vector<TableName> tables) : tables_(std::move(tables)) {}
+
+    /// Takes one message about a table, chain, set, set element or rule, as NFT_MSG_NEW*; other
+    /// messages say nothing.
+    void add(const nlmsghdr* message);
+
+    /// Takes every message of a batch.
+    void add_all(std::span<const std::uint8_t> messages);
+
+    /// Puts what was read into an order of its own; call once, after the last add().
+    void finish();
+
+    /// Comparable after finish().
+    friend bool operator==(const NftContents& a, const NftContents& b)
+    {
+        return a.lines_ == b.lines_;
+    }
+
+    /// The tables that messages are read about.
+    [[nodiscard]] const std::vector<TableName>& tables() const { return tables_; }
+
+    /// Sums of the counters by chain and comment.
+    [[nodiscard]] const Counters& counters() const { return counters_; }
+
+    /// The tables that were met, with the names of what they hold.
+    [[nodiscard]] const std::vector<LoadedTable>& loaded() const { return loaded_; }
+
+    /// The sets whose elements count.
+    [[nodiscard]] const std::vector<SetName>& comparable_sets() const { return sets_; }
+
+  private:
+    void add_table(const TableName& table, const nlmsghdr* message);
+    void add_chain(const TableName& table, const nlmsghdr* message);
+    void add_set(const TableName& table, const nlmsghdr* message);
+    void add_elements(const TableName& table, const nlmsghdr* message);
+    void add_rule(const TableName& table, const nlmsghdr* message);
+    LoadedTable& loaded_table(const TableName& table);
+
+    std::vector<TableName> tables_;
+    std::vector<std::string> lines_;
+    std::vector<LoadedTable> loaded_;
+    std::vector<SetName> sets_;
+    std::vector<SetName> timeout_sets_;
+    Counters counters_;
+    /// Where the last rule was, and its place there: rules come chain by chain, in their order.
+    std::string rule_chain_;
+    unsigned rule_place_ = 0;
+};
+
+} // namespace failclosed

@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rulesets as the bytes of one nftables batch (linux/netfilter/nf_tables.h).
+#include "core/codec/nft_message.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <span>
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "core/codec/nft_expressions.hpp"
+#include "core/codec/nft_rules.hpp"
+
+namespace failclosed {
+namespace {
+
+/// What one message may need at most: a rule of kMostMatches, or one chunk of elements.
+constexpr std::size_t kMessageRoom = 80 * 1024;
+constexpr std::size_t kMostMatches = 64;
+constexpr std::size_t kLongestComment = NFTNL_UDATA_COMMENT_MAXLEN - 1;
+/// Where a chunk of elements ends, so that its attribute's 16-bit length holds it.
+constexpr std::size_t kElementChunk = 64000;
+constexpr std::uint32_t kVerdictType = NFT_DATA_VERDICT;
+constexpr std::uint32_t kTypeBits = 6;
+/// The byte orders of nft(8)'s own notes to itself.
+constexpr std::uint32_t kNftHostOrder = 1;
+constexpr std::uint32_t kNftNetworkOrder = 2;
+
+std::uint8_t nf_family(TableFamily family)
+{
+    return family == TableFamily::Inet ? NFPROTO_INET : NFPROTO_ARP;
+}
+
+/// Puts one message behind the other.
+class BatchWriter {
+  public:
+    BatchWriter() { control(NFNL_MSG_BATCH_BEGIN); }
+
+    /// The message stays open for attributes until the next one begins.
+    nlmsghdr* begin(const TableName& table, std::uint16_t type, std::uint16_t flags,
+                    std::string operation)
+    {
+        nlmsghdr* message = open(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type),
+                                 flags, nf_family(table.family), 0);
+        batch_.operations.push_back(std::move(operation));
+        // Every message of nftables has its table's name as attribute 1.
+        mnl_attr_put_strz(message, NFTA_TABLE_NAME, table.name.c_str());
+        return message;
+    }
+
+    NftBatch finish()
+    {
+        if (open_ != nullptr) {
+            open_->nlmsg_flags |= NLM_F_ACK;
+        }
+        control(NFNL_MSG_BATCH_END);
+        close();
+        batch_.operations.pop_back();
+        batch_.bytes.resize(used_);
+        return std::move(batch_);
+    }
+
+  private:
+    void control(std::uint16_t type)
+    {
+        open(type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+        batch_.operations.emplace_back("the whole batch");
+    }
+
+    nlmsghdr* open(std::uint16_t type, std::uint16_t flags, std::uint8_t family,
+                   std::uint16_t resource)
+    {
+        close();
+        if (batch_.bytes.size() < used_ + kMessageRoom) {
+            batch_.bytes.resize(std::max(2 * batch_.bytes.size(), used_ + kMessageRoom));
+        }
+        open_ = mnl_nlmsg_put_header(batch_.bytes.data() + used_);
+        open_->nlmsg_type = type;
+        open_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+        open_->nlmsg_seq = static_cast<std::uint32_t>(batch_.operations.size());
+        auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(open_, sizeof(nfgenmsg)));
+        header->nfgen_family = family;
+        header->version = NFNETLINK_V0;
+        header->res_id = htons(resource);
+        return open_;
+    }
+
+    void close() { used_ += open_ == nullptr ? 0 : MNL_ALIGN(open_->nlmsg_len); }
+
+    NftBatch batch_;
+    nlmsghdr* open_ = nullptr;
+    std::size_t used_ = 0;
+};
+
+void put_u32(nlmsghdr* message, std::uint16_t attribute, std::uint32_t value)
+{
+    mnl_attr_put_u32(message, attribute, htonl(value));
+}
+
+// ---- Keys ----
+
+using Key = std::vector<std::uint8_t>;
+
+void append_bytes(Key& key, std::span<const std::uint8_t> bytes)
+{
+    key.insert(key.end(), bytes.begin(), bytes.end());
+}
+
+void append_host_order(Key& key, std::uint32_t value)
+{
+    std::array<std::uint8_t, sizeof value> bytes{};
+    std::memcpy(bytes.data(), &value, sizeof value);
+    append_bytes(key, bytes);
+}
+
+/// First and last key of an element; the same but for prefixes.
+struct KeyRange {
+    Key first;
+    Key last;
+};
+
+/// Appends a part; false where it is not of the field's type.
+class PartWriter {
+  public:
+    PartWriter(KeyRange& range, Field field, bool intervals)
+        : range_(range), type_(field_type(field)), intervals_(intervals)
+    {
+    }
+
+    bool operator()(const InterfaceName& name)
+    {
+        Key bytes(name.text().begin(), name.text().end());
+        bytes.resize(16);
+        return both("ifname", bytes);
+    }
+
+    bool operator()(const IpAddress& address)
+    {
+        return both(address.family() == Family::V4 ? "ipv4_addr" : "ipv6_addr", address.bytes());
+    }
+
+    bool operator()(const IpPrefix& prefix)
+    {
+        const bool fits = intervals_ || prefix.length() == prefix.address().bits();
+        if (!fits || !(*this)(prefix.address())) {
+            return false;
+        }
+        const IpAddress last = prefix.last();
+        std::ranges::copy(last.bytes(), range_.last.end() - static_cast<long>(type_.length));
+        return true;
+    }
+
+    bool operator()(Transport transport)
+    {
+        return both("inet_proto", std::to_array({static_cast<std::uint8_t>(transport)}));
+    }
+
+    bool operator()(Port port)
+    {
+        return both("inet_service",
+                    std::to_array({static_cast<std::uint8_t>(port.number() >> 8),
+                                   static_cast<std::uint8_t>(port.number() & 0xff)}));
+    }
+
+    bool operator()(Uid uid) { return both_host_order("uid", uid.number); }
+
+    bool operator()(Mark mark) { return both_host_order("mark", mark.value); }
+
+  private:
+    bool both(std::string_view type, std::span<const std::uint8_t> bytes)
+    {
+        append_bytes(range_.first, bytes);
+        append_bytes(range_.last, bytes);
+        return type == type_.name;
+    }
+
+    bool both_host_order(std::string_view type, std::uint32_t value)
+    {
+        append_host_order(range_.first, value);
+        append_host_order(range_.last, value);
+        return type == type_.name;
+    }
+
+    KeyRange& range_;
+    const FieldType& type_;
+    bool intervals_;
+};
+
+/// Nothing where a part does not fit its field.
+std::optional<KeyRange> key_range(const Set& set, const SetElement& element)
+{
+    if (element.key.size() != set.key.size()) {
+        return std::nullopt;
+    }
+    KeyRange range;
+    for (std::size_t i = 0; i < set.key.size(); ++i) {
+        if (!std::visit(PartWriter(range, set.key[i], set.intervals), element.key[i])) {
+            return std::nullopt;
+        }
+        if (set.key.size() > 1) { // parts of a concatenation begin at whole registers
+            range.first.resize((range.first.size() + 3) / 4 * 4);
+            range.last.resize(range.first.size());
+        }
+    }
+    return range;
+}
+
+/// Adds one to a number in network order; false where it was the highest.
+bool increment(Key& key)
+{
+    for (auto byte = key.rbegin(); byte != key.rend(); ++byte) {
+        if (++*byte != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- Sets and their elements ----
+
+bool is_concatenation(const Set& set)
+{
+    return set.key.size() > 1;
+}
+
+std::uint32_t set_flags(const Set& set)
+{
+    std::uint32_t flags = 0;
+    flags |= set.intervals ? NFT_SET_INTERVAL : 0;
+    flags |= set.intervals && is_concatenation(set) ? NFT_SET_CONCAT : 0;
+    flags |= set.verdicts ? NFT_SET_MAP : 0;
+    flags |= set.timeouts ? NFT_SET_TIMEOUT : 0;
+    return flags;
+}
+
+/// An element as the kernel takes it: an interval of a single field is two of them.
+struct RawElement {
+    Key key;
+    /// Set for intervals in concatenations.
+    Key last;
+    std::uint32_t flags = 0;
+    const Decision* decision = nullptr;
+};
+
+Failure misfit(const Set& set)
+{
+    return fail("set " + set.name + ": an element does not fit the set's key");
+}
+
+/// The intervals of a single field as the kernel's tree has them: where each begins, and behind
+/// its last key where it ends, unless the address space ends there.
+std::vector<RawElement> half_open(std::vector<RawElement> ranges)
+{
+    std::ranges::sort(ranges, {}, &RawElement::key);
+    std::vector<RawElement> result;
+    for (RawElement& range : ranges) {
+        Key behind = std::move(range.last);
+        result.push_back({std::move(range.key), {}, 0, range.decision});
+        if (increment(behind)) {
+            result.push_back({std::move(behind), {}, NFT_SET_ELEM_INTERVAL_END, nullptr});
+        }
+    }
+    return result;
+}
+
+Result<std::vector<RawElement>> raw_elements(const Set& set,
+                                             const std::vector<SetElement>& elements)
+{
+    std::vector<RawElement> result;
+    result.reserve(elements.size());
+    for (const SetElement& element : elements) {
+        std::optional<KeyRange> range = key_range(set, element);
+        if (!range || set.verdicts != element.decision.has_value()) {
+            return misfit(set);
+        }
+        const Decision* decision = element.decision ? &*element.decision : nullptr;
+        if (decision != nullptr && *decision == Decision(Verdict::Reject)) {
+            return fail("set " + set.name + ": reject cannot stand in a map");
+        }
+        result.push_back({std::move(range->first), {}, 0, decision});
+        if (set.intervals) {
+            result.back().last = std::move(range->last);
+        }
+    }
+    return set.intervals && !is_concatenation(set) ? half_open(std::move(result)) : result;
+}
+
+void put_set(BatchWriter& batch, const TableName& table, const Set& set, std::uint32_t id)
+{
+    nlmsghdr* message = batch.begin(table, NFT_MSG_NEWSET, NLM_F_CREATE,
+                                    "set " + set.name + " of " + to_string(table));
+    std::uint32_t type = 0;
+    std::uint32_t length = 0;
+    for (const Field field : set.key) {
+        const FieldType& part = field_type(field);
+        type = type << kTypeBits | part.number;
+        length += is_concatenation(set) ? (part.length + 3) / 4 * 4 : part.length;
+    }
+    mnl_attr_put_strz(message, NFTA_SET_NAME, set.name.c_str());
+    put_u32(message, NFTA_SET_ID, id);
+    put_u32(message, NFTA_SET_FLAGS, set_flags(set));
+    put_u32(message, NFTA_SET_KEY_TYPE, type);
+    put_u32(message, NFTA_SET_KEY_LEN, length);
+    if (set.verdicts) {
+        put_u32(message, NFTA_SET_DATA_TYPE, kVerdictType);
+    }
+    if (set.intervals && is_concatenation(set)) {
+        nlattr* description = mnl_attr_nest_start(message, NFTA_SET_DESC);
+        nlattr* fields = mnl_attr_nest_start(message, NFTA_SET_DESC_CONCAT);
+        for (const Field field : set.key) {
+            nlattr* part = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+            put_u32(message, NFTA_SET_FIELD_LEN, field_type(field).length);
+            mnl_attr_nest_end(message, part);
+        }
+        mnl_attr_nest_end(message, fields);
+        mnl_attr_nest_end(message, description);
+    }
+    if (!is_concatenation(set)) {
+        // nft(8) prints keys by this note; without it network order is shown backwards.
+        std::array<std::uint8_t, 6> note = {NFTNL_UDATA_SET_KEYBYTEORDER, 4};
+        const std::uint32_t order =
+            field_type(set.key.front()).host_order ? kNftHostOrder : kNftNetworkOrder;
+        std::memcpy(note.data() + 2, &order, sizeof order);
+        mnl_attr_put(message, NFTA_SET_USERDATA, note.size(), note.data());
+    }
+}
+
+void put_key(nlmsghdr* message, std::uint16_t attribute, const Key& key)
+{
+    nlattr* nest = mnl_attr_nest_start(message, attribute);
+    mnl_attr_put(message, NFTA_DATA_VALUE, key.size(), key.data());
+    mnl_attr_nest_end(message, nest);
+}
+
+void put_element(nlmsghdr* message, const RawElement& element, std::uint64_t timeout_ms)
+{
+    nlattr* nest = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+    if (element.flags != 0) {
+        put_u32(message, NFTA_SET_ELEM_FLAGS, element.flags);
+    }
+    put_key(message, NFTA_SET_ELEM_KEY, element.key);
+    if (!element.last.empty()) {
+        put_key(message, NFTA_SET_ELEM_KEY_END, element.last);
+    }
+    if (element.decision != nullptr) {
+        nlattr* data = mnl_attr_nest_start(message, NFTA_SET_ELEM_DATA);
+        nlattr* verdict = mnl_attr_nest_start(message, NFTA_DATA_VERDICT);
+        put_u32(message, NFTA_VERDICT_CODE, verdict_code(*element.decision));
+        if (const std::string* chain = target_chain(*element.decision)) {
+            mnl_attr_put_strz(message, NFTA_VERDICT_CHAIN, chain->c_str());
+        }
+        mnl_attr_nest_end(message, verdict);
+        mnl_attr_nest_end(message, data);
+    }
+    if (timeout_ms != 0) {
+        mnl_attr_put_u64(message, NFTA_SET_ELEM_TIMEOUT, htobe64(timeout_ms));
+    }
+    mnl_attr_nest_end(message, nest);
+}
+
+void put_elements(BatchWriter& batch, const TableName& table, const Set& set,
+                  const std::vector<RawElement>& elements, std::uint64_t timeout_ms)
+{
+    for (auto element = elements.begin(); element != elements.end();) {
+        nlmsghdr* message = batch.begin(table, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
+                                        "elements of set " + set.name + " of " + to_string(table));
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
+        nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+        const std::size_t start = message->nlmsg_len;
+        while (element != elements.end() && message->nlmsg_len - start < kElementChunk) {
+            put_element(message, *element, timeout_ms);
+            ++element;
+        }
+        mnl_attr_nest_end(message, list);
+    }
+}
+
+// ---- Chains and rules ----
+
+Status put_chain(BatchWriter& batch, const TableName& table, const Chain& chain)
+{
+    nlmsghdr* message = batch.begin(table, NFT_MSG_NEWCHAIN, NLM_F_CREATE,
+                                    "chain " + chain.name + " of " + to_string(table));
+    mnl_attr_put_strz(message, NFTA_CHAIN_NAME, chain.name.c_str());
+    if (!chain.base) {
+        return {};
+    }
+    const std::optional<std::uint32_t> hook = hook_number(table.family, chain.base->hook);
+    if (!hook || chain.base->policy == Verdict::Reject || chain.base->policy == Verdict::Return) {
+        return fail("chain " + chain.name + " of " + to_string(table) + ": no such hook or policy");
+    }
+    nlattr* nest = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
+    put_u32(message, NFTA_HOOK_HOOKNUM, *hook);
+    put_u32(message, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(chain.base->priority));
+    mnl_attr_nest_end(message, nest);
+    put_u32(message, NFTA_CHAIN_POLICY, verdict_code(chain.base->policy));
+    mnl_attr_put_strz(message, NFTA_CHAIN_TYPE, "filter");
+    return {};
+}
+
+std::string describe(const Rule& rule, const Chain& chain)
+{
+    return "rule '" + rule.comment + "' in chain " + chain.name;
+}
+
+void put_comment(nlmsghdr* message, const std::string& comment)
+{
+    if (comment.empty()) {
+        return;
+    }
+    std::array<char, kLongestComment + 3> note{};
+    note[0] = NFTNL_UDATA_RULE_COMMENT;
+    note[1] = static_cast<char>(comment.size() + 1);
+    std::ranges::copy(comment, note.begin() + 2);
+    mnl_attr_put(message, NFTA_RULE_USERDATA, comment.size() + 3, note.data());
+}
+
+/// Whether nft(8) could print and read back what the rule says in words.
+bool is_printable(const Rule& rule)
+{
+    const auto plain = [](const std::string& text) {
+        return !has_control_characters(text) && text.find('"') == std::string::npos;
+    };
+    return plain(rule.comment) && std::ranges::all_of(rule.actions, [&](const Action& action) {
+               const auto* log = std::get_if<Log>(&action);
+               return log == nullptr || (plain(log->prefix) && log->prefix.size() < 128);
+           });
+}
+
+Status put_rule(BatchWriter& batch, const TableName& table, const Chain& chain, const Rule& rule,
+                Counters& counters)
+{
+    if (rule.comment.size() > kLongestComment || rule.matches.size() > kMostMatches ||
+        !is_printable(rule)) {
+        return fail(describe(rule, chain) + ": a text is too long or cannot be printed");
+    }
+    for (const KernelRule& part : kernel_rules(rule)) {
+        if (table.family == TableFamily::Arp && (part.guards.family || part.guards.protocol)) {
+            return fail(describe(rule, chain) + ": matches IP where there is only ARP");
+        }
+        nlmsghdr* message =
+            batch.begin(table, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, describe(rule, chain));
+        mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain.name.c_str());
+        Counter counter;
+        if (part.counted && !counters.empty()) {
+            // What was counted goes to the first of the rules that share the key.
+            const auto earlier = counters.extract({table, chain.name, rule.comment});
+            counter = earlier ? earlier.mapped() : counter;
+        }
+        nlattr* expressions = mnl_attr_nest_start(message, NFTA_RULE_EXPRESSIONS);
+        append_expressions(message, part, counter.packets, counter.bytes);
+        mnl_attr_nest_end(message, expressions);
+        put_comment(message, rule.comment);
+    }
+    return {};
+}
+
+// ---- Tables ----
+
+void put_table(BatchWriter& batch, const TableName& table)
+{
+    nlmsghdr* message =
+        batch.begin(table, NFT_MSG_NEWTABLE, NLM_F_CREATE, "table " + to_string(table));
+    put_u32(message, NFTA_TABLE_FLAGS, 0);
+}
+
+/// Adding first makes deleting succeed where there is nothing.
+void put_removal(BatchWriter& batch, const TableName& table)
+{
+    put_table(batch, table);
+    batch.begin(table, NFT_MSG_DELTABLE, 0, "removal of table " + to_string(table));
+}
+
+bool stays(const LoadedTable::LoadedChain& loaded, const Table& table)
+{
+    return loaded.base && std::ranges::any_of(table.chains, [&](const Chain& chain) {
+               return chain.name == loaded.name && chain.base &&
+                      hook_number(table.family, chain.base->hook) == loaded.base->first &&
+                      chain.base->priority == loaded.base->second;
+           });
+}
+
+/// Empties what is loaded down to the base chains that stay.
+void put_clearing(BatchWriter& batch, const LoadedTable& loaded, const Table& table)
+{
+    const std::string of_table = " of " + to_string(loaded.name);
+    put_table(batch, loaded.name);
+    batch.begin(loaded.name, NFT_MSG_DELRULE, 0, "removal of all rules" + of_table);
+    for (const std::string& set : loaded.sets) {
+        nlmsghdr* message =
+            batch.begin(loaded.name, NFT_MSG_DELSET, 0, "removal of set " + set + of_table);
+        mnl_attr_put_strz(message, NFTA_SET_NAME, set.c_str());
+    }
+    for (const LoadedTable::LoadedChain& chain : loaded.chains) {
+        if (!stays(chain, table)) {
+            nlmsghdr* message = batch.begin(loaded.name, NFT_MSG_DELCHAIN, 0,
+                                            "removal of chain " + chain.name + of_table);
+            mnl_attr_put_strz(message, NFTA_CHAIN_NAME, chain.name.c_str());
+        }
+    }
+}
+
+bool is_in(const Ruleset& ruleset, const TableName& name)
+{
+    return std::ranges::any_of(ruleset.tables, [&](const Table& table) {
+        return name == TableName{table.family, table.name};
+    });
+}
+
+Status put_contents(BatchWriter& batch, const Table& table, Counters& counters)
+{
+    const TableName name{table.family, table.name};
+    for (const Chain& chain : table.chains) {
+        if (Status status = put_chain(batch, name, chain); !status) {
+            return status;
+        }
+    }
+    std::uint32_t id = 0;
+    for (const Set& set : table.sets) {
+        if (set.key.empty()) {
+            return misfit(set);
+        }
+        put_set(batch, name, set, ++id);
+        const auto elements = raw_elements(set, set.elements);
+        if (!elements) {
+            return Failure(elements.error());
+        }
+        put_elements(batch, name, set, *elements, 0);
+    }
+    for (const Chain& chain : table.chains) {
+        for (const Rule& rule : chain.rules) {
+            if (Status status = put_rule(batch, name, chain, rule, counters); !status) {
+                return status;
+            }
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+std::string to_string(const TableName& table)
+{
+    return (table.family == TableFamily::Inet ? "inet " : "arp ") + table.name;
+}
+
+std::string NftBatch::describe(std::uint32_t sequence) const
+{
+    return sequence < operations.size() ? operations[sequence] : "an unknown operation";
+}
+
+std::uint32_t NftBatch::last_sequence() const
+{
+    return static_cast<std::uint32_t>(operations.size() - 1);
+}
+
+Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options)
+{
+    BatchWriter batch;
+    Counters counters = options.counters;
+    for (const Table& table : ruleset.tables) {
+        const TableName name{table.family, table.name};
+        const auto loaded = std::ranges::find(options.loaded, name, &LoadedTable::name);
+        if (loaded != options.loaded.end() && !loaded->foreign) {
+            put_clearing(batch, *loaded, table);
+        } else {
+            put_removal(batch, name);
+            put_table(batch, name);
+        }
+        if (Status status = put_contents(batch, table, counters); !status) {
+            return fail_during("table " + to_string(name), status.error());
+        }
+    }
+    for (const LoadedTable& loaded : options.loaded) {
+        if (!is_in(ruleset, loaded.name)) {
+            put_removal(batch, loaded.name);
+        }
+    }
+    return batch.finish();
+}
+
+NftBatch encode_removal(const std::vector<TableName>& tables)
+{
+    BatchWriter batch;
+    for (const TableName& table : tables) {
+        put_removal(batch, table);
+    }
+    return batch.finish();
+}
+
+Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
+                                       const std::vector<SetElement>& elements,
+                                       std::chrono::milliseconds timeout)
+{
+    const auto raw = raw_elements(set, elements);
+    if (!raw) {
+        return Failure(raw.error());
+    }
+    BatchWriter batch;
+    put_elements(
+        batch, table, set, *raw,
+        static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(timeout.count(), 1)));
+    return batch.finish();
+}
+
+} // namespace failclosed

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rulesets as the bytes of one nftables batch (linux/netfilter/nf_tables.h).
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/plan/ruleset.hpp"
+
+namespace failclosed {
+
+/// A table by what the kernel knows it by.
+struct TableName {
+    TableFamily family = TableFamily::Inet;
+    std::string name;
+
+    friend auto operator<=>(const TableName&, const TableName&) = default;
+};
+
+/// "inet failclosed".
+std::string to_string(const TableName& table);
+
+/// The counted rules of one comment in one chain.
+struct CounterKey {
+    TableName table;
+    std::string chain;
+    std::string comment;
+
+    friend auto operator<=>(const CounterKey&, const CounterKey&) = default;
+};
+
+struct Counter {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+
+    friend bool operator==(const Counter&, const Counter&) = default;
+};
+
+using Counters = std::map<CounterKey, Counter>;
+
+/// What a loaded table holds that has a name.
+struct LoadedTable {
+    struct LoadedChain {
+        std::string name;
+        /// Hook and priority as the kernel says them; a policy may change in place.
+        std::optional<std::pair<std::uint32_t, std::int32_t>> base;
+
+        friend bool operator==(const LoadedChain&, const LoadedChain&) = default;
+    };
+
+    explicit LoadedTable(TableName table) : name(std::move(table)) {}
+
+    TableName name;
+    std::vector<LoadedChain> chains;
+    /// Without anonymous sets, which go with their rules.
+    std::vector<std::string> sets;
+    /// How many sets there are, anonymous ones included.
+    std::size_t set_count = 0;
+    /// How many things with names the kernel counts in it.
+    std::size_t uses = 0;
+    /// Holds something else that has to go too: objects, flowtables, flags, chains that are not
+    /// of type filter.
+    bool foreign = false;
+};
+
+/// One batch: all of it takes effect at once, or nothing.
+struct NftBatch {
+    /// From NFNL_MSG_BATCH_BEGIN to NFNL_MSG_BATCH_END. Only the last operation asks for an
+    /// acknowledgement: the kernel reports errors of all others unasked.
+    std::vector<std::uint8_t> bytes;
+    /// What each message does, by sequence number from 0; BATCH_BEGIN is the first.
+    std::vector<std::string> operations;
+
+    /// The operation that the kernel answers with `sequence`.
+    [[nodiscard]] std::string describe(std::uint32_t sequence) const;
+
+    /// Sequence number of the operation that is acknowledged.
+    [[nodiscard]] std::uint32_t last_sequence() const;
+};
+
+struct EncodeOptions {
+    /// Values that the counters of rules with these keys begin with.
+    Counters counters;
+    /// Our tables that are loaded now. Base chains that stay the same keep standing while their
+    /// rules are exchanged, so that a packet meets the old rules or the new ones. Without this a
+    /// table is deleted and made anew: for a moment both chains are there, one of them empty, and
+    /// a new chain has its policy only some microseconds after its rules. Loaded tables that the
+    /// ruleset does not have are removed.
+    std::vector<LoadedTable> loaded;
+};
+
+/// A batch that makes every table of `ruleset` exactly as it is there, and names no others than
+/// these and the loaded ones.
+/// Fails, with the rule or set in the message, where a value cannot stand where it is: a key part
+/// of another type than its field, Reject in a verdict map, a comment of over 127 bytes.
+Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options = {});
+
+/// A batch after which `tables` are gone, whether they were there or not.
+NftBatch encode_removal(const std::vector<TableName>& tables);
+
+/// A batch that adds `elements`, which hold no decision, to a set of `table` that has `timeouts`;
+/// the kernel removes each after `timeout`. Fails as encode() does.
+Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
+                                       const std::vector<SetElement>& elements,
+                                       std::chrono::milliseconds timeout);
+
+} // namespace failclosed

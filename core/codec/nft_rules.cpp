@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rules in the form that nftables can hold: guards made explicit, one reject type each.
+#include "core/codec/nft_rules.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <netinet/in.h>
+
+namespace failclosed {
+namespace {
+
+constexpr std::array kPortTransports = {Transport::Udp, Transport::Tcp};
+
+std::uint8_t number(Transport transport)
+{
+    return static_cast<std::uint8_t>(transport);
+}
+
+/// Collects what a rule's matches need; `possible` turns false where they contradict each other.
+class GuardCollector {
+  public:
+    Guards guards;
+    bool possible = true;
+    bool needs_ports = false;
+    bool needs_original_ports = false;
+
+    void operator()(const InFamily& match) { family(match.family); }
+
+    void operator()(const FromNetwork& match) { family(match.prefix.family()); }
+
+    void operator()(const ToNetwork& match) { family(match.prefix.family()); }
+
+    void operator()(const OfTransport& match) { protocol(number(match.transport)); }
+
+    void operator()(const FromPort& match) { protocol(number(match.transport)); }
+
+    void operator()(const ToPort& match) { protocol(number(match.transport)); }
+
+    void operator()(const IcmpType&)
+    {
+        family(Family::V4);
+        protocol(IPPROTO_ICMP);
+    }
+
+    void operator()(const Icmpv6Type&)
+    {
+        family(Family::V6);
+        protocol(IPPROTO_ICMPV6);
+    }
+
+    void operator()(const HopLimit&) { family(Family::V6); }
+
+    void operator()(const HasMptcpOption&) { protocol(IPPROTO_TCP); }
+
+    void operator()(const StripMptcpOption&) { protocol(IPPROTO_TCP); }
+
+    void operator()(const InConntrackState& match)
+    {
+        possible = possible && (match.established || match.related);
+    }
+
+    void operator()(const InSet& match) { fields(match.fields); }
+
+    void operator()(const Dispatch& end) { fields(end.fields); }
+
+    // These can be read from any packet.
+    void operator()(const FromInterface&) {}
+
+    void operator()(const ToInterface&) {}
+
+    void operator()(const FromUid&) {}
+
+    void operator()(const HasMark&) {}
+
+    void operator()(const HasConntrackMark&) {}
+
+    void operator()(const SetMark&) {}
+
+    void operator()(const SetConntrackMark&) {}
+
+    void operator()(const Log&) {}
+
+    void operator()(const std::monostate&) {}
+
+    void operator()(const Verdict&) {}
+
+    void operator()(const Jump&) {}
+
+    void operator()(const Goto&) {}
+
+  private:
+    template <typename T> void require(std::optional<T>& slot, T value)
+    {
+        possible = possible && slot.value_or(value) == value;
+        slot = value;
+    }
+
+    void family(Family value) { require(guards.family, value); }
+
+    void protocol(std::uint8_t value) { require(guards.protocol, value); }
+
+    void fields(const std::vector<Field>& key)
+    {
+        for (const Field field : key) {
+            this->field(field, key);
+        }
+    }
+
+    void field(Field field, const std::vector<Field>& key)
+    {
+        switch (field) {
+        case Field::Source4:
+        case Field::Destination4:
+        case Field::OriginalDestination4:
+            family(Family::V4);
+            break;
+        case Field::Source6:
+        case Field::Destination6:
+        case Field::OriginalDestination6:
+            family(Family::V6);
+            break;
+        case Field::SourcePort:
+        case Field::DestinationPort:
+            // Where the protocol is looked up with it, the elements are guard enough.
+            needs_ports = needs_ports || std::ranges::count(key, Field::Protocol) == 0;
+            break;
+        case Field::OriginalDestinationPort:
+            needs_original_ports = true;
+            break;
+        case Field::ArpSource:
+        case Field::ArpTarget:
+            guards.arp = true;
+            break;
+        case Field::InputInterface:
+        case Field::OutputInterface:
+        case Field::Protocol:
+        case Field::SocketUid:
+        case Field::Mark:
+        case Field::OriginalProtocol:
+            break;
+        }
+    }
+};
+
+/// Replaces each of `variants` by one for each of `values`, made by `set`.
+template <typename Values, typename Set>
+void multiply(std::vector<Guards>& variants, const Values& values, Set set)
+{
+    std::vector<Guards> result;
+    for (const Guards& variant : variants) {
+        for (const auto value : values) {
+            set(result.emplace_back(variant), value);
+        }
+    }
+    variants = std::move(result);
+}
+
+bool is_reject(const Rule& rule)
+{
+    const auto* verdict = std::get_if<Verdict>(&rule.end);
+    return verdict != nullptr && *verdict == Verdict::Reject;
+}
+
+std::vector<Guards> guard_variants(const Rule& rule, const GuardCollector& needs)
+{
+    std::vector variants = {needs.guards};
+    if (needs.needs_ports && !needs.guards.protocol) {
+        multiply(variants, kPortTransports,
+                 [](Guards& guards, Transport value) { guards.protocol = number(value); });
+    }
+    // nft(8) types ports by one protocol: the packet's where it is known, else the flow's.
+    if (needs.needs_original_ports && !variants.front().protocol) {
+        multiply(variants, kPortTransports,
+                 [](Guards& guards, Transport value) { guards.original = value; });
+    }
+    if (is_reject(rule) && !needs.guards.family) {
+        multiply(variants, kFamilies, [](Guards& guards, Family value) { guards.family = value; });
+    }
+    return variants;
+}
+
+void append_rules(std::vector<KernelRule>& rules, const Rule& rule, const Guards& guards)
+{
+    KernelRule main{&rule, guards, rule.counted, {}, true};
+    for (const Action& action : rule.actions) {
+        if (std::holds_alternative<Log>(action)) {
+            rules.push_back({&rule, guards, false, {action}, false});
+        } else {
+            main.actions.push_back(action);
+        }
+    }
+    const bool nothing_more =
+        !main.counted && main.actions.empty() && std::holds_alternative<std::monostate>(rule.end);
+    if (!nothing_more || rule.actions.empty()) {
+        rules.push_back(std::move(main));
+    }
+}
+
+} // namespace
+
+std::vector<KernelRule> kernel_rules(const Rule& rule)
+{
+    GuardCollector needs;
+    for (const Match& match : rule.matches) {
+        std::visit(needs, match);
+    }
+    for (const Action& action : rule.actions) {
+        std::visit(needs, action);
+    }
+    std::visit(needs, rule.end);
+
+    std::vector<KernelRule> rules;
+    if (needs.possible) {
+        for (const Guards& guards : guard_variants(rule, needs)) {
+            append_rules(rules, rule, guards);
+        }
+    }
+    return rules;
+}
+
+const FieldType& field_type(Field field)
+{
+    static constexpr FieldType kInterface{"ifname", 41, 16, true};
+    static constexpr FieldType kAddress4{"ipv4_addr", 7, 4, false};
+    static constexpr FieldType kAddress6{"ipv6_addr", 8, 16, false};
+    static constexpr FieldType kProtocol{"inet_proto", 12, 1, false};
+    static constexpr FieldType kPort{"inet_service", 13, 2, false};
+    static constexpr FieldType kUid{"uid", 24, 4, true};
+    static constexpr FieldType kMark{"mark", 19, 4, true};
+    switch (field) {
+    case Field::InputInterface:
+    case Field::OutputInterface:
+        return kInterface;
+    case Field::Source4:
+    case Field::Destination4:
+    case Field::OriginalDestination4:
+    case Field::ArpSource:
+    case Field::ArpTarget:
+        return kAddress4;
+    case Field::Source6:
+    case Field::Destination6:
+    case Field::OriginalDestination6:
+        return kAddress6;
+    case Field::Protocol:
+    case Field::OriginalProtocol:
+        return kProtocol;
+    case Field::SourcePort:
+    case Field::DestinationPort:
+    case Field::OriginalDestinationPort:
+        return kPort;
+    case Field::SocketUid:
+        return kUid;
+    case Field::Mark:
+        break;
+    }
+    return kMark;
+}
+
+} // namespace failclosed

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rulesets in the syntax of nft(8).
+#pragma once
+
+#include <string>
+
+#include "core/plan/ruleset.hpp"
+
+namespace failclosed {
+
+/// What `nft -f` reads to make every table of `ruleset` exactly as it is there, and to touch no
+/// other. A device name with a quotation mark, which nft(8) cannot say, is shown with '?' in its
+/// place.
+std::string to_nft(const Ruleset& ruleset);
+
+/// One element of a set as nft(8) writes it: `0 . 203.0.113.2 . udp . 1194`.
+std::string to_nft(const SetElement& element);
+
+} // namespace failclosed

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// OpenVPN's configuration language, as far as servers and identity go.
+#include "core/codec/openvpn_config.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+namespace failclosed {
+
+namespace {
+
+/// OPTION_LINE_SIZE, MAX_PARMS and max_recursive_levels of OpenVPN.
+constexpr std::size_t kMaxLine = 256;
+constexpr std::size_t kMaxWords = 16;
+constexpr unsigned kMaxDepth = 10;
+/// So that files which include each other twice end.
+constexpr unsigned kMaxIncludes = 64;
+
+constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+
+using Words = std::vector<std::string>;
+
+/// isspace(3) in the C locale.
+bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/// The words of one line; nothing where quotes or backslashes are wrong.
+std::optional<Words> split_line(std::string_view line)
+{
+    Words words;
+    std::string word;
+    bool in_word = false;
+    bool escaped = false;
+    char quote = 0;
+    for (const char c : line) {
+        if (escaped) {
+            if (c != '\\' && c != '"' && !is_space(c)) {
+                return std::nullopt;
+            }
+            word += c;
+            escaped = false;
+            in_word = true;
+        } else if (c == '\\' && quote != '\'') {
+            escaped = true;
+        } else if (quote != 0 ? c == quote : in_word && is_space(c)) {
+            words.push_back(std::exchange(word, {}));
+            in_word = false;
+            quote = 0;
+        } else if (in_word || quote != 0) {
+            word += c;
+        } else if (c == ';' || c == '#') {
+            return words;
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+        } else if (!is_space(c)) {
+            word += c;
+            in_word = true;
+        }
+        if (words.size() == kMaxWords) {
+            return words;
+        }
+    }
+    if (quote != 0 || escaped) {
+        return std::nullopt;
+    }
+    if (in_word) {
+        words.push_back(std::move(word));
+    }
+    return words;
+}
+
+std::string_view trim_left(std::string_view text)
+{
+    while (!text.empty() && is_space(text.front())) {
+        text.remove_prefix(1);
+    }
+    return text;
+}
+
+/// Takes the first line off `text`.
+std::string_view take_line(std::string_view& text)
+{
+    const auto end = text.find('\n');
+    const auto line = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    return line;
+}
+
+/// Collects options. Texts are kept as they stand until all of them are known: OpenVPN applies
+/// `port`, `proto` and proxies to remotes that stand before them, too.
+class Parser {
+  public:
+    explicit Parser(const IncludeReader& read) : read_(read) {}
+
+    void read_text(std::string_view text, bool in_connection);
+    void read_option(std::span<const std::string> words, bool in_connection);
+    OpenvpnConfig finish() &&;
+
+  private:
+    struct Proxy {
+        std::string host;
+        std::string port;
+    };
+
+    /// OpenVPN's `struct connection_entry`.
+    struct Entry {
+        std::string host;
+        std::string port = "1194";
+        OpenvpnProtocol protocol;
+        std::optional<Proxy> http_proxy;
+        std::optional<Proxy> socks_proxy;
+    };
+
+    /// A `remote` line: what it leaves open comes from the options around it.
+    struct RemoteLine {
+        std::string host;
+        std::optional<std::string> port;
+        std::optional<OpenvpnProtocol> protocol;
+    };
+
+    void read_inline(const std::string& tag, std::string_view& text);
+    void read_connection(std::string_view text);
+    void read_remote(std::span<const std::string> words, bool in_connection);
+    bool read_connection_option(std::span<const std::string> words);
+    void read_general_option(std::span<const std::string> words);
+    void include(const std::string& path);
+    std::optional<OpenvpnProtocol> read_protocol(const std::string& text);
+    void add(const Entry& entry);
+
+    static void load(Entry& entry, const RemoteLine& line);
+
+    const IncludeReader& read_;
+    unsigned depth_ = 0;
+    unsigned includes_ = 0;
+    Entry defaults_;
+    std::vector<RemoteLine> remotes_;
+    std::vector<Entry> connections_;
+    std::set<Remote> seen_;
+    OpenvpnConfig config_;
+};
+
+void Parser::read_text(std::string_view text, bool in_connection)
+{
+    if (text.starts_with(kUtf8Mark)) {
+        text.remove_prefix(kUtf8Mark.size());
+    }
+    while (!text.empty()) {
+        const auto line = take_line(text);
+        auto words = line.size() < kMaxLine ? split_line(line) : std::nullopt;
+        if (!words) {
+            warn(config_.warnings, "OpenVPN config: line cannot be read: " + quoted(line));
+            continue;
+        }
+        if (words->empty()) {
+            continue;
+        }
+        std::string& name = words->front();
+        if (words->size() == 1 && name.size() > 2 && name.starts_with('<') && name.ends_with('>')) {
+            read_inline(name.substr(1, name.size() - 2), text);
+            continue;
+        }
+        if (name.size() > 2 && name.starts_with("--")) {
+            name.erase(0, 2);
+        }
+        read_option(*words, in_connection);
+    }
+}
+
+/// Takes everything up to the closing tag off `text`.
+void Parser::read_inline(const std::string& tag, std::string_view& text)
+{
+    const std::string end = "</" + tag + ">";
+    const char* const begin = text.data();
+    while (!text.empty()) {
+        const char* const line_begin = text.data();
+        if (trim_left(take_line(text)).starts_with(end)) {
+            if (tag == "connection") {
+                read_connection({begin, static_cast<std::size_t>(line_begin - begin)});
+            }
+            return;
+        }
+    }
+    warn(config_.warnings, "OpenVPN config: " + quoted(end) + " is missing");
+}
+
+void Parser::read_connection(std::string_view text)
+{
+    // A block starts from what stands before it, and nothing of it stays for what comes after.
+    const Entry outer = defaults_;
+    read_text(text, true);
+    Entry entry = std::exchange(defaults_, outer);
+    if (!entry.host.empty()) {
+        connections_.push_back(std::move(entry));
+    }
+}
+
+void Parser::load(Entry& entry, const RemoteLine& line)
+{
+    entry.host = line.host;
+    if (line.port) {
+        entry.port = *line.port;
+    }
+    if (line.protocol) {
+        // "remote HOST PORT udp" does not undo the family of "proto udp6".
+        const auto family = line.protocol->family ? line.protocol->family : entry.protocol.family;
+        entry.protocol = *line.protocol;
+        entry.protocol.family = family;
+    }
+}
+
+std::optional<OpenvpnProtocol> Parser::read_protocol(const std::string& text)
+{
+    const auto protocol = OpenvpnProtocol::parse(text);
+    if (!protocol) {
+        warn(config_.warnings, "OpenVPN config: no protocol: " + quoted(text));
+    }
+    return protocol;
+}
+
+void Parser::read_remote(std::span<const std::string> words, bool in_connection)
+{
+    RemoteLine line{words[1], std::nullopt, std::nullopt};
+    if (words.size() > 2) {
+        line.port = words[2];
+    }
+    if (words.size() > 3 && !(line.protocol = read_protocol(words[3]))) {
+        return;
+    }
+    if (in_connection) {
+        load(defaults_, line);
+    } else if (remotes_.size() <= kMaxRemotes) {
+        remotes_.push_back(std::move(line));
+    }
+}
+
+bool Parser::read_connection_option(std::span<const std::string> words)
+{
+    const auto& name = words[0];
+    if (name == "port" || name == "rport") {
+        defaults_.port = words[1];
+    } else if (name == "proto") {
+        defaults_.protocol = read_protocol(words[1]).value_or(defaults_.protocol);
+    } else if (name == "http-proxy" && words.size() > 2) {
+        defaults_.http_proxy = Proxy{words[1], words[2]};
+    } else if (name == "socks-proxy") {
+        defaults_.socks_proxy = Proxy{words[1], words.size() > 2 ? words[2] : "1080"};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void Parser::read_general_option(std::span<const std::string> words)
+{
+    const auto& name = words[0];
+    if (name == "user") {
+        config_.user = words[1];
+    } else if (name == "mark") {
+        const auto mark = parse_number(words[1], 1, 0x7fffffff);
+        if (mark) {
+            config_.mark = static_cast<std::uint32_t>(*mark);
+        } else {
+            warn(config_.warnings, "OpenVPN config: no mark: " + quoted(words[1]));
+        }
+    } else if (name == "server" || name == "server-ipv6" ||
+               (name == "mode" && words[1] == "server")) {
+        config_.server = true;
+    } else if (name == "config") {
+        include(words[1]);
+    }
+}
+
+void Parser::read_option(std::span<const std::string> words, bool in_connection)
+{
+    if (words[0] == "remote-random-hostname") {
+        warn(config_.warnings, "OpenVPN config: remote-random-hostname makes up names, which "
+                               "cannot be known before they are used");
+    }
+    if (words[0] == "server-bridge") {
+        config_.server = true; // with or without arguments
+    }
+    if (words.size() < 2) {
+        return;
+    }
+    if (words[0] == "remote") {
+        read_remote(words, in_connection);
+    } else if (!read_connection_option(words) && !in_connection) {
+        read_general_option(words);
+    }
+}
+
+void Parser::include(const std::string& path)
+{
+    if (depth_ >= kMaxDepth || includes_ >= kMaxIncludes) {
+        warn(config_.warnings, "OpenVPN config: too many includes: " + quoted(path));
+        return;
+    }
+    ++includes_;
+    const Result<std::string> text = read_ ? read_(path) : fail("includes are not read here");
+    if (!text) {
+        warn(config_.warnings,
+             "OpenVPN config: include of " + quoted(path) + ": " + text.error().message());
+        return;
+    }
+    ++depth_;
+    read_text(*text, false);
+    --depth_;
+}
+
+void Parser::add(const Entry& entry)
+{
+    const auto view = [](const std::optional<Proxy>& proxy) {
+        return proxy ? std::optional(OpenvpnConnection::Proxy{proxy->host, proxy->port})
+                     : std::nullopt;
+    };
+    const OpenvpnConnection connection{entry.host, entry.port, entry.protocol,
+                                       view(entry.http_proxy), view(entry.socks_proxy)};
+    auto remote = connection.remote();
+    if (!remote) {
+        warn(config_.warnings, "OpenVPN config: " + remote.error().message());
+        return;
+    }
+    if (seen_.insert(*remote).second) {
+        config_.remotes.push_back(*std::move(remote));
+    }
+}
+
+OpenvpnConfig Parser::finish() &&
+{
+    if (config_.server) {
+        return std::move(config_);
+    }
+    if (connections_.empty()) {
+        for (const auto& line : remotes_) {
+            load(connections_.emplace_back(defaults_), line);
+        }
+    }
+    if (connections_.size() > kMaxRemotes) {
+        warn(config_.warnings,
+             "OpenVPN config: only the first " + std::to_string(kMaxRemotes) + " remotes are used");
+        connections_.resize(kMaxRemotes);
+    }
+    for (const auto& entry : connections_) {
+        add(entry);
+    }
+    return std::move(config_);
+}
+
+} // namespace
+
+std::optional<OpenvpnProtocol> OpenvpnProtocol::parse(std::string_view text)
+{
+    OpenvpnProtocol protocol;
+    if (text.starts_with("tcp")) {
+        protocol.transport = Transport::Tcp;
+    } else if (!text.starts_with("udp")) {
+        return std::nullopt;
+    }
+    text.remove_prefix(3);
+    if (text.starts_with('4') || text.starts_with('6')) {
+        protocol.family = text.front() == '4' ? Family::V4 : Family::V6;
+        text.remove_prefix(1);
+    }
+    protocol.listens = text == "-server";
+    const bool role =
+        protocol.transport == Transport::Tcp && (text == "-client" || protocol.listens);
+    return text.empty() || role ? std::optional(protocol) : std::nullopt;
+}
+
+Result<Remote> OpenvpnConnection::remote() const
+{
+    const auto& proxy = http_proxy ? http_proxy : socks_proxy;
+    const auto host_text = proxy ? proxy->host : host;
+    const auto port_text = proxy ? proxy->port : port;
+    if (protocol.listens) {
+        return fail("remote " + quoted(host_text) + ": tcp-server waits, it reaches no server");
+    }
+    const auto port_number = Port::parse(port_text);
+    if (!port_number) {
+        return fail("remote " + quoted(host_text) + ": port must be 1 to 65535, not " +
+                    quoted(port_text));
+    }
+    // A proxy is reached over TCP whatever goes through it; datagrams through SOCKS are IPv4 only.
+    const bool over_ipv4 = proxy && !http_proxy && protocol.transport == Transport::Udp;
+    const auto transport = proxy ? Transport::Tcp : protocol.transport;
+    const auto family = over_ipv4 ? std::optional(Family::V4) : protocol.family;
+    if (const auto address = IpAddress::parse(host_text)) {
+        if (!address->is_unicast_host()) {
+            return fail("remote " + quoted(host_text) + ": not an address of another host");
+        }
+        return Remote{*address, transport, port_number, family};
+    }
+    if (auto name = HostName::parse(host_text)) {
+        return Remote{*std::move(name), transport, port_number, family};
+    }
+    return fail("remote " + quoted(host_text) + ": neither an address nor a host name");
+}
+
+OpenvpnConfig parse_openvpn_config(std::string_view text, const IncludeReader& read)
+{
+    Parser parser(read);
+    parser.read_text(text, false);
+    return std::move(parser).finish();
+}
+
+OpenvpnConfig parse_openvpn_arguments(std::span<const std::string> arguments,
+                                      const IncludeReader& read)
+{
+    Parser parser(read);
+    if (arguments.size() == 2 && !arguments[1].starts_with("--")) {
+        parser.read_option(std::array<std::string, 2>{"config", arguments[1]}, false);
+        return std::move(parser).finish();
+    }
+    const auto is_option = [](const std::string& word) { return word.starts_with("--"); };
+    auto next = std::find_if(arguments.begin(), arguments.end(), is_option);
+    while (next != arguments.end()) {
+        const auto end = std::find_if(next + 1, arguments.end(), is_option);
+        Words words(next, end);
+        words.front().erase(0, 2);
+        words.resize(std::min(words.size(), kMaxWords));
+        parser.read_option(words, false);
+        next = end;
+    }
+    return std::move(parser).finish();
+}
+
+} // namespace failclosed

@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// OpenVPN's script environment, variable by variable.
+#include "core/codec/openvpn_environment.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace failclosed {
+
+namespace {
+
+constexpr std::uint64_t kMaxNumber = 999'999'999;
+
+/// The words between single spaces.
+std::vector<std::string_view> split_words(std::string_view text)
+{
+    std::vector<std::string_view> words;
+    while (true) {
+        const auto end = text.find(' ');
+        words.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) {
+            return words;
+        }
+        text.remove_prefix(end + 1);
+    }
+}
+
+std::string_view find_in(const std::map<std::uint64_t, std::string_view>& values,
+                         std::uint64_t number)
+{
+    const auto found = values.find(number);
+    return found == values.end() ? std::string_view{} : found->second;
+}
+
+/// Reads one environment; `warnings` fills up on the way.
+class Reader {
+  public:
+    Reader(const OpenvpnEnvironment& environment, const OpenvpnFacts& facts)
+        : environment_(environment), facts_(facts), process_(find_process())
+    {
+    }
+
+    Result<Event> tunnel_up(std::span<const char* const> arguments);
+    Event restarted();
+    [[nodiscard]] Result<InterfaceName> interface(std::span<const char* const> arguments) const;
+
+    Warnings warnings;
+
+  private:
+    Status read_address4(Tunnel& tunnel);
+    Status read_address6(Tunnel& tunnel);
+    void read_gateways(Tunnel& tunnel);
+    void read_routes4();
+    void read_routes6();
+    void add_network(const IpPrefix& prefix);
+    [[nodiscard]] bool is_around_tunnel(std::string_view gateway, std::string_view net_gateway,
+                                        std::string_view vpn_gateway) const;
+    void read_dns(Tunnel& tunnel);
+    void read_dns_servers(Tunnel& tunnel);
+    void read_foreign_option(Tunnel& tunnel, std::string_view option);
+    void add_resolver(Tunnel& tunnel, std::string_view text, std::optional<Family> family);
+    void add_search_domain(Tunnel& tunnel, std::string_view text);
+
+    const OpenvpnProcess* find_process();
+    [[nodiscard]] Identity identity() const;
+    std::vector<Server> servers();
+    std::vector<OpenvpnProtocol> protocols(const OpenvpnConnection& connection,
+                                           std::string_view text);
+
+    struct Answer {
+        IpAddress address;
+        Port port;
+    };
+
+    std::optional<Answer> answer();
+    std::optional<Endpoint> connected(std::vector<Server>& servers);
+
+    const OpenvpnEnvironment& environment_;
+    const OpenvpnFacts& facts_;
+    const OpenvpnProcess* process_;
+    std::set<IpPrefix> networks_;
+    bool too_many_routes_ = false;
+    bool too_many_resolvers_ = false;
+    bool too_many_domains_ = false;
+};
+
+Result<InterfaceName> Reader::interface(std::span<const char* const> arguments) const
+{
+    // The variable first: arguments of the administrator's own may stand before OpenVPN's.
+    std::string_view text = environment_.get("dev");
+    if (text.empty() && !arguments.empty()) {
+        text = arguments[0];
+    }
+    const auto name = InterfaceName::parse(text);
+    if (!name) {
+        return fail("OpenVPN names no valid tunnel device: dev=" + quoted(text));
+    }
+    return *name;
+}
+
+/// ifconfig_local with ifconfig_netmask (topology subnet, tap) or ifconfig_remote (net30, p2p).
+Status Reader::read_address4(Tunnel& tunnel)
+{
+    const auto local_text = environment_.get("ifconfig_local");
+    if (local_text.empty()) {
+        return {};
+    }
+    const auto mask_text = environment_.get("ifconfig_netmask");
+    const auto peer_text = environment_.get("ifconfig_remote");
+    const auto local = IpAddress::parse(local_text);
+    const auto mask = IpAddress::parse(mask_text);
+    const auto peer = IpAddress::parse(peer_text);
+    if (!local || local->family() != Family::V4 || !local->is_unicast_host()) {
+        return fail("tunnel address is none: ifconfig_local=" + quoted(local_text));
+    }
+    if (!mask_text.empty()) {
+        const auto prefix = mask ? IpPrefix::from_netmask(*local, *mask) : std::nullopt;
+        if (!prefix) {
+            return fail("tunnel netmask is none: ifconfig_netmask=" + quoted(mask_text));
+        }
+        tunnel.addresses.push_back({*local, prefix->length()});
+    } else {
+        tunnel.addresses.push_back({*local, local->bits()});
+    }
+    add_network(tunnel.addresses.back().prefix());
+    if (!peer_text.empty()) {
+        if (!peer || peer->family() != Family::V4 || !peer->is_unicast_host()) {
+            return fail("tunnel peer is none: ifconfig_remote=" + quoted(peer_text));
+        }
+        add_network(IpPrefix::host(*peer));
+    }
+    return {};
+}
+
+Status Reader::read_address6(Tunnel& tunnel)
+{
+    const auto local_text = environment_.get("ifconfig_ipv6_local");
+    if (local_text.empty()) {
+        return {};
+    }
+    const auto bits_text = environment_.get("ifconfig_ipv6_netbits");
+    const auto peer_text = environment_.get("ifconfig_ipv6_remote");
+    const auto local = IpAddress::parse(local_text);
+    const auto bits = parse_number(bits_text, 0, 128);
+    const auto peer = IpAddress::parse(peer_text);
+    if (!local || local->family() != Family::V6 || !local->is_unicast_host()) {
+        return fail("tunnel address is none: ifconfig_ipv6_local=" + quoted(local_text));
+    }
+    if (!bits) {
+        return fail("tunnel prefix is none: ifconfig_ipv6_netbits=" + quoted(bits_text));
+    }
+    tunnel.addresses.push_back({*local, static_cast<unsigned>(*bits)});
+    add_network(tunnel.addresses.back().prefix());
+    // OpenVPN announces "::" where the peer has no address.
+    if (peer && peer->family() == Family::V6 && peer->is_unicast_host()) {
+        add_network(IpPrefix::host(*peer));
+    } else if (!peer_text.empty() && !(peer && peer->is_unspecified())) {
+        warn(warnings, "tunnel peer is left out: ifconfig_ipv6_remote=" + quoted(peer_text));
+    }
+    return {};
+}
+
+/// A tap device needs a next hop: without one, addresses are asked for on the link.
+void Reader::read_gateways(Tunnel& tunnel)
+{
+    if (environment_.get("dev_type") != "tap") {
+        return;
+    }
+    const std::array<std::pair<Family, std::string_view>, 2> gateways = {{
+        {Family::V4, environment_.get("route_vpn_gateway")},
+        {Family::V6, environment_.get("ifconfig_ipv6_remote")},
+    }};
+    for (const auto& [family, text] : gateways) {
+        const auto gateway = IpAddress::parse(text);
+        if (gateway && gateway->family() == family && gateway->is_unicast_host()) {
+            tunnel.gateways.push_back(*gateway);
+        } else if (!text.empty() && !(gateway && gateway->is_unspecified())) {
+            warn(warnings, "tunnel gateway is left out: " + quoted(text));
+        }
+    }
+}
+
+void Reader::add_network(const IpPrefix& prefix)
+{
+    if (prefix.length() < kShortestNetwork) {
+        return;
+    }
+    if (networks_.size() < kMaxRoutes) {
+        networks_.insert(prefix);
+    } else if (!networks_.contains(prefix) && !std::exchange(too_many_routes_, true)) {
+        warn(warnings, "only " + std::to_string(kMaxRoutes) + " routes are used");
+    }
+}
+
+/// Whether a route leads past the tunnel: its gateway is that of the underlay.
+bool Reader::is_around_tunnel(std::string_view gateway, std::string_view net_gateway,
+                              std::string_view vpn_gateway) const
+{
+    const auto own = IpAddress::parse(environment_.get(net_gateway));
+    return own && IpAddress::parse(gateway) == own &&
+           IpAddress::parse(environment_.get(vpn_gateway)) != own;
+}
+
+void Reader::read_routes4()
+{
+    const auto masks = environment_.numbered("route_netmask_");
+    const auto gateways = environment_.numbered("route_gateway_");
+    for (const auto& [number, text] : environment_.numbered("route_network_")) {
+        const auto network = IpAddress::parse(text);
+        // OpenVPN takes a route without a mask for one to a host.
+        const auto mask_text = find_in(masks, number);
+        const auto mask = IpAddress::parse(mask_text.empty() ? "255.255.255.255" : mask_text);
+        const auto prefix = network && network->family() == Family::V4 && mask
+                                ? IpPrefix::from_netmask(*network, *mask)
+                                : std::nullopt;
+        if (!prefix || prefix->address().is_loopback() || prefix->address().is_multicast()) {
+            warn(warnings, "route " + std::to_string(number) + " is left out: " + quoted(text) +
+                               " netmask " + quoted(mask_text));
+        } else if (!is_around_tunnel(find_in(gateways, number), "route_net_gateway",
+                                     "route_vpn_gateway")) {
+            add_network(*prefix);
+        }
+    }
+}
+
+void Reader::read_routes6()
+{
+    const auto gateways = environment_.numbered("route_ipv6_gateway_");
+    for (const auto& [number, text] : environment_.numbered("route_ipv6_network_")) {
+        const auto prefix = IpPrefix::parse(text);
+        if (!prefix || prefix->family() != Family::V6 || prefix->address().is_loopback() ||
+            prefix->address().is_multicast()) {
+            warn(warnings,
+                 "IPv6 route " + std::to_string(number) + " is left out: " + quoted(text));
+        } else if (!is_around_tunnel(find_in(gateways, number), "net_gateway_ipv6",
+                                     "ifconfig_ipv6_remote")) {
+            add_network(*prefix);
+        }
+    }
+}
+
+/// The addresses of dns_server_N_address_M by N and M, without those of servers that take
+/// anything but plain DNS on port 53: resolv.conf cannot say more than an address.
+void Reader::read_dns_servers(Tunnel& tunnel)
+{
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::string_view> addresses;
+    for (const auto& [rest, text] : environment_.with_prefix("dns_server_")) {
+        constexpr std::string_view kMiddle = "_address_";
+        const auto middle = rest.find(kMiddle);
+        if (middle == std::string_view::npos) {
+            continue;
+        }
+        const std::string server = "dns_server_" + std::string(rest.substr(0, middle));
+        const auto number = parse_number(rest.substr(0, middle), 1, kMaxNumber);
+        const auto index_text = rest.substr(middle + kMiddle.size());
+        const auto index = parse_number(index_text, 1, kMaxNumber);
+        const auto transport = environment_.get(server + "_transport");
+        const auto port = environment_.get(server + "_port_" + std::string(index_text));
+        if (!number || !index || (!transport.empty() && transport != "plain") ||
+            (!port.empty() && port != "53")) {
+            warn(warnings, "resolver " + quoted(text) + " is left out: not plain DNS on port 53");
+        } else {
+            addresses.emplace(std::pair(*number, *index), text);
+        }
+    }
+    for (const auto& [number, text] : addresses) {
+        add_resolver(tunnel, text, std::nullopt);
+    }
+}
+
+/// Each resolver and domain once, in the order in which they are told. OpenVPN tells those of
+/// its `dns` options twice, the second time as foreign options.
+void Reader::read_dns(Tunnel& tunnel)
+{
+    read_dns_servers(tunnel);
+    for (const auto& [number, text] : environment_.numbered("dns_search_domain_")) {
+        add_search_domain(tunnel, text);
+    }
+    for (const auto& [number, text] : environment_.numbered("foreign_option_")) {
+        read_foreign_option(tunnel, text);
+    }
+}
+
+/// "dhcp-option TYPE VALUE". Types that are not about names are passed over.
+void Reader::read_foreign_option(Tunnel& tunnel, std::string_view option)
+{
+    const auto words = split_words(option);
+    if (words.size() < 2 || words[0] != "dhcp-option") {
+        return;
+    }
+    const auto type = words[1];
+    const bool resolver = type == "DNS" || type == "DNS6";
+    const bool domain =
+        type == "DOMAIN" || type == "DOMAIN-SEARCH" || type == "ADAPTER_DOMAIN_SUFFIX";
+    if ((resolver || domain) && words.size() != 3) {
+        warn(warnings, "option is left out: " + quoted(option));
+    } else if (resolver) {
+        add_resolver(tunnel, words[2], type == "DNS6" ? std::optional(Family::V6) : std::nullopt);
+    } else if (domain) {
+        add_search_domain(tunnel, words[2]);
+    }
+}
+
+void Reader::add_resolver(Tunnel& tunnel, std::string_view text, std::optional<Family> family)
+{
+    const auto address = IpAddress::parse(text);
+    if (!address || !address->is_unicast_host() || address->is_link_local() ||
+        (family && address->family() != *family)) {
+        warn(warnings, "resolver is left out: " + quoted(text));
+    } else if (std::ranges::find(tunnel.resolvers, *address) != tunnel.resolvers.end()) {
+        return;
+    } else if (tunnel.resolvers.size() < kMaxResolvers) {
+        tunnel.resolvers.push_back(*address);
+    } else if (!std::exchange(too_many_resolvers_, true)) {
+        warn(warnings, "only " + std::to_string(kMaxResolvers) + " resolvers are used");
+    }
+}
+
+void Reader::add_search_domain(Tunnel& tunnel, std::string_view text)
+{
+    const auto name = HostName::parse(text);
+    auto& domains = tunnel.search_domains;
+    if (!name) {
+        warn(warnings, "search domain is left out: " + quoted(text));
+    } else if (std::ranges::find(domains, *name) != domains.end()) {
+        return;
+    } else if (domains.size() < kMaxSearchDomains) {
+        domains.push_back(*name);
+    } else if (!std::exchange(too_many_domains_, true)) {
+        warn(warnings, "only " + std::to_string(kMaxSearchDomains) + " search domains are used");
+    }
+}
+
+/// OpenVPN's own process: a wrapper script may stand between it and us.
+const OpenvpnProcess* Reader::find_process()
+{
+    if (facts_.ancestors.empty()) {
+        return nullptr;
+    }
+    const auto text = environment_.get("daemon_pid");
+    const auto is_named = [&](const OpenvpnProcess& process) {
+        return std::to_string(process.id.pid) == text;
+    };
+    const auto found = std::ranges::find_if(facts_.ancestors, is_named);
+    if (found != facts_.ancestors.end()) {
+        return &*found;
+    }
+    if (!text.empty()) {
+        warn(warnings, "daemon_pid=" + quoted(text) + " did not start this program");
+    }
+    return &facts_.ancestors.front();
+}
+
+/// Root made the first sockets; the user that OpenVPN runs as, or becomes, makes the later ones.
+Identity Reader::identity() const
+{
+    std::set<uid_t> uids = {0};
+    if (process_ != nullptr) {
+        uids.insert(process_->uid);
+    }
+    if (facts_.config_user) {
+        uids.insert(*facts_.config_user);
+    }
+    return {{uids.begin(), uids.end()}, facts_.config ? facts_.config->mark : std::nullopt};
+}
+
+/// What may carry `connection`: proto_N, and what the configuration has for the same host and
+/// port.
+std::vector<OpenvpnProtocol> Reader::protocols(const OpenvpnConnection& connection,
+                                               std::string_view text)
+{
+    std::vector<OpenvpnProtocol> protocols;
+    if (const auto protocol = OpenvpnProtocol::parse(text)) {
+        protocols.push_back(*protocol);
+    } else if (!text.empty()) {
+        warn(warnings, "remote " + quoted(connection.host) + ": no protocol: " + quoted(text));
+        return {};
+    }
+    const auto remote = connection.remote();
+    if (remote && facts_.config) {
+        for (const auto& configured : facts_.config->remotes) {
+            if (configured.host == remote->host && configured.port == remote->port) {
+                protocols.push_back({configured.transport, configured.family, false});
+            }
+        }
+    }
+    if (protocols.empty()) {
+        protocols.emplace_back();
+    }
+    return protocols;
+}
+
+std::vector<Server> Reader::servers()
+{
+    const auto ports = environment_.numbered("remote_port_");
+    const auto protos = environment_.numbered("proto_");
+    const auto http_hosts = environment_.numbered("http_proxy_server_");
+    const auto http_ports = environment_.numbered("http_proxy_port_");
+    const auto socks_hosts = environment_.numbered("socks_proxy_server_");
+    const auto socks_ports = environment_.numbered("socks_proxy_port_");
+    const auto proxy = [](const auto& hosts, const auto& proxy_ports, std::uint64_t number) {
+        const OpenvpnConnection::Proxy found{find_in(hosts, number), find_in(proxy_ports, number)};
+        return found.host.empty() ? std::nullopt : std::optional(found);
+    };
+    const Identity identity = this->identity();
+    std::vector<Server> servers;
+    std::set<Remote> seen;
+    for (const auto& [number, host] : environment_.numbered("remote_")) {
+        OpenvpnConnection connection{host,
+                                     find_in(ports, number),
+                                     {},
+                                     proxy(http_hosts, http_ports, number),
+                                     proxy(socks_hosts, socks_ports, number)};
+        for (const auto& protocol : protocols(connection, find_in(protos, number))) {
+            connection.protocol = protocol;
+            const auto remote = connection.remote();
+            if (!remote) {
+                warn(warnings, remote.error().message());
+            } else if (!seen.contains(*remote)) {
+                if (seen.size() == kMaxRemotes) {
+                    warn(warnings, "only " + std::to_string(kMaxRemotes) + " remotes are used");
+                    return servers;
+                }
+                seen.insert(*remote);
+                servers.push_back({*remote, identity, {}});
+            }
+        }
+    }
+    return servers;
+}
+
+/// The address that answered, where it says one that can be.
+std::optional<Reader::Answer> Reader::answer()
+{
+    auto text = environment_.get("trusted_ip");
+    if (text.empty()) {
+        text = environment_.get("trusted_ip6");
+    }
+    if (text.empty()) {
+        return std::nullopt; // peer mode calls `up` before anybody answers
+    }
+    const auto port_text = environment_.get("trusted_port");
+    const auto address = IpAddress::parse(text);
+    const auto port = Port::parse(port_text);
+    if (!address || !address->is_unicast_host() || !port) {
+        warn(warnings,
+             "address that answered is left out: " + quoted(text) + " port " + quoted(port_text));
+        return std::nullopt;
+    }
+    return Answer{*address, *port};
+}
+
+/// The endpoint that answered, with the transport of the servers that it can belong to. Where
+/// these have both transports, OpenVPN does not say which it is: the address then counts for
+/// each, as that of their name, or as a server by itself where they have several names.
+std::optional<Endpoint> Reader::connected(std::vector<Server>& servers)
+{
+    const auto answer = this->answer();
+    if (!answer) {
+        return std::nullopt;
+    }
+    std::vector<Server*> named;
+    for (auto& server : servers) {
+        const Remote& remote = server.remote;
+        if (remote.port != answer->port ||
+            (remote.family && *remote.family != answer->address.family())) {
+            continue;
+        }
+        if (remote.name() != nullptr) {
+            named.push_back(&server);
+        } else if (std::get<IpAddress>(remote.host) == answer->address) {
+            return Endpoint{answer->address, remote.transport, answer->port};
+        }
+    }
+    if (named.empty()) {
+        return std::nullopt;
+    }
+    const Remote first = named.front()->remote;
+    const auto has_other = [&](const auto Remote::* part) {
+        return std::ranges::any_of(
+            named, [&](const Server* server) { return server->remote.*part != first.*part; });
+    };
+    if (!has_other(&Remote::transport)) {
+        return Endpoint{answer->address, first.transport, answer->port};
+    }
+    if (!has_other(&Remote::host)) {
+        for (auto* server : named) {
+            server->addresses.push_back({answer->address, Seconds(0), false});
+        }
+        return std::nullopt;
+    }
+    for (const auto transport : {Transport::Udp, Transport::Tcp}) {
+        servers.push_back(
+            {{answer->address, transport, answer->port, std::nullopt}, identity(), {}});
+    }
+    return std::nullopt;
+}
+
+Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
+{
+    const auto name = interface(arguments);
+    if (!name) {
+        return Failure(name.error());
+    }
+    Tunnel tunnel{*name, {}, {}, {}, {}, {}, {}};
+    for (const auto& read : {read_address4(tunnel), read_address6(tunnel)}) {
+        if (!read) {
+            return Failure(read.error());
+        }
+    }
+    if (tunnel.addresses.empty()) {
+        return fail("OpenVPN gives " + name->text() +
+                    " no address: neither ifconfig_local nor ifconfig_ipv6_local is set");
+    }
+    read_gateways(tunnel);
+    read_routes4();
+    read_routes6();
+    tunnel.networks.assign(networks_.begin(), networks_.end());
+    read_dns(tunnel);
+    if (process_ != nullptr) {
+        tunnel.owner = process_->id;
+    }
+    auto found = servers();
+    const auto answered = connected(found);
+    return TunnelUp{std::move(tunnel), std::move(found), answered};
+}
+
+Event Reader::restarted()
+{
+    auto found = servers();
+    const auto answered = connected(found);
+    return TunnelRestarted{std::move(found), answered};
+}
+
+} // namespace
+
+OpenvpnEnvironment::OpenvpnEnvironment(std::span<const char* const> entries)
+{
+    for (const std::string_view entry : entries) {
+        const auto equals = entry.find('=');
+        if (equals != std::string_view::npos) {
+            variables_.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+        }
+    }
+}
+
+std::string_view OpenvpnEnvironment::get(std::string_view name) const
+{
+    const auto found = variables_.find(name);
+    return found == variables_.end() ? std::string_view{} : found->second;
+}
+
+std::vector<OpenvpnEnvironment::Variable>
+OpenvpnEnvironment::with_prefix(std::string_view prefix) const
+{
+    std::vector<Variable> found;
+    auto next = variables_.lower_bound(prefix);
+    for (; next != variables_.end() && next->first.starts_with(prefix); ++next) {
+        found.emplace_back(next->first.substr(prefix.size()), next->second);
+    }
+    return found;
+}
+
+std::map<std::uint64_t, std::string_view>
+OpenvpnEnvironment::numbered(std::string_view prefix) const
+{
+    std::map<std::uint64_t, std::string_view> found;
+    for (const auto& [rest, value] : with_prefix(prefix)) {
+        if (const auto number = parse_number(rest, 1, kMaxNumber)) {
+            found.emplace(*number, value);
+        }
+    }
+    return found;
+}
+
+std::string_view OpenvpnEnvironment::config_path() const
+{
+    const auto path = get("config");
+    return has_control_characters(path) ? std::string_view{} : path;
+}
+
+Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
+                                         const OpenvpnEnvironment& environment,
+                                         const OpenvpnFacts& facts)
+{
+    const auto type = environment.get("script_type");
+    const bool up = type == "up" || type == "route-up";
+    const bool down = type == "down" || type == "route-pre-down";
+    const bool restart = environment.get("script_context") == "restart";
+    Reader reader(environment, facts);
+    OpenvpnEvent result;
+    if ((up && restart) || type == "ipchange") {
+        result.event = reader.restarted();
+    } else if (down && restart) {
+        result.event = ReapplyRequested{};
+    } else if (up) {
+        auto event = reader.tunnel_up(arguments);
+        if (!event) {
+            return Failure(event.error());
+        }
+        result.event = *std::move(event);
+    } else if (down) {
+        const auto interface = reader.interface(arguments);
+        if (!interface) {
+            return Failure(interface.error());
+        }
+        result.event = TunnelDown{*interface};
+    }
+    result.warnings = std::move(reader.warnings);
+    return result;
+}
+
+} // namespace failclosed

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// From the arguments and the environment that OpenVPN gives its scripts to one event.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/codec/openvpn_config.hpp"
+#include "core/model/event.hpp"
+
+namespace failclosed {
+
+/// More than these are left out, with a warning. Servers: kMaxRemotes.
+inline constexpr std::size_t kMaxRoutes = 4096;
+inline constexpr std::size_t kMaxResolvers = 16;
+inline constexpr std::size_t kMaxSearchDomains = 32;
+
+/// A process's environment by name. Made from the entries themselves and never from a printed
+/// list, in which a line break inside of a value makes up variables. Looks into `entries`, which
+/// have to outlive it. Of a name that occurs twice the first counts, as in getenv(3).
+class OpenvpnEnvironment {
+  public:
+    /// Name and value.
+    using Variable = std::pair<std::string_view, std::string_view>;
+
+    /// "NAME=VALUE" C strings; entries without '=' are passed over.
+    explicit OpenvpnEnvironment(std::span<const char* const> entries);
+
+    /// Empty where there is no such variable.
+    [[nodiscard]] std::string_view get(std::string_view name) const;
+
+    /// Variables "<prefix>N", by N: a whole number from 1 to 999,999,999 without leading zeros.
+    [[nodiscard]] std::map<std::uint64_t, std::string_view> numbered(std::string_view prefix) const;
+
+    /// Names that begin with `prefix`, without it, and their values.
+    [[nodiscard]] std::vector<Variable> with_prefix(std::string_view prefix) const;
+
+    /// The configuration file that OpenVPN names: empty where there is none, or where the name
+    /// holds control characters. A relative one is relative to OpenVPN's working directory.
+    [[nodiscard]] std::string_view config_path() const;
+
+  private:
+    std::map<std::string_view, std::string_view> variables_;
+};
+
+/// A process above the hook, as the kernel tells.
+struct OpenvpnProcess {
+    ProcessId id;
+    /// Its effective user.
+    uid_t uid = 0;
+
+    friend bool operator==(const OpenvpnProcess&, const OpenvpnProcess&) = default;
+};
+
+/// What the caller has found out for itself: the environment is only a hint.
+struct OpenvpnFacts {
+    /// The hook's parent, the parent's parent, and so on.
+    std::vector<OpenvpnProcess> ancestors;
+    /// OpenVPN's configuration and command line, where they could be read.
+    std::optional<OpenvpnConfig> config;
+    /// The number of the user that `config` names.
+    std::optional<uid_t> config_user;
+};
+
+struct OpenvpnEvent {
+    /// Nothing: the script type is none of ours, and there is nothing to do.
+    std::optional<Event> event;
+    /// Values that were left out.
+    Warnings warnings;
+
+    friend bool operator==(const OpenvpnEvent&, const OpenvpnEvent&) = default;
+};
+
+/// Reads what OpenVPN 2.4 to 2.7 tells a script (openvpn(8), "Environmental Variables"):
+///
+/// - up, route-up: TunnelUp. An interface name or tunnel address that is missing or wrong is an
+///   error; any other wrong value is left out alone, with a warning.
+/// - down, route-pre-down: TunnelDown; the interface name must be right.
+/// - any of these with script_context=restart: the device and its routes stay. TunnelRestarted
+///   for up and route-up, ReapplyRequested for down and route-pre-down.
+/// - ipchange: TunnelRestarted.
+///
+/// `arguments` are the script's without its own name. Names and numbers: remotes are taken by
+/// their number, with gaps. A proxy takes the place of the remote behind it. Where the
+/// configuration holds the same host and port with other transports, those are servers too:
+/// OpenVPN 2.7 has no proto_N for remotes, and its proto_N are those of `local` entries.
+///
+/// The owner is the ancestor that daemon_pid names, else the parent. `connected` is left out
+/// where the address that answered fits no server. OpenVPN does not tell its transport: where the
+/// servers that it fits have both, it is not `connected` but an address of each of these servers,
+/// or, where they have different names, a server by itself with both transports.
+Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
+                                         const OpenvpnEnvironment& environment,
+                                         const OpenvpnFacts& facts);
+
+} // namespace failclosed

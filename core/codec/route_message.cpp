@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Encoding with libmnl, decoding by copies out of bounds-checked views.
+#include "core/codec/route_message.hpp"
+
+#include <array>
+#include <string_view>
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include "core/plan/constants.hpp"
+
+namespace failclosed {
+
+namespace {
+
+std::uint8_t address_family(Family family)
+{
+    return family == Family::V4 ? AF_INET : AF_INET6;
+}
+
+std::optional<Family> family_of(std::uint8_t number)
+{
+    switch (number) {
+    case AF_INET:
+        return Family::V4;
+    case AF_INET6:
+        return Family::V6;
+    default:
+        return std::nullopt;
+    }
+}
+
+/// An address of `family`; nothing where the bytes are of another length.
+std::optional<IpAddress> read_address(ByteView bytes, Family family)
+{
+    const auto address = IpAddress::from_bytes(bytes);
+    return address && address->family() == family ? address : std::nullopt;
+}
+
+// ---- Encoding ----
+
+/// One message in a buffer that is larger than any that we build.
+template <typename Header> class Request {
+  public:
+    Request(std::uint16_t type, std::uint16_t flags) : message_(mnl_nlmsg_put_header(bytes_.data()))
+    {
+        message_->nlmsg_type = type;
+        message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+        header_ = static_cast<Header*>(mnl_nlmsg_put_extra_header(message_, sizeof(Header)));
+    }
+
+    Request(const Request&) = delete;
+    Request& operator=(const Request&) = delete;
+
+    Header* operator->() { return header_; }
+
+    template <typename T> void put(std::uint16_t type, const T& value)
+    {
+        mnl_attr_put(message_, type, sizeof(T), &value);
+    }
+
+    void put(std::uint16_t type, const IpAddress& address)
+    {
+        mnl_attr_put(message_, type, address.bytes().size(), address.bytes().data());
+    }
+
+    void put(std::uint16_t type, const char* text) { mnl_attr_put_strz(message_, type, text); }
+
+    void append_to(Bytes& requests) const
+    {
+        requests.insert(requests.end(), bytes_.begin(), bytes_.begin() + message_->nlmsg_len);
+    }
+
+    [[nodiscard]] Bytes bytes() const
+    {
+        Bytes request;
+        append_to(request);
+        return request;
+    }
+
+  private:
+    alignas(nlmsghdr) std::array<std::uint8_t, 512> bytes_{};
+    nlmsghdr* message_;
+    Header* header_;
+};
+
+std::uint8_t to_number(RoutingRule::Action action)
+{
+    switch (action) {
+    case RoutingRule::Action::Lookup:
+        return FR_ACT_TO_TBL;
+    case RoutingRule::Action::Goto:
+        return FR_ACT_GOTO;
+    case RoutingRule::Action::Unreachable:
+        return FR_ACT_UNREACHABLE;
+    }
+    return FR_ACT_UNREACHABLE;
+}
+
+std::uint8_t to_number(Route::Type type)
+{
+    switch (type) {
+    case Route::Type::Unicast:
+        return RTN_UNICAST;
+    case Route::Type::Throw:
+        return RTN_THROW;
+    case Route::Type::Unreachable:
+        return RTN_UNREACHABLE;
+    }
+    return RTN_UNREACHABLE;
+}
+
+void put_target(Request<fib_rule_hdr>& request, const RoutingRule& rule)
+{
+    switch (rule.action) {
+    case RoutingRule::Action::Lookup:
+        request.put(FRA_TABLE, rule.target);
+        break;
+    case RoutingRule::Action::Goto:
+        request.put(FRA_GOTO, rule.target);
+        break;
+    case RoutingRule::Action::Unreachable:
+        break;
+    }
+}
+
+void put_conditions(Request<fib_rule_hdr>& request, const RoutingRule& rule)
+{
+    if (rule.from) {
+        request->src_len = static_cast<std::uint8_t>(rule.from->length());
+        request.put(FRA_SRC, rule.from->address());
+    }
+    if (rule.to) {
+        request->dst_len = static_cast<std::uint8_t>(rule.to->length());
+        request.put(FRA_DST, rule.to->address());
+    }
+    if (rule.local_only) {
+        request.put(FRA_IIFNAME, "lo");
+    }
+    if (rule.uid) {
+        request.put(FRA_UID_RANGE, fib_rule_uid_range{*rule.uid, *rule.uid});
+    }
+    if (rule.transport) {
+        request.put(FRA_IP_PROTO, static_cast<std::uint8_t>(*rule.transport));
+    }
+    if (rule.destination_port) {
+        const auto port = rule.destination_port->number();
+        request.put(FRA_DPORT_RANGE, fib_rule_port_range{port, port});
+    }
+    if (rule.mark) {
+        request.put(FRA_FWMARK, *rule.mark);
+        request.put(FRA_FWMASK, rule.mark_mask);
+    }
+    if (rule.suppressed_length) {
+        request.put(FRA_SUPPRESS_PREFIXLEN, *rule.suppressed_length);
+    }
+}
+
+// ---- Decoding ----
+
+/// Reads the value into `field`; false where it is malformed.
+template <typename T> bool read_into(std::optional<T>& field, std::optional<T> value)
+{
+    field = value;
+    return value.has_value();
+}
+
+bool read_prefix(std::optional<IpPrefix>& field, ByteView value, Family family, unsigned length)
+{
+    const auto address = read_address(value, family);
+    return address && read_into(field, IpPrefix::make(*address, length));
+}
+
+/// A range of one number.
+template <typename Range> auto read_single(ByteView value)
+{
+    const auto range = read_exactly<Range>(value);
+    using Number = decltype(range->start);
+    return range && range->start == range->end ? std::optional<Number>(range->start) : std::nullopt;
+}
+
+std::optional<Transport> read_transport(ByteView value)
+{
+    const auto number = read_exactly<std::uint8_t>(value);
+    for (const auto transport : {Transport::Tcp, Transport::Udp, Transport::Gre, Transport::Esp}) {
+        if (number == static_cast<std::uint8_t>(transport)) {
+            return transport;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Port> read_port(ByteView value)
+{
+    const auto number = read_single<fib_rule_port_range>(value);
+    return number ? Port::make(*number) : std::nullopt;
+}
+
+/// Text with exactly one NUL, at its end.
+std::optional<std::string_view> read_text(ByteView value)
+{
+    const std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
+    if (text.empty() || text.find('\0') != text.size() - 1) {
+        return std::nullopt;
+    }
+    return text.substr(0, text.size() - 1);
+}
+
+bool read_number(std::uint32_t& field, ByteView value)
+{
+    const auto number = read_exactly<std::uint32_t>(value);
+    field = number.value_or(0);
+    return number.has_value();
+}
+
+/// False where the attribute says something that none of our rules does.
+bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
+                         const NetlinkAttribute& attribute)
+{
+    const auto value = attribute.value;
+    std::uint32_t number = 0;
+    switch (attribute.type) {
+    case FRA_PRIORITY:
+        return read_number(rule.priority, value);
+    case FRA_TABLE:
+        // Every rule is shown with a table, 0 where it looks nothing up.
+        return read_number(number, value) &&
+               (number == 0 ||
+                (rule.action == RoutingRule::Action::Lookup && read_number(rule.target, value)));
+    case FRA_GOTO:
+        return rule.action == RoutingRule::Action::Goto && read_number(rule.target, value);
+    case FRA_SRC:
+        return read_prefix(rule.from, value, rule.family, header.src_len);
+    case FRA_DST:
+        return read_prefix(rule.to, value, rule.family, header.dst_len);
+    case FRA_IIFNAME:
+        rule.local_only = true;
+        return read_text(value) == "lo";
+    case FRA_UID_RANGE:
+        return read_into(rule.uid, read_single<fib_rule_uid_range>(value));
+    case FRA_IP_PROTO:
+        return read_into(rule.transport, read_transport(value));
+    case FRA_DPORT_RANGE:
+        return read_into(rule.destination_port, read_port(value));
+    case FRA_FWMARK:
+        return read_into(rule.mark, read_exactly<std::uint32_t>(value));
+    case FRA_FWMASK:
+        return read_number(rule.mark_mask, value);
+    case FRA_SUPPRESS_PREFIXLEN:
+        // Shown with every rule; all bits set is "none".
+        if (!read_number(number, value)) {
+            return false;
+        }
+        if (number != 0xffffffff) {
+            rule.suppressed_length = number;
+        }
+        return true;
+    case FRA_PROTOCOL:
+        return true;
+    default:
+        // Kernels newer than these headers show more, with every rule and as defaults
+        // (FRA_DPORT_MASK since 6.15).
+        return attribute.type > FRA_DPORT_RANGE;
+    }
+}
+
+std::optional<RoutingRule::Action> rule_action(std::uint8_t number)
+{
+    for (const auto action : {RoutingRule::Action::Lookup, RoutingRule::Action::Goto,
+                              RoutingRule::Action::Unreachable}) {
+        if (number == to_number(action)) {
+            return action;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<RoutingRule> read_rule(const fib_rule_hdr& header, Family family, ByteView attributes)
+{
+    const auto action = rule_action(header.action);
+    const auto unusual = header.flags & (FIB_RULE_INVERT | FIB_RULE_PERMANENT);
+    if (!action || unusual != 0 || header.tos != 0) {
+        return std::nullopt;
+    }
+    RoutingRule rule{.family = family, .action = *action};
+    while (const auto attribute = take_attribute(attributes)) {
+        if (!read_rule_attribute(rule, header, *attribute)) {
+            return std::nullopt;
+        }
+    }
+    return rule;
+}
+
+std::optional<Route::Type> route_type(std::uint8_t number)
+{
+    for (const auto type : {Route::Type::Unicast, Route::Type::Throw, Route::Type::Unreachable}) {
+        if (number == to_number(type)) {
+            return type;
+        }
+    }
+    return std::nullopt;
+}
+
+/// False where the attribute says something that none of our routes does.
+bool read_route_attribute(Route& route, const rtmsg& header, const NetlinkAttribute& attribute)
+{
+    const auto value = attribute.value;
+    const auto family = route.destination.family();
+    switch (attribute.type) {
+    case RTA_TABLE:
+        return read_number(route.table, value);
+    case RTA_PRIORITY:
+        return read_number(route.metric, value);
+    case RTA_GATEWAY:
+        return read_into(route.gateway, read_address(value, family));
+    case RTA_DST: {
+        std::optional<IpPrefix> destination;
+        const bool valid = read_prefix(destination, value, family, header.rtm_dst_len);
+        route.destination = destination.value_or(route.destination);
+        return valid;
+    }
+    case RTA_OIF:
+        // IPv6 shows routes without a device as being on `lo`.
+        return route.type != Route::Type::Unicast || read_number(route.device, value);
+    case RTA_CACHEINFO:
+    case RTA_PREF:
+        return true;
+    default:
+        // As with rules: what these headers do not know is a newer kernel's default.
+        return attribute.type > RTA_NH_ID;
+    }
+}
+
+std::optional<Route> read_route(const rtmsg& header, Family family, ByteView attributes)
+{
+    const auto type = route_type(header.rtm_type);
+    if (!type || header.rtm_tos != 0 || header.rtm_src_len != 0) {
+        return std::nullopt;
+    }
+    Route route{.destination = IpPrefix::any(family), .type = *type};
+    while (const auto attribute = take_attribute(attributes)) {
+        if (!read_route_attribute(route, header, *attribute)) {
+            return std::nullopt;
+        }
+    }
+    return route.destination.length() == header.rtm_dst_len ? std::optional(route) : std::nullopt;
+}
+
+bool has_our_protocol(ByteView attributes)
+{
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == FRA_PROTOCOL) {
+            return read_exactly<std::uint8_t>(attribute->value) == kRouteProtocol;
+        }
+    }
+    return false;
+}
+
+} // namespace
+
+Bytes dump_rules_request(Family family)
+{
+    Request<fib_rule_hdr> request(RTM_GETRULE, NLM_F_DUMP);
+    request->family = address_family(family);
+    return request.bytes();
+}
+
+Bytes dump_routes_request(Family family)
+{
+    Request<rtmsg> request(RTM_GETROUTE, NLM_F_DUMP);
+    request->rtm_family = address_family(family);
+    request->rtm_protocol = kRouteProtocol;
+    return request.bytes();
+}
+
+Bytes dump_main_routes_request(Family family)
+{
+    Request<rtmsg> request(RTM_GETROUTE, NLM_F_DUMP);
+    request->rtm_family = address_family(family);
+    request->rtm_table = RT_TABLE_MAIN;
+    return request.bytes();
+}
+
+Bytes dump_links_request()
+{
+    Request<ifinfomsg> request(RTM_GETLINK, NLM_F_DUMP);
+    request.put(IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
+    return request.bytes();
+}
+
+Bytes dump_addresses_request()
+{
+    return Request<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP).bytes();
+}
+
+void append_addition(Bytes& requests, const RoutingRule& rule)
+{
+    // No NLM_F_EXCL: it would let a stranger's equal rule, which may go at any time, stand for
+    // ours.
+    Request<fib_rule_hdr> request(RTM_NEWRULE, NLM_F_CREATE);
+    request->family = address_family(rule.family);
+    request->action = to_number(rule.action);
+    request.put(FRA_PROTOCOL, kRouteProtocol);
+    request.put(FRA_PRIORITY, rule.priority);
+    put_target(request, rule);
+    put_conditions(request, rule);
+    request.append_to(requests);
+}
+
+void append_addition(Bytes& requests, const Route& route)
+{
+    Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    const bool on_link = route.type == Route::Type::Unicast && !route.gateway;
+    request->rtm_family = address_family(route.destination.family());
+    request->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length());
+    request->rtm_protocol = kRouteProtocol;
+    request->rtm_type = to_number(route.type);
+    request->rtm_scope = on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    request.put(RTA_TABLE, route.table);
+    request.put(RTA_PRIORITY, route.metric);
+    if (route.destination.length() != 0) {
+        request.put(RTA_DST, route.destination.address());
+    }
+    if (route.device != 0) {
+        request.put(RTA_OIF, std::uint32_t{route.device});
+    }
+    if (route.gateway) {
+        // The gateway is reachable on its device, whatever other tables say.
+        request->rtm_flags = RTNH_F_ONLINK;
+        request.put(RTA_GATEWAY, *route.gateway);
+    }
+    request.append_to(requests);
+}
+
+void append_removal(Bytes& requests, const NetlinkMessage& message)
+{
+    auto header = *read_front<nlmsghdr>(message.whole);
+    header.nlmsg_type = message.type == RTM_NEWRULE ? RTM_DELRULE : RTM_DELROUTE;
+    header.nlmsg_flags = NLM_F_REQUEST;
+    const ByteView bytes(reinterpret_cast<const std::uint8_t*>(&header), sizeof(header));
+    requests.insert(requests.end(), bytes.begin(), bytes.end());
+    requests.insert(requests.end(), message.payload.begin(), message.payload.end());
+    requests.resize(NLMSG_ALIGN(requests.size()));
+}
+
+std::optional<Held<RoutingRule>> decode_rule(const NetlinkMessage& message)
+{
+    const auto header = read_front<fib_rule_hdr>(message.payload);
+    if (message.type != RTM_NEWRULE || !header) {
+        return std::nullopt;
+    }
+    const auto family = family_of(header->family);
+    const auto attributes = message.payload.subspan(sizeof(fib_rule_hdr));
+    if (!family || !has_our_protocol(attributes)) {
+        return std::nullopt;
+    }
+    return Held<RoutingRule>{read_rule(*header, *family, attributes), message};
+}
+
+std::optional<Held<Route>> decode_route(const NetlinkMessage& message)
+{
+    const auto header = read_front<rtmsg>(message.payload);
+    if (message.type != RTM_NEWROUTE || !header || header->rtm_protocol != kRouteProtocol) {
+        return std::nullopt;
+    }
+    const auto family = family_of(header->rtm_family);
+    if (!family) {
+        return std::nullopt;
+    }
+    const auto attributes = message.payload.subspan(sizeof(rtmsg));
+    return Held<Route>{read_route(*header, *family, attributes), message};
+}
+
+std::optional<DefaultRoute> decode_default_route(const NetlinkMessage& message)
+{
+    const auto header = read_front<rtmsg>(message.payload);
+    const auto family = header ? family_of(header->rtm_family) : std::nullopt;
+    if (message.type != RTM_NEWROUTE || !family || header->rtm_table != RT_TABLE_MAIN ||
+        header->rtm_dst_len != 0 || header->rtm_src_len != 0 || header->rtm_type != RTN_UNICAST ||
+        (header->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0) {
+        return std::nullopt;
+    }
+    DefaultRoute route{.family = *family};
+    auto attributes = message.payload.subspan(sizeof(rtmsg));
+    while (const auto attribute = take_attribute(attributes)) {
+        switch (attribute->type) {
+        case RTA_OIF:
+            read_number(route.device, attribute->value);
+            break;
+        case RTA_PRIORITY:
+            read_number(route.metric, attribute->value);
+            break;
+        case RTA_GATEWAY:
+            route.gateway = read_address(attribute->value, *family);
+            break;
+        default:
+            break;
+        }
+    }
+    return route.device == 0 ? std::nullopt : std::optional(route);
+}
+
+std::optional<Link> decode_link(const NetlinkMessage& message)
+{
+    const auto header = read_front<ifinfomsg>(message.payload);
+    if (message.type != RTM_NEWLINK || !header || header->ifi_index <= 0) {
+        return std::nullopt;
+    }
+    auto attributes = message.payload.subspan(sizeof(ifinfomsg));
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type != IFLA_IFNAME) {
+            continue;
+        }
+        const auto name = InterfaceName::parse(read_text(attribute->value).value_or(""));
+        if (!name) {
+            return std::nullopt;
+        }
+        return Link{.name = *name,
+                    .index = static_cast<unsigned>(header->ifi_index),
+                    .up = (header->ifi_flags & IFF_UP) != 0,
+                    .loopback = (header->ifi_flags & IFF_LOOPBACK) != 0,
+                    .point_to_point = (header->ifi_flags & (IFF_POINTOPOINT | IFF_NOARP)) != 0,
+                    .addresses = {}};
+    }
+    return std::nullopt;
+}
+
+std::optional<AddressOnLink> decode_address(const NetlinkMessage& message)
+{
+    const auto header = read_front<ifaddrmsg>(message.payload);
+    const auto family = header ? family_of(header->ifa_family) : std::nullopt;
+    if (message.type != RTM_NEWADDR || !family) {
+        return std::nullopt;
+    }
+    std::optional<IpAddress> address;
+    std::optional<IpAddress> local;
+    auto attributes = message.payload.subspan(sizeof(ifaddrmsg));
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == IFA_ADDRESS) {
+            address = read_address(attribute->value, *family);
+        } else if (attribute->type == IFA_LOCAL) {
+            local = read_address(attribute->value, *family);
+        }
+    }
+    const auto own = local ? local : address;
+    if (!own || header->ifa_prefixlen > own->bits()) {
+        return std::nullopt;
+    }
+    return AddressOnLink{header->ifa_index, {*own, header->ifa_prefixlen}};
+}
+
+} // namespace failclosed

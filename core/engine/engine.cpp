@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The engine: every failure on the way ends closed, and says so.
+#include "core/engine/engine.hpp"
+
+#include <utility>
+#include <variant>
+
+#include "core/plan/next_state.hpp"
+
+namespace failclosed {
+
+namespace {
+
+void note(std::vector<std::string>& notes, const std::string& what, const Status& status)
+{
+    if (!status) {
+        notes.push_back(status.error().during(what).message());
+    }
+}
+
+/// Loads `ruleset` and reads it back; what is loaded already is left as it is. Where it is known
+/// to be another one, the kernel is not asked first.
+Status ensure_firewall(System& system, const Ruleset& ruleset, bool known_to_differ)
+{
+    if (!known_to_differ) {
+        const auto held = system.firewall_holds(ruleset);
+        if (held && *held) {
+            return {};
+        }
+    }
+    if (auto replaced = system.replace_firewall(ruleset); !replaced) {
+        return replaced;
+    }
+    const auto holds = system.firewall_holds(ruleset);
+    if (!holds) {
+        return Failure(holds.error());
+    }
+    return *holds ? Status{} : Status(fail("the kernel took the rules but shows others"));
+}
+
+/// One run over a system; collects what goes wrong.
+class Run {
+  public:
+    Run(System& system, const Event& event) : system_(system), event_(event) {}
+
+    Outcome operator()() &&
+    {
+        // Without the lock two runs could undo each other's work, so that nothing is opened; but
+        // whatever was closed, or is to be closed, can be closed by both.
+        const Status locked = system_.lock();
+        note(outcome_.errors, "waiting for another run", locked);
+        auto config = system_.load_config();
+        auto loaded = system_.load_state();
+        outcome_.config = std::move(config.config);
+        append(config.damage);
+        append(loaded.damage);
+        const bool loaded_tables = tables_exist();
+        if (loaded.absent && !loaded_tables) {
+            loaded.state.armed = Armed::No;
+        }
+        if (std::holds_alternative<UnlockRequested>(event_) && !locked) {
+            outcome_.errors.emplace_back("not unlocked: another run may be at work");
+            finish(loaded.state, loaded_tables);
+            return std::move(outcome_);
+        }
+        decide(loaded.state);
+        if (outcome_.state.armed == Armed::Yes) {
+            close(loaded_tables);
+        } else if (loaded.state.armed == Armed::Yes || loaded_tables ||
+                   std::holds_alternative<UnlockRequested>(event_)) {
+            open();
+        } else {
+            outcome_.protection = Outcome::Protection::Open;
+        }
+        return std::move(outcome_);
+    }
+
+  private:
+    void append(const std::vector<std::string>& damage)
+    {
+        outcome_.errors.insert(outcome_.errors.end(), damage.begin(), damage.end());
+    }
+
+    /// Unknown counts as loaded: what must not be opened is not touched for want of knowledge.
+    bool tables_exist()
+    {
+        const auto exists = system_.firewall_exists();
+        return !exists || *exists;
+    }
+
+    void decide(const State& before)
+    {
+        auto snapshot = system_.observe();
+        if (!snapshot) {
+            outcome_.errors.push_back(snapshot.error().during("reading links").message());
+            snapshot_.links = assumed_links(before);
+        } else {
+            snapshot_ = *std::move(snapshot);
+        }
+        outcome_.state = next_state(before, event_, outcome_.config, snapshot_);
+        if (const auto* up = std::get_if<TunnelUp>(&event_);
+            up != nullptr && snapshot_.find(up->tunnel.interface) == nullptr) {
+            outcome_.warnings.push_back("no such device: " + up->tunnel.interface.text());
+        }
+        wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
+        changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
+    }
+
+    /// Where links cannot be read, tunnels are taken to be there: forgetting one would put the
+    /// underlay's DNS back.
+    static std::vector<Link> assumed_links(const State& state)
+    {
+        std::vector<Link> links;
+        for (const auto& tunnel : state.tunnels) {
+            Link link{.name = tunnel.interface};
+            link.up = true;
+            links.push_back(std::move(link));
+        }
+        return links;
+    }
+
+    void finish(const State& state, bool closed)
+    {
+        outcome_.state = state;
+        outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
+    }
+
+    // Closing: firewall, then routes, then names. That the machine is to be closed is on the disk
+    // before the first step, so that a crash in between is repaired by whatever runs next.
+    void close(bool loaded_tables)
+    {
+        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+        close_firewall(loaded_tables);
+        note(outcome_.warnings, "sysctls", system_.set_sysctls(outcome_.state));
+        close_routing();
+        if (std::holds_alternative<TunnelUp>(event_)) {
+            const auto destroyed =
+                system_.destroy_foreign_flows(outcome_.state, outcome_.config, snapshot_);
+            if (!destroyed) {
+                outcome_.warnings.push_back(
+                    destroyed.error().during("ending flows older than the tunnel").message());
+            }
+        }
+        apply_names();
+    }
+
+    void close_firewall(bool loaded_tables)
+    {
+        bool closed = loaded_tables;
+        if (!closed) {
+            const auto base = system_.replace_firewall(base_ruleset());
+            note(outcome_.errors, "loading the first firewall rules", base);
+            closed = base.has_value();
+        }
+        auto full = ensure_firewall(system_, wanted_.firewall, !loaded_tables || changes_firewall_);
+        if (!full) {
+            const auto essential = ensure_firewall(
+                system_,
+                plan_firewall(outcome_.state, outcome_.config, snapshot_, Expressions::Essential),
+                false);
+            if (essential) {
+                outcome_.warnings.push_back(
+                    full.error().during("this kernel lacks optional firewall parts").message());
+                full = {};
+            }
+        }
+        note(outcome_.errors, "loading the firewall", full);
+        outcome_.enforced = full.has_value();
+        closed = closed || full.has_value();
+        // What was there before is still there where a batch was refused; only the kernel knows.
+        if (!full) {
+            const auto exists = system_.firewall_exists();
+            closed = exists && *exists;
+        }
+        outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
+        if (!closed && std::holds_alternative<LockRequested>(event_) &&
+            std::get<LockRequested>(event_).boot) {
+            note(outcome_.errors, "taking links down instead", system_.set_links_down());
+        }
+    }
+
+    void close_routing()
+    {
+        const auto held = system_.routing_holds(wanted_.routing);
+        if (!held || !*held) {
+            note(outcome_.errors, "setting rules and routes",
+                 system_.sync_routing(wanted_.routing));
+        }
+    }
+
+    void apply_names()
+    {
+        const auto dns_held = system_.dns_holds(wanted_.dns);
+        if (!dns_held || !*dns_held) {
+            note(outcome_.warnings, "DNS",
+                 wanted_.dns == DnsPlan{} ? system_.restore_dns() : system_.apply_dns(wanted_.dns));
+        }
+        const auto hosts_held = system_.hosts_hold(wanted_.hosts);
+        if (!hosts_held || !*hosts_held) {
+            note(outcome_.warnings, "/etc/hosts", system_.apply_hosts(wanted_.hosts));
+        }
+    }
+
+    // Opening: the other way round, and what is remembered as armed stays so until the end. A
+    // step that fails stops it: half open is closed.
+    void open()
+    {
+        const Status dns = system_.restore_dns();
+        const Status hosts = system_.remove_hosts();
+        note(outcome_.errors, "DNS", dns);
+        note(outcome_.errors, "/etc/hosts", hosts);
+        if (!dns || !hosts) {
+            outcome_.errors.emplace_back("still locked: mend this, or run failclosed-reset --open");
+            outcome_.state.armed = Armed::Yes;
+            outcome_.protection = Outcome::Protection::Closed;
+            return;
+        }
+        note(outcome_.errors, "rules and routes", system_.remove_routing());
+        note(outcome_.warnings, "sysctls", system_.restore_sysctls());
+        note(outcome_.errors, "firewall", system_.remove_firewall());
+        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+        outcome_.protection =
+            tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::Open;
+    }
+
+    System& system_;
+    const Event& event_;
+    Snapshot snapshot_;
+    Protection wanted_;
+    /// The event asks for other rules than those that an earlier run has left.
+    bool changes_firewall_ = false;
+    Outcome outcome_;
+};
+
+} // namespace
+
+int Outcome::exit_code() const
+{
+    if (protection == Protection::NotClosed) {
+        return 2;
+    }
+    return errors.empty() ? 0 : 1;
+}
+
+Protection plan_protection(const State& state, const Config& config, const Snapshot& snapshot)
+{
+    if (state.armed == Armed::No) {
+        return {};
+    }
+    return {plan_firewall(state, config, snapshot), plan_routing(state, config, snapshot),
+            plan_dns(state, config), plan_hosts(state)};
+}
+
+Status ensure_closed(System& system)
+{
+    const auto exists = system.firewall_exists();
+    return exists && *exists ? Status{} : system.replace_firewall(base_ruleset());
+}
+
+Outcome handle(System& system, const Event& event)
+{
+    return Run(system, event)();
+}
+
+Inspection inspect(System& system)
+{
+    Inspection found;
+    found.config = system.load_config();
+    found.loaded = system.load_state();
+    const auto add = [&](const std::vector<std::string>& damage) {
+        found.errors.insert(found.errors.end(), damage.begin(), damage.end());
+    };
+    add(found.config.damage);
+    add(found.loaded.damage);
+    const auto exists = system.firewall_exists();
+    if (found.loaded.absent && exists && !*exists) {
+        found.loaded.state.armed = Armed::No;
+    }
+    auto snapshot = system.observe();
+    if (snapshot) {
+        found.snapshot = *std::move(snapshot);
+        found.state =
+            next_state(found.loaded.state, ReapplyRequested{}, found.config.config, found.snapshot);
+    } else {
+        found.errors.push_back(snapshot.error().during("reading links").message());
+        found.state = found.loaded.state;
+    }
+    found.wanted = plan_protection(found.state, found.config.config, found.snapshot);
+    return found;
+}
+
+namespace {
+
+/// A kernel that refuses the full rules holds the essential ones.
+Result<bool> holds_in_some_form(System& system, const Inspection& inspection)
+{
+    const auto full = system.firewall_holds(inspection.wanted.firewall);
+    if (!full || *full) {
+        return full;
+    }
+    return system.firewall_holds(plan_firewall(inspection.state, inspection.config.config,
+                                               inspection.snapshot, Expressions::Essential));
+}
+
+} // namespace
+
+std::vector<std::string> differences(System& system, const Inspection& inspection)
+{
+    std::vector<std::string> lines = inspection.errors;
+    const auto compare = [&](const char* what, const Result<bool>& holds) {
+        if (!holds) {
+            lines.push_back(holds.error().during(what).message());
+        } else if (!*holds) {
+            lines.push_back(std::string(what) + ": not as wanted");
+        }
+    };
+    compare("firewall", holds_in_some_form(system, inspection));
+    compare("rules and routes", system.routing_holds(inspection.wanted.routing));
+    compare("DNS", system.dns_holds(inspection.wanted.dns));
+    compare("/etc/hosts", system.hosts_hold(inspection.wanted.hosts));
+    return lines;
+}
+
+} // namespace failclosed

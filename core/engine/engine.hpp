@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One event from lock to save: load, observe, decide, plan, apply, verify.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/engine/system.hpp"
+#include "core/model/event.hpp"
+#include "core/plan/firewall.hpp"
+
+namespace failclosed {
+
+/// What a run came to.
+struct Outcome {
+    enum class Protection : std::uint8_t {
+        Closed,    ///< armed, and the kernel holds a ruleset of ours
+        NotClosed, ///< armed, but no ruleset could be loaded
+        Open,      ///< not armed: a fresh install, or after `unlock`
+    };
+
+    Protection protection = Protection::NotClosed;
+    /// The firewall, rules and routes are exactly the wanted ones.
+    bool enforced = false;
+    /// What kept the machine from being protected in full: firewall, routes, state.
+    std::vector<std::string> errors;
+    /// What went wrong beside protection: names, hosts, sockets of old flows.
+    std::vector<std::string> warnings;
+    /// The state after the run.
+    State state;
+    Config config;
+
+    /// Exit code of design: 0 done, 1 failed but closed, 2 failed and not closed.
+    [[nodiscard]] int exit_code() const;
+};
+
+/// What a state asks of each part of the system.
+struct Protection {
+    Ruleset firewall;
+    RoutingPlan routing;
+    DnsPlan dns;
+    HostsPlan hosts;
+};
+
+/// Pure: nothing of ours anywhere where `state` is not armed.
+Protection plan_protection(const State& state, const Config& config, const Snapshot& snapshot);
+
+/// Everything that a run can look at without changing it.
+struct Inspection {
+    LoadedConfig config;
+    LoadedState loaded;
+    Snapshot snapshot;
+    /// The state that a re-apply would end in.
+    State state;
+    Protection wanted;
+    std::vector<std::string> errors;
+};
+
+/// Handles one event. On return the machine is closed unless the event was UnlockRequested, or it
+/// was never armed, or `outcome.protection` says that it could not be closed.
+Outcome handle(System& system, const Event& event);
+
+/// Closes without looking at anything: loads the base form where no ruleset of ours is loaded.
+/// What is done when a run cannot be finished.
+Status ensure_closed(System& system);
+
+/// Loads and observes without locking, changing or saving anything.
+Inspection inspect(System& system);
+
+/// Parts of the kernel and of files that differ from what is wanted, one line each; empty where
+/// exactly the wanted protection is in force.
+std::vector<std::string> differences(System& system, const Inspection& inspection);
+
+} // namespace failclosed

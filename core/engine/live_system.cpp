@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Binds the engine's port to the appliers.
+#include "core/engine/live_system.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "core/apply/hosts.hpp"
+#include "core/apply/journal.hpp"
+#include "core/apply/links.hpp"
+#include "core/apply/observe.hpp"
+#include "core/apply/sockets.hpp"
+#include "core/apply/sysctl.hpp"
+#include "core/plan/constants.hpp"
+#include "core/plan/firewall.hpp"
+
+namespace failclosed {
+
+namespace {
+
+constexpr const char* kRunDirectory = "/run/failclosed";
+constexpr const char* kPersistentDirectory = "/var/lib/failclosed";
+
+const std::vector<TableName>& our_tables()
+{
+    static const std::vector<TableName> tables = {{TableFamily::Inet, kTableName},
+                                                  {TableFamily::Arp, kTableName}};
+    return tables;
+}
+
+Status make_directory(const char* path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return fail_errno(std::string("making ") + path);
+    }
+    return {};
+}
+
+} // namespace
+
+LiveSystem::~LiveSystem()
+{
+    if (nftables_) {
+        Nftables::close_in_background(std::move(*nftables_));
+    }
+}
+
+std::string LiveSystem::refresh_stamp()
+{
+    return std::string(kRunDirectory) + "/refreshed";
+}
+
+Status LiveSystem::lock()
+{
+    if (auto made = make_directory(kRunDirectory); !made) {
+        return made;
+    }
+    const std::string path = std::string(kRunDirectory) + "/lock";
+    UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid()) {
+        return fail_errno("opening " + path);
+    }
+    // The kernel frees it when we end, however we end.
+    while (flock(file.get(), LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            return fail_errno("locking " + path);
+        }
+    }
+    lock_ = std::move(file);
+    return make_directory(kPersistentDirectory);
+}
+
+LoadedConfig LiveSystem::load_config()
+{
+    auto stored = failclosed::load_config();
+    return {std::move(stored.config), std::move(stored.damage)};
+}
+
+LoadedState LiveSystem::load_state()
+{
+    auto stored = store_.load();
+    return {std::move(stored.state), stored.absent, std::move(stored.damage)};
+}
+
+Status LiveSystem::save_state(const State& state)
+{
+    return store_.save(state);
+}
+
+Result<Snapshot> LiveSystem::observe()
+{
+    return failclosed::observe();
+}
+
+Result<Nftables*> LiveSystem::nftables()
+{
+    if (!nftables_) {
+        auto opened = Nftables::open();
+        if (!opened) {
+            return Failure(opened.error());
+        }
+        nftables_ = *std::move(opened);
+    }
+    return &*nftables_;
+}
+
+Result<Routing*> LiveSystem::routing()
+{
+    if (!routing_) {
+        auto opened = Routing::open();
+        if (!opened) {
+            return Failure(opened.error());
+        }
+        routing_.emplace(*std::move(opened));
+    }
+    return &*routing_;
+}
+
+Result<bool> LiveSystem::firewall_exists()
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->exists() : Result<bool>(Failure(firewall.error()));
+}
+
+Result<bool> LiveSystem::firewall_holds(const Ruleset& ruleset)
+{
+    const auto firewall = nftables();
+    if (!firewall) {
+        return Failure(firewall.error());
+    }
+    if (ruleset.tables.empty()) {
+        const auto exists = (*firewall)->exists();
+        return exists ? Result<bool>(!*exists) : exists;
+    }
+    return (*firewall)->holds(ruleset);
+}
+
+Status LiveSystem::replace_firewall(const Ruleset& ruleset)
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->replace(ruleset) : Status(Failure(firewall.error()));
+}
+
+Status LiveSystem::remove_firewall()
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->remove(our_tables()) : Status(Failure(firewall.error()));
+}
+
+Result<bool> LiveSystem::routing_holds(const RoutingPlan& plan)
+{
+    const auto table = routing();
+    return table ? (*table)->holds(plan) : Result<bool>(Failure(table.error()));
+}
+
+Status LiveSystem::sync_routing(const RoutingPlan& plan)
+{
+    const auto table = routing();
+    if (!table) {
+        return Failure(table.error());
+    }
+    const auto synced = (*table)->sync(plan);
+    return synced ? Status{} : Status(Failure(synced.error()));
+}
+
+Status LiveSystem::remove_routing()
+{
+    const auto table = routing();
+    return table ? (*table)->remove() : Status(Failure(table.error()));
+}
+
+Result<unsigned> LiveSystem::destroy_foreign_flows(const State& state, const Config& config,
+                                                   const Snapshot& snapshot)
+{
+    const auto sweep = failclosed::destroy_foreign_flows(FlowPolicy(state, config, snapshot));
+    if (!sweep) {
+        return Failure(sweep.error());
+    }
+    return sweep->destroyed;
+}
+
+Status LiveSystem::set_sysctls(const State& state)
+{
+    const auto wanted = plan_sysctls(state);
+    std::vector<SysctlRecord> changes;
+    for (const auto& parameter : wanted) {
+        const auto value = read_sysctl(parameter.name);
+        if (value && *value != parameter.value) {
+            changes.push_back({parameter.name, parameter.value, *value});
+        }
+    }
+    if (changes.empty()) {
+        return {};
+    }
+    // What is needed to put them back is on the disk before they change.
+    if (auto noted = JournalFile(kPersistentDirectory).remember_sysctls(changes); !noted) {
+        return noted;
+    }
+    const auto outcome = failclosed::set_sysctls(wanted);
+    return outcome.refused.empty() ? Status{} : Status(Failure(outcome.refused.front()));
+}
+
+Status LiveSystem::restore_sysctls()
+{
+    const JournalFile file(kPersistentDirectory);
+    const auto journal = file.load();
+    if (!journal) {
+        return Failure(journal.error());
+    }
+    if (journal->sysctls.empty()) {
+        return {};
+    }
+    if (auto restored = failclosed::restore_sysctls(journal->sysctls); !restored) {
+        return restored;
+    }
+    return file.forget_sysctls();
+}
+
+Result<bool> LiveSystem::dns_holds(const DnsPlan& plan)
+{
+    return dns_.holds(plan);
+}
+
+Status LiveSystem::apply_dns(const DnsPlan& plan)
+{
+    const auto applied = dns_.apply(plan);
+    return applied ? Status{} : Status(Failure(applied.error()));
+}
+
+Status LiveSystem::restore_dns()
+{
+    return dns_.restore();
+}
+
+Result<bool> LiveSystem::hosts_hold(const HostsPlan& plan)
+{
+    return failclosed::hosts_hold(plan);
+}
+
+Status LiveSystem::apply_hosts(const HostsPlan& plan)
+{
+    return failclosed::apply_hosts(plan);
+}
+
+Status LiveSystem::remove_hosts()
+{
+    return failclosed::remove_hosts();
+}
+
+Status LiveSystem::set_links_down()
+{
+    return failclosed::set_links_down();
+}
+
+Result<Counters> LiveSystem::counters()
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->counters(our_tables())
+                    : Result<Counters>(Failure(firewall.error()));
+}
+
+Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
+{
+    const auto firewall = nftables();
+    if (!firewall) {
+        return Failure(firewall.error());
+    }
+    std::vector<SetElement> elements;
+    for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
+        elements.push_back({{resolver, transport, *Port::make(53)}, {}});
+    }
+    return (*firewall)->add_timed(our_tables().front(), bootstrap_set(resolver.family()), elements,
+                                  time);
+}
+
+} // namespace failclosed

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The engine's port to this machine: kernel, files and D-Bus.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/apply/dns.hpp"
+#include "core/apply/nftables.hpp"
+#include "core/apply/routing.hpp"
+#include "core/apply/state_store.hpp"
+#include "core/engine/system.hpp"
+
+namespace failclosed {
+
+/// Opens what it needs when it is first needed, and keeps it for the run.
+class LiveSystem final : public System {
+  public:
+    LiveSystem() = default;
+    LiveSystem(const LiveSystem&) = delete;
+    LiveSystem& operator=(const LiveSystem&) = delete;
+    ~LiveSystem() override;
+
+    /// The file that tells when servers' names were last looked up.
+    static std::string refresh_stamp();
+
+    Status lock() override;
+    LoadedConfig load_config() override;
+    LoadedState load_state() override;
+    Status save_state(const State& state) override;
+    Result<Snapshot> observe() override;
+
+    Result<bool> firewall_exists() override;
+    Result<bool> firewall_holds(const Ruleset& ruleset) override;
+    Status replace_firewall(const Ruleset& ruleset) override;
+    Status remove_firewall() override;
+
+    Result<bool> routing_holds(const RoutingPlan& plan) override;
+    Status sync_routing(const RoutingPlan& plan) override;
+    Status remove_routing() override;
+
+    Result<unsigned> destroy_foreign_flows(const State& state, const Config& config,
+                                           const Snapshot& snapshot) override;
+
+    Status set_sysctls(const State& state) override;
+    Status restore_sysctls() override;
+
+    Result<bool> dns_holds(const DnsPlan& plan) override;
+    Status apply_dns(const DnsPlan& plan) override;
+    Status restore_dns() override;
+
+    Result<bool> hosts_hold(const HostsPlan& plan) override;
+    Status apply_hosts(const HostsPlan& plan) override;
+    Status remove_hosts() override;
+
+    Status set_links_down() override;
+
+    /// What our rules have counted since they were first loaded.
+    Result<Counters> counters();
+
+    /// Lets the refresh helper ask this resolver past the tunnel, for `time`.
+    Status admit_bootstrap(const IpAddress& resolver, Seconds time);
+
+  private:
+    Result<Nftables*> nftables();
+    Result<Routing*> routing();
+
+    UniqueFd lock_;
+    StateStore store_;
+    Dns dns_;
+    std::optional<Nftables> nftables_;
+    std::optional<Routing> routing_;
+};
+
+} // namespace failclosed

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The narrow port through which the engine sees and changes the world.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/model/snapshot.hpp"
+#include "core/plan/dns.hpp"
+#include "core/plan/hosts.hpp"
+#include "core/plan/routing.hpp"
+#include "core/plan/ruleset.hpp"
+
+namespace failclosed {
+
+/// What was found of an earlier run.
+struct LoadedState {
+    State state;
+    /// Nothing of ours was there: a fresh install, as far as files tell.
+    bool absent = false;
+    /// Why something could not be read; the state is then closed.
+    std::vector<std::string> damage;
+};
+
+struct LoadedConfig {
+    Config config;
+    /// Why the strictest configuration stands in for what is written.
+    std::vector<std::string> damage;
+};
+
+/// Everything that the engine does outside of itself. One object is one run: it holds the run's
+/// lock from `lock` until it is destroyed.
+class System {
+  public:
+    virtual ~System() = default;
+
+    /// Waits for other runs to end; those are bounded. Fails where the lock file cannot be had.
+    virtual Status lock() = 0;
+
+    virtual LoadedConfig load_config() = 0;
+    virtual LoadedState load_state() = 0;
+    /// Writes what differs from what was loaded. What is persistent is on the disk on return.
+    virtual Status save_state(const State& state) = 0;
+    virtual Result<Snapshot> observe() = 0;
+
+    /// Whether any table of ours is loaded.
+    virtual Result<bool> firewall_exists() = 0;
+    virtual Result<bool> firewall_holds(const Ruleset& ruleset) = 0;
+    /// All or nothing, without a moment in between.
+    virtual Status replace_firewall(const Ruleset& ruleset) = 0;
+    virtual Status remove_firewall() = 0;
+
+    virtual Result<bool> routing_holds(const RoutingPlan& plan) = 0;
+    virtual Status sync_routing(const RoutingPlan& plan) = 0;
+    virtual Status remove_routing() = 0;
+
+    /// Ends connected flows that began outside the tunnels; returns how many.
+    virtual Result<unsigned> destroy_foreign_flows(const State& state, const Config& config,
+                                                   const Snapshot& snapshot) = 0;
+
+    virtual Status set_sysctls(const State& state) = 0;
+    virtual Status restore_sysctls() = 0;
+
+    virtual Result<bool> dns_holds(const DnsPlan& plan) = 0;
+    virtual Status apply_dns(const DnsPlan& plan) = 0;
+    virtual Status restore_dns() = 0;
+
+    virtual Result<bool> hosts_hold(const HostsPlan& plan) = 0;
+    virtual Status apply_hosts(const HostsPlan& plan) = 0;
+    virtual Status remove_hosts() = 0;
+
+    /// Sets every link but loopback down: the last resort where no firewall can be loaded at boot.
+    virtual Status set_links_down() = 0;
+};
+
+} // namespace failclosed

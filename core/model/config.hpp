@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the administrator can choose. The defaults are the product's own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/endpoint.hpp"
+
+namespace failclosed {
+
+/// Which destinations count as the local network.
+struct LanPolicy {
+    enum class Kind : std::uint8_t {
+        Deny,    ///< none
+        OnLink,  ///< private prefixes that are directly connected
+        Private, ///< every private, link-local and local multicast destination
+        List     ///< just `prefixes`
+    };
+
+    Kind kind = Kind::Deny;
+    std::vector<IpPrefix> prefixes;
+
+    friend bool operator==(const LanPolicy&, const LanPolicy&) = default;
+};
+
+/// failclosed.conf(5) as values.
+struct Config {
+    LanPolicy lan{LanPolicy::Kind::Private, {}};
+    /// LLMNR, mDNS and NetBIOS name service to the local network.
+    bool lan_names = false;
+    /// Servers besides those of tunnels and OpenVPN configurations.
+    std::vector<Remote> servers;
+    /// Files whose remotes `lock` learns; shell patterns, absolute.
+    std::vector<std::string> openvpn_configs = {"/etc/openvpn/*.conf", "/etc/openvpn/client/*.conf",
+                                                "/etc/openvpn/client/*.ovpn"};
+    /// Resolvers to use in every tunnel in place of the pushed ones.
+    std::vector<IpAddress> dns_servers;
+    /// Whether servers without any usable address may be looked up outside the tunnel.
+    bool bootstrap_dns = true;
+    /// How long an address of a server's name stays admitted after it was last seen.
+    Seconds server_expiry = std::chrono::days(30);
+    /// Whether refused packets are logged (rate-limited) by the kernel.
+    bool log = true;
+
+    friend bool operator==(const Config&, const Config&) = default;
+};
+
+/// What holds where the configuration cannot be read: nothing that an administrator could have
+/// meant to forbid.
+Config strictest_config();
+
+} // namespace failclosed

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the entry points tell the engine. An event is a hint: the kernel is read again each time.
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "core/model/state.hpp"
+
+namespace failclosed {
+
+/// `failclosed lock`: close, and learn these servers.
+struct LockRequested {
+    std::vector<Server> servers;
+    /// At boot: the early base form only, nothing is read but what is mounted early.
+    bool boot = false;
+
+    friend bool operator==(const LockRequested&, const LockRequested&) = default;
+};
+
+/// `failclosed unlock`: the only event that opens.
+struct UnlockRequested {
+    friend bool operator==(const UnlockRequested&, const UnlockRequested&) = default;
+};
+
+/// Something may have drifted: look, plan and apply again.
+struct ReapplyRequested {
+    friend bool operator==(const ReapplyRequested&, const ReapplyRequested&) = default;
+};
+
+/// A tunnel program announces its tunnel, with all that it knows of its servers.
+struct TunnelUp {
+    Tunnel tunnel;
+    std::vector<Server> servers;
+    /// The endpoint that answered, where the program says so.
+    std::optional<Endpoint> connected;
+
+    friend bool operator==(const TunnelUp&, const TunnelUp&) = default;
+};
+
+/// OpenVPN's `up` with script_context=restart, or `ipchange`: says which server answers now, and
+/// nothing of routes.
+struct TunnelRestarted {
+    std::vector<Server> servers;
+    std::optional<Endpoint> connected;
+
+    friend bool operator==(const TunnelRestarted&, const TunnelRestarted&) = default;
+};
+
+/// The tunnel is gone for good or until it is announced again.
+struct TunnelDown {
+    InterfaceName interface;
+
+    friend bool operator==(const TunnelDown&, const TunnelDown&) = default;
+};
+
+/// The refresh helper's answers: the addresses that the configured names have now.
+struct ServersResolved {
+    struct Answer {
+        HostName name;
+        std::vector<IpAddress> addresses;
+
+        friend bool operator==(const Answer&, const Answer&) = default;
+    };
+
+    std::vector<Answer> answers;
+
+    friend bool operator==(const ServersResolved&, const ServersResolved&) = default;
+};
+
+using Event = std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp,
+                           TunnelRestarted, TunnelDown, ServersResolved>;
+
+} // namespace failclosed

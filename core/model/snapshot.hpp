@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the kernel shows at one moment, as far as plans need it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/model/state.hpp"
+
+namespace failclosed {
+
+struct Link {
+    InterfaceName name;
+    /// ifindex, from 1.
+    unsigned index = 0;
+    bool up = false;
+    bool loopback = false;
+    /// IFF_POINTOPOINT or IFF_NOARP: what is sent to it needs no next hop.
+    bool point_to_point = false;
+    std::vector<InterfaceAddress> addresses;
+
+    friend bool operator==(const Link&, const Link&) = default;
+};
+
+/// A default route in table main.
+struct DefaultRoute {
+    Family family = Family::V4;
+    /// ifindex
+    unsigned device = 0;
+    std::optional<IpAddress> gateway;
+    std::uint32_t metric = 0;
+
+    friend auto operator<=>(const DefaultRoute&, const DefaultRoute&) = default;
+};
+
+struct Snapshot {
+    std::vector<Link> links;
+    /// Sorted. Routes with several next hops are left out.
+    std::vector<DefaultRoute> default_routes;
+    /// Time of day since the epoch.
+    Seconds now{0};
+
+    [[nodiscard]] const Link* find(const InterfaceName& name) const;
+
+    friend bool operator==(const Snapshot&, const Snapshot&) = default;
+};
+
+} // namespace failclosed

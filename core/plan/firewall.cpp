@@ -1,0 +1,696 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rules, in the order in which packets meet them, and the sets that they look into.
+#include "core/plan/firewall.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/plan/constants.hpp"
+#include "core/plan/networks.hpp"
+
+namespace failclosed {
+
+namespace {
+
+// Priorities of linux/netfilter_ipv4.h. Raw comes before connection tracking; the check of what
+// enters a tunnel comes after source NAT, so that it sees the address that will be on the wire.
+constexpr int kPriorityRaw = -300;
+constexpr int kPriorityMangle = -150;
+constexpr int kPriorityFilter = 0;
+constexpr int kPriorityAfterNat = 300;
+
+namespace icmp {
+constexpr std::uint8_t kDestinationUnreachable = 3;
+constexpr std::uint8_t kRedirect = 5;
+} // namespace icmp
+
+namespace icmpv6 {
+constexpr std::uint8_t kDestinationUnreachable = 1;
+constexpr std::uint8_t kPacketTooBig = 2;
+constexpr std::uint8_t kListenerQuery = 130;
+constexpr std::uint8_t kListenerReport = 131;
+constexpr std::uint8_t kListenerDone = 132;
+constexpr std::uint8_t kRouterSolicitation = 133;
+constexpr std::uint8_t kRouterAdvertisement = 134;
+constexpr std::uint8_t kNeighbourSolicitation = 135;
+constexpr std::uint8_t kNeighbourAdvertisement = 136;
+constexpr std::uint8_t kRedirect = 137;
+constexpr std::uint8_t kListenerReportV2 = 143;
+} // namespace icmpv6
+
+InterfaceName loopback()
+{
+    return *InterfaceName::parse("lo");
+}
+
+IpPrefix prefix(const char* text)
+{
+    return *IpPrefix::parse(text);
+}
+
+Port port(std::uint16_t number)
+{
+    return *Port::make(number);
+}
+
+/// "lan" of IPv4 is the set "lan4".
+std::string of_family(const std::string& name, Family family)
+{
+    return name + (family == Family::V4 ? "4" : "6");
+}
+
+Field source(Family family)
+{
+    return family == Family::V4 ? Field::Source4 : Field::Source6;
+}
+
+Field destination(Family family)
+{
+    return family == Family::V4 ? Field::Destination4 : Field::Destination6;
+}
+
+std::vector<Field> endpoint_fields(Family family)
+{
+    return {destination(family), Field::Protocol, Field::DestinationPort};
+}
+
+/// The endpoint that the first packet of a flow went to: what a reply, or an ICMP error about
+/// the flow, answers.
+std::vector<Field> original_endpoint_fields(Family family)
+{
+    return {family == Family::V4 ? Field::OriginalDestination4 : Field::OriginalDestination6,
+            Field::OriginalProtocol, Field::OriginalDestinationPort};
+}
+
+std::vector<Field> with_front(Field front, std::vector<Field> fields)
+{
+    fields.insert(fields.begin(), front);
+    return fields;
+}
+
+Rule allow(std::string comment, std::vector<Match> matches)
+{
+    return {std::move(comment), std::move(matches), false, {}, Verdict::Accept};
+}
+
+Rule refuse(std::string comment, std::vector<Match> matches, Verdict verdict)
+{
+    return {std::move(comment), std::move(matches), true, {}, verdict};
+}
+
+void append(std::vector<Rule>& rules, std::vector<Rule> more)
+{
+    rules.insert(rules.end(), std::make_move_iterator(more.begin()),
+                 std::make_move_iterator(more.end()));
+}
+
+// ---- What every machine needs to have a network at all (also in the base form) ----
+
+std::vector<Rule> dhcp_out()
+{
+    return {allow("DHCP requests",
+                  {InFamily{Family::V4}, ToNetwork{prefix("255.255.255.255/32")},
+                   FromPort{Transport::Udp, port(68)}, ToPort{Transport::Udp, port(67)}}),
+            allow("DHCPv6 requests",
+                  {FromNetwork{prefix("fe80::/10")}, ToNetwork{prefix("ff02::1:2/128")},
+                   FromPort{Transport::Udp, port(546)}, ToPort{Transport::Udp, port(547)}})};
+}
+
+std::vector<Rule> dhcp_in()
+{
+    return {allow("DHCP answers", {InFamily{Family::V4}, FromPort{Transport::Udp, port(67)},
+                                   ToPort{Transport::Udp, port(68)}}),
+            allow("DHCPv6 answers",
+                  {FromNetwork{prefix("fe80::/10")}, ToNetwork{prefix("fe80::/10")},
+                   FromPort{Transport::Udp, port(547)}, ToPort{Transport::Udp, port(546)}})};
+}
+
+// Neighbour discovery names addresses, so it goes to the link's own groups and neighbours only;
+// redirects are no part of it.
+std::vector<Rule> neighbour_discovery_out()
+{
+    const auto out = [](const char* comment, std::uint8_t type, const char* to) {
+        return allow(comment, {Icmpv6Type{type}, ToNetwork{prefix(to)}, HopLimit{255}});
+    };
+    const auto listener = [](std::uint8_t type, const char* to) {
+        return allow("multicast listener reports",
+                     {Icmpv6Type{type}, ToNetwork{prefix(to)}, HopLimit{1}});
+    };
+    return {out("router solicitation", icmpv6::kRouterSolicitation, "ff02::2/128"),
+            out("neighbour solicitation", icmpv6::kNeighbourSolicitation, "ff02::1:ff00:0/104"),
+            out("neighbour solicitation", icmpv6::kNeighbourSolicitation, "fe80::/10"),
+            out("neighbour advertisement", icmpv6::kNeighbourAdvertisement, "ff02::1/128"),
+            out("neighbour advertisement", icmpv6::kNeighbourAdvertisement, "fe80::/10"),
+            listener(icmpv6::kListenerReportV2, "ff02::16/128"),
+            listener(icmpv6::kListenerReport, "ff02::/16"),
+            listener(icmpv6::kListenerDone, "ff02::2/128")};
+}
+
+std::vector<Rule> neighbour_discovery_in()
+{
+    return {
+        allow("router advertisement", {FromNetwork{prefix("fe80::/10")},
+                                       Icmpv6Type{icmpv6::kRouterAdvertisement}, HopLimit{255}}),
+        allow("neighbour solicitation",
+              {Icmpv6Type{icmpv6::kNeighbourSolicitation}, HopLimit{255}}),
+        allow("neighbour advertisement",
+              {Icmpv6Type{icmpv6::kNeighbourAdvertisement}, HopLimit{255}}),
+        allow("multicast listener query",
+              {FromNetwork{prefix("fe80::/10")}, Icmpv6Type{icmpv6::kListenerQuery}, HopLimit{1}})};
+}
+
+// ---- The full form ----
+
+/// A refusal, and before it the line in the log where the configuration wants one.
+class Refusals {
+  public:
+    explicit Refusals(bool logged) : logged_(logged) {}
+
+    [[nodiscard]] std::vector<Rule>
+    operator()(const std::string& comment, const std::vector<Match>& matches, Verdict verdict) const
+    {
+        std::vector<Rule> rules;
+        if (logged_) {
+            rules.push_back(
+                {comment, matches, false, {Log{"failclosed: " + comment + ": ", 6, 5}}, {}});
+        }
+        rules.push_back(refuse(comment, matches, verdict));
+        return rules;
+    }
+
+  private:
+    bool logged_;
+};
+
+// Order matters in every chain below: what is refused by name stands before what is admitted by
+// place, so that DNS, a server's address or a tunnel's network can never pass as "local network".
+
+Chain prerouting_raw()
+{
+    Chain chain{"prerouting_raw", BaseChain{Hook::Prerouting, kPriorityRaw, Verdict::Accept}, {}};
+    chain.rules.push_back(allow("loopback", {FromInterface{loopback()}}));
+    for (const Family family : kFamilies) {
+        chain.rules.push_back(allow("a tunnel's address on its own device",
+                                    {InSet{{Field::InputInterface, destination(family)},
+                                           of_family("tunnel_address", family)}}));
+        // CVE-2019-14899. Strict rp_filter does not stop it: early demux skips source validation.
+        chain.rules.push_back(
+            refuse("a tunnel's address on another device",
+                   {InSet{{destination(family)}, of_family("tunnel_destination", family)}},
+                   Verdict::Drop));
+    }
+    return chain;
+}
+
+Chain prerouting_mark()
+{
+    Chain chain{
+        "prerouting_mark", BaseChain{Hook::Prerouting, kPriorityMangle, Verdict::Accept}, {}};
+    chain.rules.push_back(allow("inside", {InSet{{Field::InputInterface}, "inside_device"}}));
+    for (const Family family : kFamilies) {
+        // rp_filter would look for the server inside the tunnel; the mark sends it to main.
+        chain.rules.push_back(
+            {"answers of VPN servers are validated on the underlay",
+             {InConntrackState{.established = true, .related = true},
+              InSet{original_endpoint_fields(family), of_family("server", family)}},
+             false,
+             {SetMark{kUnderlayMark, kUnderlayMarkMask}},
+             {}});
+    }
+    return chain;
+}
+
+Chain input(const Refusals& refusals, bool portless)
+{
+    Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
+    auto& rules = chain.rules;
+    rules.push_back(
+        {"by device", {}, false, {}, Dispatch{{Field::InputInterface}, "input_device"}});
+    const InConntrackState established{.established = true, .related = false};
+    const InConntrackState related{.established = false, .related = true};
+    for (const Family family : kFamilies) {
+        const InSet from_server{original_endpoint_fields(family), of_family("server", family)};
+        rules.push_back(allow("answers of VPN servers", {established, from_server}));
+        if (portless) {
+            rules.push_back(allow(
+                "answers of VPN servers",
+                {InSet{{source(family), Field::Protocol}, of_family("portless_server", family)}}));
+        }
+        if (family == Family::V4) {
+            rules.push_back(allow("ICMP errors about VPN servers",
+                                  {IcmpType{icmp::kDestinationUnreachable}, related, from_server}));
+        } else {
+            rules.push_back(
+                allow("ICMPv6 errors about VPN servers",
+                      {Icmpv6Type{icmpv6::kDestinationUnreachable}, related, from_server}));
+            rules.push_back(allow("ICMPv6 errors about VPN servers",
+                                  {Icmpv6Type{icmpv6::kPacketTooBig}, related, from_server}));
+        }
+        rules.push_back(
+            allow("bootstrap DNS answers", {established, InSet{original_endpoint_fields(family),
+                                                               of_family("bootstrap", family)}}));
+    }
+    append(rules, dhcp_in());
+    append(rules, neighbour_discovery_in());
+    rules.push_back(refuse("ICMP redirect", {IcmpType{icmp::kRedirect}}, Verdict::Drop));
+    rules.push_back(refuse("ICMPv6 redirect", {Icmpv6Type{icmpv6::kRedirect}}, Verdict::Drop));
+    for (const Family family : kFamilies) {
+        rules.push_back(refuse("a tunnel's network on another device",
+                               {InSet{{source(family)}, of_family("tunnel_network", family)}},
+                               Verdict::Drop));
+        rules.push_back(
+            allow("local network", {InSet{{source(family)}, of_family("lan", family)}}));
+    }
+    append(rules, refusals("in from outside the tunnel", {}, Verdict::Drop));
+    return chain;
+}
+
+Chain from_tunnel()
+{
+    Chain chain{"from_tunnel", std::nullopt, {}};
+    auto& rules = chain.rules;
+    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
+        rules.push_back(
+            allow("neighbour discovery inside a tunnel", {Icmpv6Type{type}, HopLimit{255}}));
+    }
+    for (const Family family : kFamilies) {
+        rules.push_back(allow(
+            "a tunnel's own networks",
+            {InSet{{Field::InputInterface, source(family)}, of_family("tunnel_source", family)}}));
+        rules.push_back(refuse("private sources that are not the tunnel's",
+                               {InSet{{source(family)}, of_family("private", family)}},
+                               Verdict::Drop));
+    }
+    rules.push_back(allow("from a tunnel", {}));
+    return chain;
+}
+
+/// DNS, local name services, other people's packets to servers, and networks of tunnels.
+std::vector<Rule> refused_before_lan(const Refusals& refusals, const Config& config)
+{
+    std::vector<Rule> rules;
+    append(rules, refusals("DNS outside the tunnel",
+                           {InSet{{Field::Protocol, Field::DestinationPort}, "dns_port"}},
+                           Verdict::Reject));
+    if (!config.lan_names) {
+        rules.push_back(refuse("local name service",
+                               {InSet{{Field::Protocol, Field::DestinationPort}, "name_port"}},
+                               Verdict::Reject));
+    }
+    for (const Family family : kFamilies) {
+        append(rules, refusals("a VPN server by somebody else",
+                               {InSet{endpoint_fields(family), of_family("server", family)}},
+                               Verdict::Reject));
+        rules.push_back(refuse("a tunnel's network outside of it",
+                               {InSet{{destination(family)}, of_family("tunnel_network", family)}},
+                               Verdict::Reject));
+    }
+    return rules;
+}
+
+Chain forward(const Refusals& refusals, const Config& config)
+{
+    Chain chain{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
+    auto& rules = chain.rules;
+    const InSet from_tunnel{{Field::InputInterface}, "tunnel_device"};
+    rules.push_back(allow("answers from a tunnel",
+                          {from_tunnel, InConntrackState{.established = true, .related = true}}));
+    rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
+    rules.push_back(allow("into a tunnel", {InSet{{Field::OutputInterface}, "tunnel_device"}}));
+    append(rules, refused_before_lan(refusals, config));
+    for (const Family family : kFamilies) {
+        const auto lan = of_family("lan", family);
+        rules.push_back(allow("between local networks",
+                              {InSet{{source(family)}, lan}, InSet{{destination(family)}, lan}}));
+    }
+    append(rules, refusals("forwarded outside the tunnel", {}, Verdict::Reject));
+    return chain;
+}
+
+std::vector<Rule> vpn_transport(bool portless)
+{
+    std::vector<Rule> rules;
+    // The connection mark admits what the kernel itself sends in such a flow: data of an
+    // offloaded tunnel, resets and final acknowledgements, which belong to no socket.
+    const SetConntrackMark remember{kUnderlayMark, kUnderlayMarkMask};
+    const auto admit = [&](const char* set, Field who, Family family, bool ports) {
+        auto fields = with_front(who, endpoint_fields(family));
+        if (!ports) {
+            fields.pop_back();
+        }
+        rules.push_back({"VPN server, by its tunnel program",
+                         {InSet{fields, of_family(set, family)}},
+                         true,
+                         {remember},
+                         Verdict::Accept});
+    };
+    for (const Family family : kFamilies) {
+        admit("vpn_uid", Field::SocketUid, family, true);
+        admit("vpn_mark", Field::Mark, family, true);
+        if (portless) {
+            admit("vpn_portless_uid", Field::SocketUid, family, false);
+            admit("vpn_portless_mark", Field::Mark, family, false);
+        }
+        rules.push_back(allow("VPN server, by the kernel in the same flow",
+                              {HasConntrackMark{kUnderlayMark, kUnderlayMarkMask},
+                               InSet{endpoint_fields(family), of_family("server", family)}}));
+    }
+    return rules;
+}
+
+Chain output(const Refusals& refusals, const Config& config, bool portless)
+{
+    Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
+    auto& rules = chain.rules;
+    rules.push_back(
+        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "output_device"}});
+    append(rules, vpn_transport(portless));
+    append(rules, dhcp_out());
+    append(rules, neighbour_discovery_out());
+    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
+        rules.push_back(
+            allow("neighbour discovery with connected networks",
+                  {Icmpv6Type{type}, HopLimit{255}, InSet{{Field::Destination6}, "neighbour6"}}));
+    }
+    for (const Family family : kFamilies) {
+        rules.push_back(allow("bootstrap DNS, by the refresh helper",
+                              {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
+                               InSet{endpoint_fields(family), of_family("bootstrap", family)}}));
+    }
+    append(rules, refused_before_lan(refusals, config));
+    for (const Family family : kFamilies) {
+        rules.push_back(
+            allow("local network", {InSet{{destination(family)}, of_family("lan", family)}}));
+    }
+    append(rules, refusals("out past the tunnel", {}, Verdict::Reject));
+    return chain;
+}
+
+Chain postrouting()
+{
+    Chain chain{
+        "postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Accept}, {}};
+    chain.rules.push_back(
+        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "leaving_device"}});
+    return chain;
+}
+
+Chain into_tunnel(Expressions expressions)
+{
+    Chain chain{"into_tunnel", std::nullopt, {}};
+    auto& rules = chain.rules;
+    // MPTCP announces the machine's other addresses to the peer (ADD_ADDR).
+    if (expressions == Expressions::All) {
+        rules.push_back({"no MPTCP inside a tunnel",
+                         {OfTransport{Transport::Tcp}},
+                         false,
+                         {StripMptcpOption{}},
+                         {}});
+    } else {
+        rules.push_back(refuse("no MPTCP inside a tunnel", {HasMptcpOption{}}, Verdict::Drop));
+    }
+    for (const Family family : kFamilies) {
+        rules.push_back(
+            allow("from the tunnel's own address", {InSet{{Field::OutputInterface, source(family)},
+                                                          of_family("tunnel_address", family)}}));
+    }
+    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
+        rules.push_back(allow("neighbour discovery inside a tunnel",
+                              {FromNetwork{prefix("fe80::/10")}, Icmpv6Type{type}, HopLimit{255}}));
+    }
+    // Flows older than the tunnel would carry the address of the underlay into it.
+    rules.push_back(refuse("into a tunnel from another address", {}, Verdict::Drop));
+    return chain;
+}
+
+// ---- Sets ----
+
+Set elements_of(std::string name, std::vector<Field> key, std::vector<SetElement> elements,
+                bool intervals = false)
+{
+    std::ranges::sort(elements);
+    const auto rest = std::ranges::unique(elements);
+    elements.erase(rest.begin(), rest.end());
+    Set set;
+    set.name = std::move(name);
+    set.key = std::move(key);
+    set.intervals = intervals;
+    set.verdicts = !elements.empty() && elements.front().decision.has_value();
+    set.elements = std::move(elements);
+    return set;
+}
+
+Set prefix_set(std::string name, Field field, const std::vector<IpPrefix>& prefixes)
+{
+    std::vector<SetElement> elements;
+    for (const auto& one : prefixes) {
+        elements.push_back({{one}, {}});
+    }
+    return elements_of(std::move(name), {field}, std::move(elements), true);
+}
+
+Set device_map(std::string name, Field field, const State& state, bool with_loopback,
+               const Decision& for_tunnels)
+{
+    std::vector<SetElement> elements;
+    if (with_loopback) {
+        elements.push_back({{loopback()}, Decision(Verdict::Accept)});
+    }
+    for (const auto& tunnel : state.tunnels) {
+        elements.push_back({{tunnel.interface}, for_tunnels});
+    }
+    Set map = elements_of(std::move(name), {field}, std::move(elements));
+    map.verdicts = true;
+    return map;
+}
+
+Set device_set(std::string name, const State& state, bool with_loopback)
+{
+    std::vector<SetElement> elements;
+    if (with_loopback) {
+        elements.push_back({{loopback()}, {}});
+    }
+    for (const auto& tunnel : state.tunnels) {
+        elements.push_back({{tunnel.interface}, {}});
+    }
+    return elements_of(std::move(name), {Field::InputInterface}, std::move(elements));
+}
+
+/// tunnel_address, tunnel_destination, tunnel_source and tunnel_network of one family.
+void add_tunnel_sets(std::vector<Set>& sets, Family family, const State& state)
+{
+    std::vector<SetElement> addresses;
+    std::vector<SetElement> destinations;
+    std::vector<SetElement> sources;
+    for (const auto& tunnel : state.tunnels) {
+        for (const auto& own : tunnel.addresses) {
+            if (own.address.family() == family) {
+                addresses.push_back({{tunnel.interface, own.address}, {}});
+                destinations.push_back({{own.address}, {}});
+            }
+        }
+        State alone;
+        alone.tunnels = {tunnel};
+        for (const auto& network : tunnel_networks(family, alone)) {
+            sources.push_back({{tunnel.interface, network}, {}});
+        }
+    }
+    sets.push_back(elements_of(of_family("tunnel_address", family),
+                               {Field::InputInterface, destination(family)}, std::move(addresses)));
+    sets.push_back(elements_of(of_family("tunnel_destination", family), {destination(family)},
+                               std::move(destinations)));
+    sets.push_back(elements_of(of_family("tunnel_source", family),
+                               {Field::InputInterface, source(family)}, std::move(sources), true));
+    sets.push_back(prefix_set(of_family("tunnel_network", family), destination(family),
+                              tunnel_networks(family, state)));
+}
+
+std::vector<KeyPart> endpoint_key(const Endpoint& endpoint)
+{
+    std::vector<KeyPart> key{endpoint.address, endpoint.transport};
+    if (endpoint.port) {
+        key.emplace_back(*endpoint.port);
+    }
+    return key;
+}
+
+/// One set of what may be sent to servers of one family, with or without ports.
+template <typename Admitted, typename Key>
+Set admitted_set(std::string name, Field who, Family family, bool ports,
+                 const std::vector<Admitted>& admitted, Key key_of)
+{
+    std::vector<SetElement> elements;
+    for (const auto& one : admitted) {
+        if (one.endpoint.address.family() == family && one.endpoint.port.has_value() == ports) {
+            auto key = endpoint_key(one.endpoint);
+            key.insert(key.begin(), key_of(one));
+            elements.push_back({std::move(key), {}});
+        }
+    }
+    auto fields = with_front(who, endpoint_fields(family));
+    if (!ports) {
+        fields.pop_back();
+    }
+    return elements_of(std::move(name), std::move(fields), std::move(elements));
+}
+
+Set server_set(std::string name, Family family, bool ports, const Admissions& admitted)
+{
+    std::vector<SetElement> elements;
+    for (const auto& endpoint : admitted.endpoints) {
+        if (endpoint.address.family() == family && endpoint.port.has_value() == ports) {
+            elements.push_back({endpoint_key(endpoint), {}});
+        }
+    }
+    auto fields = endpoint_fields(family);
+    if (!ports) {
+        fields.pop_back();
+    }
+    return elements_of(std::move(name), std::move(fields), std::move(elements));
+}
+
+void add_server_sets(std::vector<Set>& sets, Family family, const Admissions& admitted, bool ports)
+{
+    const std::string portless = ports ? "" : "portless_";
+    const auto by_uid = [](const AdmittedUid& one) { return KeyPart(Uid{one.uid}); };
+    const auto by_mark = [](const AdmittedMark& one) { return KeyPart(Mark{one.mark}); };
+    sets.push_back(server_set(of_family(portless + "server", family), family, ports, admitted));
+    sets.push_back(admitted_set(of_family("vpn_" + portless + "uid", family), Field::SocketUid,
+                                family, ports, admitted.uids, by_uid));
+    sets.push_back(admitted_set(of_family("vpn_" + portless + "mark", family), Field::Mark, family,
+                                ports, admitted.marks, by_mark));
+}
+
+Set port_set(std::string name, const std::vector<std::pair<Transport, std::uint16_t>>& ports)
+{
+    std::vector<SetElement> elements;
+    for (const auto& [transport, number] : ports) {
+        elements.push_back({{transport, port(number)}, {}});
+    }
+    return elements_of(std::move(name), {Field::Protocol, Field::DestinationPort},
+                       std::move(elements));
+}
+
+std::vector<Set> plan_sets(const State& state, const Config& config, const Snapshot& snapshot,
+                           const Admissions& admitted, bool portless)
+{
+    std::vector<Set> sets;
+    sets.push_back(
+        device_map("input_device", Field::InputInterface, state, true, Goto{"from_tunnel"}));
+    sets.push_back(
+        device_map("output_device", Field::OutputInterface, state, true, Verdict::Accept));
+    sets.push_back(
+        device_map("leaving_device", Field::OutputInterface, state, false, Goto{"into_tunnel"}));
+    sets.push_back(device_set("inside_device", state, true));
+    sets.push_back(device_set("tunnel_device", state, false));
+    for (const Family family : kFamilies) {
+        add_tunnel_sets(sets, family, state);
+        add_server_sets(sets, family, admitted, true);
+        if (portless) {
+            add_server_sets(sets, family, admitted, false);
+        }
+        sets.push_back(bootstrap_set(family));
+        sets.push_back(prefix_set(of_family("lan", family), destination(family),
+                                  lan_prefixes(family, state, config, snapshot)));
+        sets.push_back(
+            prefix_set(of_family("private", family), source(family), private_prefixes(family)));
+    }
+    sets.push_back(prefix_set("neighbour6", Field::Destination6,
+                              connected_prefixes(Family::V6, state, snapshot)));
+    sets.push_back(port_set("dns_port", {{Transport::Udp, 53},
+                                         {Transport::Tcp, 53},
+                                         {Transport::Udp, 853},
+                                         {Transport::Tcp, 853}}));
+    if (!config.lan_names) {
+        // NetBIOS, mDNS, LLMNR.
+        sets.push_back(port_set("name_port", {{Transport::Udp, 137},
+                                              {Transport::Udp, 5353},
+                                              {Transport::Udp, 5355},
+                                              {Transport::Tcp, 5355}}));
+    }
+    return sets;
+}
+
+/// The address of a tunnel is neither answered for nor used in ARP on other links.
+Table plan_arp(const State& state)
+{
+    Table table{TableFamily::Arp, kTableName, {}, {}};
+    std::vector<SetElement> addresses;
+    std::vector<SetElement> destinations;
+    for (const auto& tunnel : state.tunnels) {
+        for (const auto& own : tunnel.addresses) {
+            if (own.address.family() == Family::V4) {
+                addresses.push_back({{tunnel.interface, own.address}, {}});
+                destinations.push_back({{own.address}, {}});
+            }
+        }
+    }
+    table.sets.push_back(elements_of("tunnel_address4", {Field::InputInterface, Field::ArpTarget},
+                                     std::move(addresses)));
+    table.sets.push_back(
+        elements_of("tunnel_destination4", {Field::ArpTarget}, std::move(destinations)));
+    const auto chain = [](const char* name, Hook hook, Field device, Field address) {
+        return Chain{name,
+                     BaseChain{hook, kPriorityFilter, Verdict::Accept},
+                     {allow("a tunnel's address on its own device",
+                            {InSet{{device, address}, "tunnel_address4"}}),
+                      refuse("a tunnel's address on another device",
+                             {InSet{{address}, "tunnel_destination4"}}, Verdict::Drop)}};
+    };
+    table.chains.push_back(chain("input", Hook::Input, Field::InputInterface, Field::ArpTarget));
+    table.chains.push_back(chain("output", Hook::Output, Field::OutputInterface, Field::ArpSource));
+    return table;
+}
+
+} // namespace
+
+Set bootstrap_set(Family family)
+{
+    Set set;
+    set.name = of_family("bootstrap", family);
+    set.key = endpoint_fields(family);
+    set.timeouts = true;
+    return set;
+}
+
+Ruleset base_ruleset()
+{
+    Table table{TableFamily::Inet, kTableName, {}, {}};
+    Chain input{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
+    input.rules.push_back(allow("loopback", {FromInterface{loopback()}}));
+    append(input.rules, dhcp_in());
+    append(input.rules, neighbour_discovery_in());
+    Chain forward{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
+    Chain output{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
+    output.rules.push_back(allow("loopback", {ToInterface{loopback()}}));
+    append(output.rules, dhcp_out());
+    append(output.rules, neighbour_discovery_out());
+    table.chains = {std::move(input), std::move(forward), std::move(output)};
+    return {{std::move(table)}};
+}
+
+Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& snapshot,
+                      Expressions expressions)
+{
+    if (state.armed == Armed::No) {
+        return {};
+    }
+    const Refusals refusals(config.log && expressions == Expressions::All);
+    const Admissions admitted = admissions(state);
+    const bool portless = !std::ranges::all_of(
+        admitted.endpoints, [](const Endpoint& endpoint) { return endpoint.port.has_value(); });
+    Table table{TableFamily::Inet, kTableName, {}, {}};
+    table.sets = plan_sets(state, config, snapshot, admitted, portless);
+    table.chains = {from_tunnel(),
+                    into_tunnel(expressions),
+                    prerouting_raw(),
+                    prerouting_mark(),
+                    input(refusals, portless),
+                    forward(refusals, config),
+                    output(refusals, config, portless),
+                    postrouting()};
+    return {{std::move(table), plan_arp(state)}};
+}
+
+} // namespace failclosed

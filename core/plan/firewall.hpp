@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The firewall that a state asks for. docs/security.md lists the same rules for people.
+#pragma once
+
+#include <vector>
+
+#include "core/model/snapshot.hpp"
+#include "core/plan/ruleset.hpp"
+
+namespace failclosed {
+
+/// The set whose elements, added for seconds at run time, let the refresh helper ask a resolver
+/// past the tunnel.
+Set bootstrap_set(Family family);
+
+/// How much of nftables a kernel understands.
+enum class Expressions : std::uint8_t {
+    All,
+    /// Without TCP option stripping (Linux 5.18) and logging: a kernel that refuses the whole
+    /// ruleset may still take this one. MPTCP's first packets are then dropped in tunnels.
+    Essential,
+};
+
+/// The form that loads before anything else is known: nothing leaves or comes in but on loopback,
+/// DHCP and neighbour discovery. Names no device but "lo", and uses no set.
+Ruleset base_ruleset();
+
+/// What `state` asks for: no table at all where it is not armed. The rules are always the same;
+/// tunnels, servers and networks are elements of sets.
+Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& snapshot,
+                      Expressions expressions = Expressions::All);
+
+} // namespace failclosed

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a ruleset does with a packet, worked out without the kernel.
+#include "core/plan/interpreter.hpp"
+
+#include <algorithm>
+#include <span>
+
+#include <netinet/in.h>
+
+namespace failclosed {
+namespace {
+
+constexpr int kConntrackPriority = -200; // NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h
+constexpr int kDeepestJump = 16;         // NFT_JUMP_STACK_SIZE in the kernel
+
+/// What a field of a packet holds; nothing where the packet has no such field. A device that is
+/// not known has an empty name, as in the kernel.
+using FieldValue = std::variant<std::monostate, std::string, IpAddress, std::uint32_t>;
+
+std::uint8_t number(Transport transport)
+{
+    return static_cast<std::uint8_t>(transport);
+}
+
+std::string name_of(const std::optional<InterfaceName>& device)
+{
+    return device ? device->text() : std::string();
+}
+
+FieldValue of_family(const IpAddress& address, Family family)
+{
+    return address.family() == family ? FieldValue(address) : FieldValue();
+}
+
+template <typename T> FieldValue number_of(const std::optional<T>& value)
+{
+    return value ? FieldValue(std::uint32_t{*value}) : FieldValue();
+}
+
+FieldValue number_of(const std::optional<Port>& port)
+{
+    return port ? FieldValue(std::uint32_t{port->number()}) : FieldValue();
+}
+
+struct PartMatches {
+    const FieldValue& value;
+
+    bool operator()(const InterfaceName& name) const { return is(name.text()); }
+
+    bool operator()(const IpAddress& address) const { return is(address); }
+
+    bool operator()(const IpPrefix& prefix) const
+    {
+        const auto* address = std::get_if<IpAddress>(&value);
+        return address != nullptr && prefix.contains(*address);
+    }
+
+    bool operator()(Transport transport) const { return is(std::uint32_t{number(transport)}); }
+
+    bool operator()(Port port) const { return is(std::uint32_t{port.number()}); }
+
+    bool operator()(Uid uid) const { return is(std::uint32_t{uid.number}); }
+
+    bool operator()(Mark mark) const { return is(mark.value); }
+
+  private:
+    template <typename T> bool is(const T& wanted) const
+    {
+        const auto* found = std::get_if<T>(&value);
+        return found != nullptr && *found == wanted;
+    }
+};
+
+/// One packet on its way through the chains of one table.
+class Walk {
+  public:
+    Walk(const Table& table, Packet& packet, bool tracked)
+        : table_(table), packet_(packet), tracked_(tracked)
+    {
+    }
+
+    Step run(const Chain& base)
+    {
+        if (std::optional<Step> step = run_chain(base, 0)) {
+            return *step;
+        }
+        return {table_.name, base.name, {}, base.base->policy};
+    }
+
+    // ---- Matches ----
+
+    bool operator()(const InFamily& match) const { return family() == match.family; }
+
+    bool operator()(const FromInterface& match) const
+    {
+        return (name_of(packet_.input) == match.name.text()) != match.negated;
+    }
+
+    bool operator()(const ToInterface& match) const
+    {
+        return (name_of(packet_.output) == match.name.text()) != match.negated;
+    }
+
+    bool operator()(const FromNetwork& match) const
+    {
+        return !packet_.arp && match.prefix.contains(packet_.source);
+    }
+
+    bool operator()(const ToNetwork& match) const
+    {
+        return !packet_.arp && match.prefix.contains(packet_.destination);
+    }
+
+    bool operator()(const OfTransport& match) const { return is_protocol(number(match.transport)); }
+
+    bool operator()(const FromPort& match) const
+    {
+        return is_protocol(number(match.transport)) && packet_.source_port == match.port;
+    }
+
+    bool operator()(const ToPort& match) const
+    {
+        return is_protocol(number(match.transport)) && packet_.destination_port == match.port;
+    }
+
+    bool operator()(const IcmpType& match) const
+    {
+        return family() == Family::V4 && is_protocol(IPPROTO_ICMP) &&
+               packet_.icmp_type == match.type;
+    }
+
+    bool operator()(const Icmpv6Type& match) const
+    {
+        return family() == Family::V6 && is_protocol(IPPROTO_ICMPV6) &&
+               packet_.icmp_type == match.type;
+    }
+
+    bool operator()(const HopLimit& match) const
+    {
+        return family() == Family::V6 && packet_.hop_limit == match.value;
+    }
+
+    bool operator()(const FromUid& match) const { return packet_.uid == match.uid.number; }
+
+    bool operator()(const HasMark& match) const
+    {
+        return (packet_.mark & match.mask) == match.value;
+    }
+
+    bool operator()(const HasConntrackMark& match) const
+    {
+        return tracked_ && (packet_.flow->mark & match.mask) == match.value;
+    }
+
+    bool operator()(const InConntrackState& match) const
+    {
+        return tracked_ &&
+               ((match.established && packet_.flow->state == TrackedFlow::State::Established) ||
+                (match.related && packet_.flow->state == TrackedFlow::State::Related));
+    }
+
+    bool operator()(const HasMptcpOption&) const
+    {
+        return is_protocol(IPPROTO_TCP) && packet_.mptcp;
+    }
+
+    bool operator()(const InSet& match) const
+    {
+        const std::optional<std::vector<FieldValue>> values = read(match.fields);
+        return values && (find(match.set, *values) != nullptr) != match.negated;
+    }
+
+    // ---- Actions ----
+
+    void operator()(const SetMark& action) const
+    {
+        packet_.mark = (packet_.mark & ~action.mask) | action.value;
+    }
+
+    void operator()(const SetConntrackMark& action) const
+    {
+        if (tracked_) {
+            packet_.flow->mark = (packet_.flow->mark & ~action.mask) | action.value;
+        }
+    }
+
+    void operator()(const StripMptcpOption&) const { packet_.mptcp = false; }
+
+    void operator()(const Log&) const {}
+
+  private:
+    /// Nothing where the chain comes to its end.
+    std::optional<Step> run_chain(const Chain& chain, int depth)
+    {
+        for (const Rule& rule : chain.rules) {
+            if (!matches(rule)) {
+                continue;
+            }
+            for (const Action& action : rule.actions) {
+                std::visit(*this, action);
+            }
+            const std::optional<Decision> decision = end_of(rule);
+            if (!decision) {
+                continue;
+            }
+            if (*decision == Decision(Verdict::Return)) {
+                return std::nullopt;
+            }
+            if (const auto* verdict = std::get_if<Verdict>(&*decision)) {
+                return Step{table_.name, chain.name, rule.comment, *verdict};
+            }
+            const std::optional<Step> step = follow(*decision, chain, rule, depth);
+            if (step || std::holds_alternative<Goto>(*decision)) {
+                return step;
+            }
+        }
+        return std::nullopt;
+    }
+
+    /// The chain that a jump or goto leads to. One that leads nowhere, which the kernel would not
+    /// have loaded, drops.
+    std::optional<Step> follow(const Decision& decision, const Chain& from, const Rule& rule,
+                               int depth)
+    {
+        const auto* jump = std::get_if<Jump>(&decision);
+        const std::string& name = jump != nullptr ? jump->chain : std::get<Goto>(decision).chain;
+        const auto target = std::ranges::find(table_.chains, name, &Chain::name);
+        if (target == table_.chains.end() || depth == kDeepestJump) {
+            return Step{table_.name, from.name, rule.comment, Verdict::Drop};
+        }
+        return run_chain(*target, depth + 1);
+    }
+
+    bool matches(const Rule& rule) const
+    {
+        // Stripping looks at TCP alone, and so does the whole rule that does it.
+        const bool strips = std::ranges::any_of(rule.actions, [](const Action& action) {
+            return std::holds_alternative<StripMptcpOption>(action);
+        });
+        return (!strips || is_protocol(IPPROTO_TCP)) &&
+               std::ranges::all_of(rule.matches,
+                                   [&](const Match& match) { return std::visit(*this, match); });
+    }
+
+    std::optional<Decision> end_of(const Rule& rule) const
+    {
+        struct Visitor {
+            const Walk& walk;
+
+            std::optional<Decision> operator()(const std::monostate&) const { return {}; }
+
+            std::optional<Decision> operator()(Verdict verdict) const { return verdict; }
+
+            std::optional<Decision> operator()(const Jump& jump) const { return jump; }
+
+            std::optional<Decision> operator()(const Goto& to) const { return to; }
+
+            std::optional<Decision> operator()(const Dispatch& dispatch) const
+            {
+                const auto values = walk.read(dispatch.fields);
+                const SetElement* found = values ? walk.find(dispatch.map, *values) : nullptr;
+                return found == nullptr ? std::nullopt : found->decision;
+            }
+        };
+
+        return std::visit(Visitor{*this}, rule.end);
+    }
+
+    std::optional<Family> family() const
+    {
+        return packet_.arp ? std::nullopt : std::optional(packet_.destination.family());
+    }
+
+    bool is_protocol(std::uint8_t protocol) const
+    {
+        return !packet_.arp && packet_.protocol == protocol;
+    }
+
+    /// Nothing where the packet lacks one of the fields: then it neither is in the set nor out.
+    std::optional<std::vector<FieldValue>> read(const std::vector<Field>& fields) const
+    {
+        std::vector<FieldValue> values;
+        for (const Field field : fields) {
+            values.push_back(packet_.arp ? read_arp(field) : read(field));
+            if (std::holds_alternative<std::monostate>(values.back())) {
+                return std::nullopt;
+            }
+        }
+        return values;
+    }
+
+    FieldValue read_arp(Field field) const
+    {
+        switch (field) {
+        case Field::InputInterface:
+            return name_of(packet_.input);
+        case Field::OutputInterface:
+            return name_of(packet_.output);
+        case Field::ArpSource:
+            return packet_.arp->source;
+        case Field::ArpTarget:
+            return packet_.arp->target;
+        default:
+            return {};
+        }
+    }
+
+    FieldValue read(Field field) const
+    {
+        switch (field) {
+        case Field::InputInterface:
+            return name_of(packet_.input);
+        case Field::OutputInterface:
+            return name_of(packet_.output);
+        case Field::Source4:
+            return of_family(packet_.source, Family::V4);
+        case Field::Source6:
+            return of_family(packet_.source, Family::V6);
+        case Field::Destination4:
+            return of_family(packet_.destination, Family::V4);
+        case Field::Destination6:
+            return of_family(packet_.destination, Family::V6);
+        case Field::Protocol:
+            return std::uint32_t{packet_.protocol};
+        case Field::SourcePort:
+            return number_of(packet_.source_port);
+        case Field::DestinationPort:
+            return number_of(packet_.destination_port);
+        case Field::SocketUid:
+            return number_of(packet_.uid);
+        case Field::Mark:
+            return packet_.mark;
+        case Field::OriginalDestination4:
+        case Field::OriginalDestination6:
+        case Field::OriginalProtocol:
+        case Field::OriginalDestinationPort:
+            return tracked_ ? read_flow(field, *packet_.flow) : FieldValue();
+        case Field::ArpSource:
+        case Field::ArpTarget:
+            break;
+        }
+        return {};
+    }
+
+    FieldValue read_flow(Field field, const TrackedFlow& flow) const
+    {
+        switch (field) {
+        case Field::OriginalDestination4:
+            return of_family(flow.destination, Family::V4);
+        case Field::OriginalDestination6:
+            return of_family(flow.destination, Family::V6);
+        case Field::OriginalProtocol:
+            return std::uint32_t{flow.protocol};
+        default:
+            return number_of(flow.destination_port);
+        }
+    }
+
+    const SetElement* find(const std::string& name, std::span<const FieldValue> values) const
+    {
+        const auto set = std::ranges::find(table_.sets, name, &Set::name);
+        if (set == table_.sets.end()) {
+            return nullptr;
+        }
+        const auto found = std::ranges::find_if(set->elements, [&](const SetElement& element) {
+            return std::ranges::equal(element.key, values,
+                                      [](const KeyPart& part, const FieldValue& value) {
+                                          return std::visit(PartMatches{value}, part);
+                                      });
+        });
+        return found == set->elements.end() ? nullptr : &*found;
+    }
+
+    const Table& table_;
+    Packet& packet_;
+    bool tracked_;
+};
+
+struct HookedChain {
+    const Table* table;
+    const Chain* chain;
+};
+
+std::vector<HookedChain> chains_of(const Ruleset& ruleset, Hook hook, TableFamily family)
+{
+    std::vector<HookedChain> chains;
+    for (const Table& table : ruleset.tables) {
+        for (const Chain& chain : table.chains) {
+            if (table.family == family && chain.base && chain.base->hook == hook) {
+                chains.push_back({&table, &chain});
+            }
+        }
+    }
+    std::ranges::stable_sort(
+        chains, {}, [](const HookedChain& hooked) { return hooked.chain->base->priority; });
+    return chains;
+}
+
+bool is_tracked(const BaseChain& base)
+{
+    const bool first = base.hook == Hook::Prerouting || base.hook == Hook::Output;
+    return !first || base.priority > kConntrackPriority;
+}
+
+/// The packet as it is seen at `hook`.
+Packet seen_at(Hook hook, Packet packet)
+{
+    if (hook == Hook::Output) {
+        packet.input.reset();
+    }
+    if (hook == Hook::Prerouting || hook == Hook::Input) {
+        packet.output.reset();
+    }
+    if (!packet.flow) {
+        packet.flow = TrackedFlow{TrackedFlow::State::New, 0, packet.destination, packet.protocol,
+                                  packet.destination_port};
+    }
+    return packet;
+}
+
+std::vector<Hook> hooks_of(Path path)
+{
+    switch (path) {
+    case Path::Sent:
+        return {Hook::Output, Hook::Postrouting};
+    case Path::Received:
+        return {Hook::Prerouting, Hook::Input};
+    case Path::Forwarded:
+        break;
+    }
+    return {Hook::Prerouting, Hook::Forward, Hook::Postrouting};
+}
+
+} // namespace
+
+Trace evaluate(const Ruleset& ruleset, Hook hook, const Packet& packet)
+{
+    Trace trace{Verdict::Accept, {}, seen_at(hook, packet)};
+    const TableFamily family = packet.arp ? TableFamily::Arp : TableFamily::Inet;
+    for (const HookedChain& hooked : chains_of(ruleset, hook, family)) {
+        Walk walk(*hooked.table, trace.packet, is_tracked(*hooked.chain->base) && !packet.arp);
+        trace.steps.push_back(walk.run(*hooked.chain));
+        trace.verdict = trace.steps.back().verdict;
+        if (trace.verdict != Verdict::Accept) {
+            break;
+        }
+    }
+    trace.packet.input = packet.input;
+    trace.packet.output = packet.output;
+    return trace;
+}
+
+Trace evaluate_path(const Ruleset& ruleset, Path path, const Packet& packet)
+{
+    Trace trace{Verdict::Accept, {}, packet};
+    if (path == Path::Sent) {
+        trace.packet.input.reset();
+    }
+    for (const Hook hook : hooks_of(path)) {
+        Trace part = evaluate(ruleset, hook, trace.packet);
+        trace.verdict = part.verdict;
+        trace.packet = std::move(part.packet);
+        trace.steps.insert(trace.steps.end(), part.steps.begin(), part.steps.end());
+        if (trace.verdict != Verdict::Accept) {
+            break;
+        }
+    }
+    return trace;
+}
+
+} // namespace failclosed

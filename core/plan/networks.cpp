@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is local, what is inside a tunnel and who is admitted.
+#include "core/plan/networks.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace failclosed {
+
+namespace {
+
+// RFC 1918, RFC 3927, RFC 4193, RFC 4291.
+constexpr std::array<std::string_view, 6> kPrivate = {
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"};
+
+// Multicast that routers keep local: RFC 5771 (link), RFC 2365 (local scope), RFC 4291 (link and
+// site).
+constexpr std::array<std::string_view, 4> kLocalMulticast = {"224.0.0.0/24", "239.255.0.0/16",
+                                                             "ff02::/16", "ff05::/16"};
+
+std::vector<IpPrefix> parse_all(Family family, std::span<const std::string_view> texts)
+{
+    std::vector<IpPrefix> prefixes;
+    for (const auto text : texts) {
+        const auto prefix = IpPrefix::parse(text);
+        if (prefix && prefix->family() == family) {
+            prefixes.push_back(*prefix);
+        }
+    }
+    return prefixes;
+}
+
+bool is_tunnel(const State& state, const InterfaceName& name)
+{
+    return std::ranges::find(state.tunnels, name, &Tunnel::interface) != state.tunnels.end();
+}
+
+template <typename T> void sort_unique(std::vector<T>& values)
+{
+    std::ranges::sort(values);
+    const auto rest = std::ranges::unique(values);
+    values.erase(rest.begin(), rest.end());
+}
+
+} // namespace
+
+std::vector<IpPrefix> private_prefixes(Family family)
+{
+    return without_contained(parse_all(family, kPrivate));
+}
+
+bool is_private(const IpPrefix& prefix)
+{
+    return std::ranges::any_of(private_prefixes(prefix.family()),
+                               [&](const IpPrefix& block) { return block.contains(prefix); });
+}
+
+Admissions admissions(const State& state)
+{
+    Admissions all;
+    for (const auto& server : state.servers) {
+        for (const auto& endpoint : server.endpoints()) {
+            all.endpoints.push_back(endpoint);
+            if (server.identity.mark) {
+                all.marks.push_back({*server.identity.mark, endpoint});
+                continue;
+            }
+            for (const uid_t uid : server.identity.uids) {
+                all.uids.push_back({uid, endpoint});
+            }
+        }
+    }
+    sort_unique(all.uids);
+    sort_unique(all.marks);
+    sort_unique(all.endpoints);
+    return all;
+}
+
+std::vector<IpPrefix> lan_prefixes(Family family, const State& state, const Config& config,
+                                   const Snapshot& snapshot)
+{
+    std::vector<IpPrefix> prefixes;
+    const auto add_multicast = [&] {
+        const auto multicast = parse_all(family, kLocalMulticast);
+        prefixes.insert(prefixes.end(), multicast.begin(), multicast.end());
+    };
+    switch (config.lan.kind) {
+    case LanPolicy::Kind::Deny:
+        break;
+    case LanPolicy::Kind::List:
+        std::ranges::copy_if(config.lan.prefixes, std::back_inserter(prefixes),
+                             [&](const IpPrefix& prefix) { return prefix.family() == family; });
+        break;
+    case LanPolicy::Kind::OnLink:
+        std::ranges::copy_if(connected_prefixes(family, state, snapshot),
+                             std::back_inserter(prefixes), is_private);
+        add_multicast();
+        break;
+    case LanPolicy::Kind::Private:
+        prefixes = parse_all(family, kPrivate);
+        add_multicast();
+        break;
+    }
+    return without_contained(std::move(prefixes));
+}
+
+std::vector<IpPrefix> tunnel_networks(Family family, const State& state)
+{
+    std::vector<IpPrefix> networks;
+    for (const auto& tunnel : state.tunnels) {
+        for (const auto& address : tunnel.addresses) {
+            if (address.address.family() == family && !address.address.is_link_local()) {
+                networks.push_back(address.prefix());
+            }
+        }
+        for (const auto& network : tunnel.networks) {
+            if (network.family() == family && network.length() >= kShortestNetwork) {
+                networks.push_back(network);
+            }
+        }
+        // Questions go to a tunnel's resolver through that tunnel, even where its address looks
+        // like one of the local network's.
+        for (const auto& resolver : tunnel.resolvers) {
+            if (resolver.family() == family) {
+                networks.push_back(IpPrefix::host(resolver));
+            }
+        }
+    }
+    return without_contained(std::move(networks));
+}
+
+std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
+                                         const Snapshot& snapshot)
+{
+    std::vector<IpPrefix> prefixes;
+    if (family == Family::V6) {
+        prefixes.push_back(*IpPrefix::parse("fe80::/10"));
+    }
+    for (const auto& link : snapshot.links) {
+        if (link.loopback || is_tunnel(state, link.name)) {
+            continue;
+        }
+        for (const auto& address : link.addresses) {
+            if (address.address.family() == family) {
+                prefixes.push_back(address.prefix());
+            }
+        }
+    }
+    return without_contained(std::move(prefixes));
+}
+
+} // namespace failclosed

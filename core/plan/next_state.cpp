@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The state machine: one function per event, then what time and vanished devices change.
+#include "core/plan/next_state.hpp"
+
+#include <algorithm>
+
+namespace failclosed {
+
+namespace {
+
+constexpr Seconds kSeenResolution = std::chrono::hours(12);
+
+/// Addresses that a VPN server can have. Whoever answers for its name must not make us talk to
+/// ourselves, to a group or to the link.
+bool can_be_server(const IpAddress& address)
+{
+    return address.is_unicast_host() && !address.is_link_local();
+}
+
+LearntAddress& learn(Server& server, const IpAddress& address, Seconds now)
+{
+    const auto known = std::ranges::find(server.addresses, address, &LearntAddress::address);
+    if (known == server.addresses.end()) {
+        return server.addresses.emplace_back(LearntAddress{address, now, false});
+    }
+    // Not at every event: what is remembered is written to the disk when it changes.
+    if (now - known->seen >= kSeenResolution) {
+        known->seen = now;
+    }
+    return *known;
+}
+
+/// Adds what an event says of servers; what is known of their addresses stays.
+void remember(State& state, const std::vector<Server>& servers, Seconds now)
+{
+    for (const auto& named : servers) {
+        auto known = std::ranges::find(state.servers, named.remote, &Server::remote);
+        if (known == state.servers.end()) {
+            state.servers.push_back({named.remote, named.identity, {}});
+            known = std::prev(state.servers.end());
+        }
+        known->identity = named.identity;
+        if (const auto* address = std::get_if<IpAddress>(&named.remote.host)) {
+            if (can_be_server(*address)) {
+                learn(*known, *address, now);
+            }
+        }
+        for (const auto& learnt : named.addresses) {
+            if (can_be_server(learnt.address)) {
+                learn(*known, learnt.address, now);
+            }
+        }
+    }
+}
+
+void mark_worked(Server& server, const IpAddress& address, Seconds now)
+{
+    for (auto& other : server.addresses) {
+        other.worked_last = false;
+    }
+    learn(server, address, now).worked_last = true;
+}
+
+bool can_lead_to(const Remote& remote, const Endpoint& endpoint)
+{
+    return remote.transport == endpoint.transport && remote.port == endpoint.port &&
+           (!remote.family || *remote.family == endpoint.address.family());
+}
+
+/// Notes which address answered. OpenVPN does not say which of several names it belongs to: with
+/// one candidate it is that one's, with more it is remembered by itself until they are resolved.
+void remember_connected(State& state, const std::vector<Server>& announced,
+                        const Endpoint& endpoint, Seconds now)
+{
+    if (!can_be_server(endpoint.address)) {
+        return;
+    }
+    std::vector<Server*> candidates;
+    bool known = false;
+    for (auto& server : state.servers) {
+        const bool is_announced =
+            std::ranges::find(announced, server.remote, &Server::remote) != announced.end();
+        if (!can_lead_to(server.remote, endpoint)) {
+            continue;
+        }
+        if (std::ranges::find(server.addresses, endpoint.address, &LearntAddress::address) !=
+            server.addresses.end()) {
+            mark_worked(server, endpoint.address, now);
+            known = true;
+        } else if (is_announced && server.remote.name() != nullptr) {
+            candidates.push_back(&server);
+        }
+    }
+    if (known) {
+        return;
+    }
+    if (candidates.size() == 1) {
+        mark_worked(*candidates.front(), endpoint.address, now);
+        return;
+    }
+    Server literal{{endpoint.address, endpoint.transport, endpoint.port, std::nullopt}, {}, {}};
+    if (!announced.empty()) {
+        literal.identity = announced.front().identity;
+    }
+    mark_worked(literal, endpoint.address, now);
+    state.servers.push_back(std::move(literal));
+}
+
+struct Apply {
+    State& state;
+    Seconds now;
+
+    void operator()(const ReapplyRequested&) const {}
+
+    void operator()(const LockRequested& event) const
+    {
+        state.armed = Armed::Yes;
+        remember(state, event.servers, now);
+    }
+
+    void operator()(const UnlockRequested&) const
+    {
+        state.armed = Armed::No;
+        state.tunnels.clear();
+    }
+
+    void operator()(const TunnelUp& event) const
+    {
+        state.armed = Armed::Yes;
+        const auto known =
+            std::ranges::find(state.tunnels, event.tunnel.interface, &Tunnel::interface);
+        if (known == state.tunnels.end()) {
+            state.tunnels.push_back(event.tunnel);
+        } else {
+            *known = event.tunnel;
+        }
+        remember(state, event.servers, now);
+        if (event.connected) {
+            remember_connected(state, event.servers, *event.connected, now);
+        }
+    }
+
+    void operator()(const TunnelRestarted& event) const
+    {
+        if (state.armed == Armed::No) {
+            return;
+        }
+        remember(state, event.servers, now);
+        if (event.connected) {
+            remember_connected(state, event.servers, *event.connected, now);
+        }
+    }
+
+    void operator()(const TunnelDown& event) const
+    {
+        std::erase_if(state.tunnels,
+                      [&](const Tunnel& tunnel) { return tunnel.interface == event.interface; });
+    }
+
+    void operator()(const ServersResolved& event) const
+    {
+        for (const auto& answer : event.answers) {
+            for (auto& server : state.servers) {
+                if (server.remote.name() == nullptr || *server.remote.name() != answer.name) {
+                    continue;
+                }
+                for (const auto& address : answer.addresses) {
+                    if (can_be_server(address)) {
+                        learn(server, address, now);
+                    }
+                }
+            }
+        }
+    }
+};
+
+/// Most useful first: what worked, then what was seen last.
+bool is_more_useful(const LearntAddress& a, const LearntAddress& b)
+{
+    return a.worked_last != b.worked_last ? a.worked_last : a.seen > b.seen;
+}
+
+Seconds last_seen(const Server& server)
+{
+    Seconds latest{0};
+    for (const auto& learnt : server.addresses) {
+        latest = std::max(latest, learnt.seen);
+    }
+    return latest;
+}
+
+/// The address that worked last stays: an old one is better than a machine that cannot come back.
+void expire(State& state, const Config& config, Seconds now)
+{
+    for (auto& server : state.servers) {
+        auto& addresses = server.addresses;
+        std::erase_if(addresses, [&](const LearntAddress& learnt) {
+            return !learnt.worked_last && now - learnt.seen > config.server_expiry;
+        });
+        std::ranges::stable_sort(addresses, is_more_useful);
+        if (addresses.size() > kMostAddressesPerServer) {
+            addresses.erase(addresses.begin() + kMostAddressesPerServer, addresses.end());
+        }
+        std::ranges::sort(addresses, {}, &LearntAddress::address);
+    }
+    // A name may be looked up again; an address that nobody named for so long is over.
+    std::erase_if(state.servers, [](const Server& server) {
+        return server.remote.name() == nullptr && server.addresses.empty();
+    });
+    if (state.servers.size() > kMostServers) {
+        std::ranges::stable_sort(state.servers, std::ranges::greater{}, last_seen);
+        state.servers.erase(state.servers.begin() + kMostServers, state.servers.end());
+    }
+    std::ranges::sort(state.servers, {}, &Server::remote);
+}
+
+} // namespace
+
+State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot)
+{
+    std::visit(Apply{state, snapshot.now}, event);
+    if (state.armed == Armed::Yes) {
+        std::vector<Server> configured;
+        for (const auto& remote : config.servers) {
+            const auto known = std::ranges::find(state.servers, remote, &Server::remote);
+            configured.push_back(
+                {remote, known == state.servers.end() ? Identity{} : known->identity, {}});
+        }
+        remember(state, configured, snapshot.now);
+    }
+    std::erase_if(state.tunnels,
+                  [&](const Tunnel& tunnel) { return snapshot.find(tunnel.interface) == nullptr; });
+    expire(state, config, snapshot.now);
+    return state;
+}
+
+} // namespace failclosed

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What an event makes of the remembered state.
+#pragma once
+
+#include "core/model/event.hpp"
+#include "core/model/snapshot.hpp"
+
+namespace failclosed {
+
+/// Limits of what is remembered; what is longest unseen goes first.
+inline constexpr std::size_t kMostServers = 4096;
+inline constexpr std::size_t kMostAddressesPerServer = 64;
+
+/// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm.
+/// Tunnels whose device is gone are forgotten, and so are addresses of servers that have not been
+/// seen for longer than the configuration says, but never the last one that worked.
+State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
+
+} // namespace failclosed

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which rules and routes leave everything to the tunnel.
+#include "core/plan/routing.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+
+#include <linux/rtnetlink.h>
+
+#include "core/plan/constants.hpp"
+
+namespace failclosed {
+
+namespace {
+
+constexpr std::uint32_t kMetric = 1024;
+// Not the very last number: IPv6 keeps that one for its own empty entry.
+constexpr std::uint32_t kLastMetric = 0xfffffffe;
+
+/// What all parts of a plan are made from.
+struct Inputs {
+    const State& state;
+    const Config& config;
+    const Snapshot& snapshot;
+};
+
+RoutingRule lookup(Family family, std::uint32_t priority, std::uint32_t table)
+{
+    return {.family = family,
+            .priority = priority,
+            .action = RoutingRule::Action::Lookup,
+            .target = table};
+}
+
+RoutingRule goto_servers(const Endpoint& endpoint)
+{
+    return {.family = endpoint.address.family(),
+            .priority = kAdmittedPriority,
+            .action = RoutingRule::Action::Goto,
+            .target = kServerPriority};
+}
+
+std::uint32_t table_of_tunnel(std::size_t position)
+{
+    return kSingleTunnelTable + static_cast<std::uint32_t>(position);
+}
+
+bool has_several_tunnels(const State& state)
+{
+    return state.tunnels.size() > 1;
+}
+
+/// The device that `tunnel` has for `family` now, or null.
+const Link* usable_link(const Tunnel& tunnel, Family family, const Snapshot& snapshot)
+{
+    const auto in_family = [&](const InterfaceAddress& address) {
+        return address.address.family() == family;
+    };
+    const Link* link = snapshot.find(tunnel.interface);
+    return link != nullptr && link->up && std::ranges::any_of(tunnel.addresses, in_family) &&
+                   std::ranges::any_of(link->addresses, in_family)
+               ? link
+               : nullptr;
+}
+
+// ---- Routes ----
+
+Route through(const Tunnel& tunnel, const Link& link, std::uint32_t table,
+              const IpPrefix& destination)
+{
+    Route route{table, destination, kMetric, Route::Type::Unicast, link.index, std::nullopt};
+    const bool on_link =
+        link.point_to_point ||
+        std::ranges::any_of(tunnel.addresses, [&](const InterfaceAddress& address) {
+            return address.prefix().contains(destination);
+        });
+    const auto gateway =
+        std::ranges::find(tunnel.gateways, destination.family(), &IpAddress::family);
+    if (!on_link && gateway != tunnel.gateways.end()) {
+        route.gateway = *gateway;
+    }
+    return route;
+}
+
+void add_throw(std::vector<Route>& routes, const IpPrefix& destination)
+{
+    routes.push_back({kServerTable, destination, kMetric, Route::Type::Throw, 0, std::nullopt});
+}
+
+void add_networks(std::vector<Route>& routes, const Tunnel& tunnel, const Link& link,
+                  std::uint32_t table, Family family)
+{
+    State alone;
+    alone.tunnels = {tunnel};
+    for (const auto& network : tunnel_networks(family, alone)) {
+        routes.push_back(through(tunnel, link, table, network));
+    }
+}
+
+void add_default(std::vector<Route>& routes, const Tunnel& tunnel, const Link& link,
+                 std::uint32_t table, Family family)
+{
+    routes.push_back(through(tunnel, link, table, IpPrefix::any(family)));
+}
+
+void add_unreachable(std::vector<Route>& routes, std::uint32_t table, Family family)
+{
+    routes.push_back(
+        {table, IpPrefix::any(family), kLastMetric, Route::Type::Unreachable, 0, std::nullopt});
+}
+
+/// The networks of all tunnels, the default of the first one, and the end.
+void add_shared_table(std::vector<Route>& routes, const Inputs& in, std::uint32_t table,
+                      Family family)
+{
+    for (const auto& tunnel : in.state.tunnels) {
+        const Link* link = usable_link(tunnel, family, in.snapshot);
+        if (link == nullptr) {
+            continue;
+        }
+        add_networks(routes, tunnel, *link, table, family);
+        if (&tunnel == &in.state.tunnels.front()) {
+            add_default(routes, tunnel, *link, table, family);
+        }
+    }
+    add_unreachable(routes, table, family);
+}
+
+void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family family)
+{
+    for (std::size_t i = 0; i < in.state.tunnels.size(); ++i) {
+        const auto& tunnel = in.state.tunnels[i];
+        const Link* link = usable_link(tunnel, family, in.snapshot);
+        if (link != nullptr) {
+            add_networks(routes, tunnel, *link, table_of_tunnel(i), family);
+            add_default(routes, tunnel, *link, table_of_tunnel(i), family);
+        }
+        add_unreachable(routes, table_of_tunnel(i), family);
+    }
+}
+
+/// The underlay's default routes, for packets that belong past the tunnel while main leads them
+/// back into it.
+void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family family)
+{
+    if (in.state.tunnels.empty()) {
+        return;
+    }
+    for (const auto& found : in.snapshot.default_routes) {
+        const bool in_tunnel = std::ranges::any_of(in.state.tunnels, [&](const Tunnel& tunnel) {
+            const Link* link = in.snapshot.find(tunnel.interface);
+            return link != nullptr && link->index == found.device;
+        });
+        if (found.family == family && !in_tunnel) {
+            routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric,
+                              Route::Type::Unicast, found.device, found.gateway});
+        }
+    }
+}
+
+/// Past the tunnel, for those who come to the table of servers: the servers, and the local
+/// network as everybody else has it.
+void add_throws(std::vector<Route>& routes, const Inputs& in, const Admissions& admitted,
+                Family family)
+{
+    for (const auto& endpoint : admitted.endpoints) {
+        if (endpoint.address.family() == family) {
+            add_throw(routes, IpPrefix::host(endpoint.address));
+        }
+    }
+    const auto networks = tunnel_networks(family, in.state);
+    for (const auto& lan : lan_prefixes(family, in.state, in.config, in.snapshot)) {
+        const bool inside_tunnel = std::ranges::any_of(
+            networks, [&](const IpPrefix& network) { return network.contains(lan); });
+        if (!inside_tunnel) {
+            add_throw(routes, lan);
+        }
+    }
+}
+
+auto key(const Route& route)
+{
+    return std::tie(route.table, route.destination, route.metric);
+}
+
+/// Of routes that the kernel could not tell apart the first one stays.
+std::vector<Route> first_of_each_key(std::vector<Route> routes)
+{
+    std::ranges::stable_sort(routes, {}, key);
+    const auto rest = std::ranges::unique(routes, {}, key);
+    routes.erase(rest.begin(), rest.end());
+    return routes;
+}
+
+std::vector<Route> plan_routes(const Inputs& in, const Admissions& admitted)
+{
+    std::vector<Route> routes;
+    for (const auto family : kFamilies) {
+        // Before the networks: a server inside a pushed network is reached outside of it.
+        add_throws(routes, in, admitted, family);
+        add_shared_table(routes, in, kTunnelTable, family);
+        add_shared_table(routes, in, kServerTable, family);
+        add_underlay_defaults(routes, in, family);
+        if (has_several_tunnels(in.state)) {
+            add_tables_of_tunnels(routes, in, family);
+        }
+    }
+    return first_of_each_key(std::move(routes));
+}
+
+// ---- Rules ----
+
+void add_admitted(std::vector<RoutingRule>& rules, const Admissions& admitted)
+{
+    for (const auto& [uid, endpoint] : admitted.uids) {
+        auto rule = goto_servers(endpoint);
+        // Forwarded packets count as those of uid 0: only this machine's own are meant.
+        rule.local_only = true;
+        rule.uid = uid;
+        rule.transport = endpoint.transport;
+        rule.destination_port = endpoint.port;
+        rules.push_back(rule);
+    }
+    for (const auto& [mark, endpoint] : admitted.marks) {
+        auto rule = goto_servers(endpoint);
+        rule.mark = mark;
+        rules.push_back(rule);
+    }
+}
+
+/// What is sent from the address of one of several tunnels stays in that tunnel.
+void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state)
+{
+    for (std::size_t i = 0; i < state.tunnels.size(); ++i) {
+        for (const auto& [address, length] : state.tunnels[i].addresses) {
+            if (!address.is_link_local()) {
+                auto rule = lookup(address.family(), kTunnelSourcePriority, table_of_tunnel(i));
+                rule.from = IpPrefix::host(address);
+                rules.push_back(rule);
+            }
+        }
+    }
+}
+
+void add_destinations(std::vector<RoutingRule>& rules, const std::vector<IpPrefix>& prefixes,
+                      std::uint32_t priority, std::uint32_t table)
+{
+    for (const auto& prefix : prefixes) {
+        auto rule = lookup(prefix.family(), priority, table);
+        rule.to = prefix;
+        rules.push_back(rule);
+    }
+}
+
+std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted)
+{
+    std::vector<RoutingRule> rules;
+    add_admitted(rules, admitted);
+    if (has_several_tunnels(in.state)) {
+        add_tunnel_sources(rules, in.state);
+    }
+    for (const auto family : kFamilies) {
+        rules.push_back({.family = family,
+                         .priority = kUnderlayPriority,
+                         .action = RoutingRule::Action::Goto,
+                         .target = kPastTunnelPriority,
+                         .mark = kUnderlayMark,
+                         .mark_mask = kUnderlayMarkMask});
+        add_destinations(rules, tunnel_networks(family, in.state), kTunnelNetworkPriority,
+                         kTunnelTable);
+        add_destinations(rules, lan_prefixes(family, in.state, in.config, in.snapshot),
+                         kLanPriority, RT_TABLE_MAIN);
+        rules.push_back(lookup(family, kTunnelPriority, kTunnelTable));
+        // Holds where the table of tunnels was emptied: IPv6 forgets even unreachable routes when
+        // `lo` goes down.
+        rules.push_back({.family = family, .priority = kClosedPriority});
+        rules.push_back(lookup(family, kServerPriority, kServerTable));
+        // Only what is thrown out of the table of servers comes here. A tunnel program's pieces of
+        // a default route in main (redirect-gateway) would lead its own packets into the tunnel.
+        auto past_tunnel = lookup(family, kPastTunnelPriority, RT_TABLE_MAIN);
+        past_tunnel.suppressed_length = kShortestNetwork - 1;
+        rules.push_back(past_tunnel);
+        rules.push_back(lookup(family, kDefaultPriority, kUnderlayTable));
+    }
+    std::ranges::sort(rules);
+    const auto rest = std::ranges::unique(rules);
+    rules.erase(rest.begin(), rest.end());
+    return rules;
+}
+
+// ---- Text ----
+
+std::string_view family_option(Family family)
+{
+    return family == Family::V4 ? "-4" : "-6";
+}
+
+std::string hexadecimal(std::uint32_t value)
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text = "0x";
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        text += digits[value >> shift & 0xfU];
+    }
+    return text;
+}
+
+std::string device_name(unsigned index, const Snapshot& snapshot)
+{
+    const auto found = std::ranges::find(snapshot.links, index, &Link::index);
+    return found == snapshot.links.end() ? "if" + std::to_string(index) : found->name.text();
+}
+
+std::string_view prefix_of(Route::Type type)
+{
+    switch (type) {
+    case Route::Type::Unicast:
+        return "";
+    case Route::Type::Throw:
+        return "throw ";
+    case Route::Type::Unreachable:
+        return "unreachable ";
+    }
+    return "";
+}
+
+std::string to_string(RoutingRule::Action action, std::uint32_t target)
+{
+    switch (action) {
+    case RoutingRule::Action::Lookup:
+        return " lookup " + (target == RT_TABLE_MAIN ? "main" : std::to_string(target));
+    case RoutingRule::Action::Goto:
+        return " goto " + std::to_string(target);
+    case RoutingRule::Action::Unreachable:
+        return " unreachable";
+    }
+    return "";
+}
+
+} // namespace
+
+RoutingPlan plan_routing(const State& state, const Config& config, const Snapshot& snapshot)
+{
+    if (state.armed == Armed::No) {
+        return {};
+    }
+    const Inputs in{state, config, snapshot};
+    const auto admitted = admissions(state);
+    return {plan_rules(in, admitted), plan_routes(in, admitted)};
+}
+
+std::string to_string(const RoutingRule& rule)
+{
+    std::string text = std::to_string(rule.priority);
+    if (rule.from) {
+        text += " from " + rule.from->to_string();
+    }
+    if (rule.to) {
+        text += " to " + rule.to->to_string();
+    }
+    if (rule.mark) {
+        text += " fwmark " + hexadecimal(*rule.mark) + "/" + hexadecimal(rule.mark_mask);
+    }
+    if (rule.local_only) {
+        text += " iif lo";
+    }
+    if (rule.uid) {
+        text += " uidrange " + std::to_string(*rule.uid) + "-" + std::to_string(*rule.uid);
+    }
+    if (rule.transport) {
+        text += " ipproto " + std::to_string(static_cast<unsigned>(*rule.transport));
+    }
+    if (rule.destination_port) {
+        text += " dport " + std::to_string(rule.destination_port->number());
+    }
+    text += to_string(rule.action, rule.target);
+    if (rule.suppressed_length) {
+        text += " suppress_prefixlength " + std::to_string(*rule.suppressed_length);
+    }
+    return text;
+}
+
+std::string to_string(const Route& route, const Snapshot& snapshot)
+{
+    std::string text(prefix_of(route.type));
+    text += route.destination.to_string();
+    if (route.gateway) {
+        text += " via " + route.gateway->to_string() + " onlink";
+    }
+    if (route.device != 0) {
+        text += " dev " + device_name(route.device, snapshot);
+    }
+    return text + " table " + std::to_string(route.table) + " metric " +
+           std::to_string(route.metric);
+}
+
+std::string to_ip_commands(const RoutingPlan& plan, const Snapshot& snapshot)
+{
+    const auto protocol = " protocol " + std::to_string(kRouteProtocol) + "\n";
+    std::string text;
+    for (const auto& route : plan.routes) {
+        text += "ip ";
+        text += family_option(route.destination.family());
+        text += " route add " + to_string(route, snapshot) + protocol;
+    }
+    for (const auto& rule : plan.rules) {
+        text += "ip ";
+        text += family_option(rule.family);
+        text += " rule add pref " + to_string(rule) + protocol;
+    }
+    return text;
+}
+
+std::vector<Sysctl> plan_sysctls(const State& state)
+{
+    if (state.armed == Armed::No) {
+        return {};
+    }
+    // Without it rp_filter looks the way back to a server up without the mark that its packets
+    // were given, finds the tunnel or nothing, and drops them (Documentation/networking/
+    // ip-sysctl.rst). Set even where no rp_filter is in force: others may turn that on later.
+    return {{{"net", "ipv4", "conf", "all", "src_valid_mark"}, "1"}};
+}
+
+} // namespace failclosed

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// An nftables ruleset as a value: typed matches, no registers, comparable and printable.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/model/endpoint.hpp"
+
+namespace failclosed {
+
+// ---- Fields: what a packet is looked up by in sets and verdict maps ----
+
+enum class Field : std::uint8_t {
+    InputInterface,
+    OutputInterface,
+    Source4,
+    Source6,
+    Destination4,
+    Destination6,
+    Protocol,
+    SourcePort,
+    DestinationPort,
+    SocketUid,            ///< uid that created the socket; packets without one never match
+    Mark,                 ///< meta mark, whole
+    OriginalDestination4, ///< of the flow's first packet, from conntrack
+    OriginalDestination6,
+    OriginalProtocol,
+    OriginalDestinationPort,
+    ArpSource, ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
+    ArpTarget,
+};
+
+struct Uid {
+    uid_t number = 0;
+
+    friend auto operator<=>(const Uid&, const Uid&) = default;
+};
+
+struct Mark {
+    std::uint32_t value = 0;
+
+    friend auto operator<=>(const Mark&, const Mark&) = default;
+};
+
+/// One part of a key. A prefix stands only in sets with `intervals`.
+using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Uid, Mark>;
+
+// ---- Verdicts ----
+
+enum class Verdict : std::uint8_t {
+    Accept,
+    Drop,   ///< silent
+    Reject, ///< ICMP admin-prohibited; ICMPv6 no-route, so that programs fall back at once
+    Return, ///< back to where the chain was jumped to; the policy in a base chain
+};
+
+struct Jump {
+    std::string chain;
+
+    friend auto operator<=>(const Jump&, const Jump&) = default;
+};
+
+struct Goto {
+    std::string chain;
+
+    friend auto operator<=>(const Goto&, const Goto&) = default;
+};
+
+/// What a rule, or an element of a verdict map, ends with.
+using Decision = std::variant<Verdict, Jump, Goto>;
+
+// ---- Sets ----
+
+struct SetElement {
+    std::vector<KeyPart> key;
+    /// Set exactly in verdict maps. Reject cannot stand in a map.
+    std::optional<Decision> decision;
+
+    friend auto operator<=>(const SetElement&, const SetElement&) = default;
+};
+
+/// A named set, or verdict map where `verdicts`. Elements of interval sets do not overlap.
+struct Set {
+    std::string name;
+    std::vector<Field> key;
+    /// Address parts of keys are prefixes.
+    bool intervals = false;
+    bool verdicts = false;
+    /// Elements are added at run time, each with a time after which the kernel removes it; a plan
+    /// holds none of them, and comparing ignores them.
+    bool timeouts = false;
+    std::vector<SetElement> elements;
+
+    friend bool operator==(const Set&, const Set&) = default;
+};
+
+// ---- Matches: all of a rule's must hold. The encoder adds the guards that one needs (address
+// family, protocol) by itself. ----
+
+struct InFamily {
+    Family family = Family::V4;
+    friend bool operator==(const InFamily&, const InFamily&) = default;
+};
+
+struct FromInterface {
+    InterfaceName name;
+    bool negated = false;
+    friend bool operator==(const FromInterface&, const FromInterface&) = default;
+};
+
+struct ToInterface {
+    InterfaceName name;
+    bool negated = false;
+    friend bool operator==(const ToInterface&, const ToInterface&) = default;
+};
+
+struct FromNetwork {
+    IpPrefix prefix;
+    friend bool operator==(const FromNetwork&, const FromNetwork&) = default;
+};
+
+struct ToNetwork {
+    IpPrefix prefix;
+    friend bool operator==(const ToNetwork&, const ToNetwork&) = default;
+};
+
+struct OfTransport {
+    Transport transport = Transport::Udp;
+    friend bool operator==(const OfTransport&, const OfTransport&) = default;
+};
+
+struct FromPort {
+    Transport transport = Transport::Udp;
+    Port port;
+    friend bool operator==(const FromPort&, const FromPort&) = default;
+};
+
+struct ToPort {
+    Transport transport = Transport::Udp;
+    Port port;
+    friend bool operator==(const ToPort&, const ToPort&) = default;
+};
+
+/// ICMP type (RFC 792 registry).
+struct IcmpType {
+    std::uint8_t type = 0;
+    friend bool operator==(const IcmpType&, const IcmpType&) = default;
+};
+
+/// ICMPv6 type (RFC 4443 registry).
+struct Icmpv6Type {
+    std::uint8_t type = 0;
+    friend bool operator==(const Icmpv6Type&, const Icmpv6Type&) = default;
+};
+
+/// IPv6 hop limit, exactly: 255 proves that a packet has not been routed (RFC 4861).
+struct HopLimit {
+    std::uint8_t value = 255;
+    friend bool operator==(const HopLimit&, const HopLimit&) = default;
+};
+
+struct FromUid {
+    Uid uid;
+    friend bool operator==(const FromUid&, const FromUid&) = default;
+};
+
+/// (meta mark & mask) == value.
+struct HasMark {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0xffffffff;
+    friend bool operator==(const HasMark&, const HasMark&) = default;
+};
+
+/// (ct mark & mask) == value.
+struct HasConntrackMark {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0xffffffff;
+    friend bool operator==(const HasConntrackMark&, const HasConntrackMark&) = default;
+};
+
+/// Any of these conntrack states.
+struct InConntrackState {
+    bool established = false;
+    bool related = false;
+    friend bool operator==(const InConntrackState&, const InConntrackState&) = default;
+};
+
+/// A TCP packet that carries the MPTCP option (kind 30, RFC 8684).
+struct HasMptcpOption {
+    friend bool operator==(const HasMptcpOption&, const HasMptcpOption&) = default;
+};
+
+/// These fields, in this order, are an element of the named set.
+struct InSet {
+    std::vector<Field> fields;
+    std::string set;
+    bool negated = false;
+    friend bool operator==(const InSet&, const InSet&) = default;
+};
+
+using Match = std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork,
+                           OfTransport, FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, FromUid,
+                           HasMark, HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
+
+// ---- Rules ----
+
+/// meta mark = (meta mark & ~mask) | value.
+struct SetMark {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0;
+    friend bool operator==(const SetMark&, const SetMark&) = default;
+};
+
+/// ct mark = (ct mark & ~mask) | value.
+struct SetConntrackMark {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0;
+    friend bool operator==(const SetConntrackMark&, const SetConntrackMark&) = default;
+};
+
+/// Overwrites the MPTCP option with no-operations, so that the peer sees plain TCP.
+struct StripMptcpOption {
+    friend bool operator==(const StripMptcpOption&, const StripMptcpOption&) = default;
+};
+
+/// A line in the kernel's log that begins with `prefix`, at most `per_minute` of them.
+struct Log {
+    std::string prefix;
+    unsigned per_minute = 0;
+    unsigned burst = 0;
+    friend bool operator==(const Log&, const Log&) = default;
+};
+
+using Action = std::variant<SetMark, SetConntrackMark, StripMptcpOption, Log>;
+
+/// Looks the fields up in a verdict map; a packet that is not in it goes on to the next rule.
+struct Dispatch {
+    std::vector<Field> fields;
+    std::string map;
+    friend bool operator==(const Dispatch&, const Dispatch&) = default;
+};
+
+/// Matches, then a counter where `counted`, then actions, then the end.
+struct Rule {
+    /// Why the rule is there; goes into the kernel as its comment. At most 127 bytes.
+    std::string comment;
+    std::vector<Match> matches;
+    bool counted = false;
+    std::vector<Action> actions;
+    /// Nothing: the packet goes on to the next rule.
+    std::variant<std::monostate, Verdict, Jump, Goto, Dispatch> end;
+
+    friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+enum class Hook : std::uint8_t { Prerouting, Input, Forward, Output, Postrouting };
+
+/// Where a chain is called by the kernel; always of type filter.
+struct BaseChain {
+    Hook hook = Hook::Output;
+    /// Lower runs earlier (linux/netfilter_ipv4.h); filter is 0.
+    int priority = 0;
+    /// What becomes of packets that no rule decides.
+    Verdict policy = Verdict::Drop;
+
+    friend bool operator==(const BaseChain&, const BaseChain&) = default;
+};
+
+struct Chain {
+    std::string name;
+    std::optional<BaseChain> base;
+    std::vector<Rule> rules;
+
+    friend bool operator==(const Chain&, const Chain&) = default;
+};
+
+enum class TableFamily : std::uint8_t { Inet, Arp };
+
+struct Table {
+    TableFamily family = TableFamily::Inet;
+    std::string name;
+    std::vector<Set> sets;
+    /// In an order in which every chain comes after those that it jumps to.
+    std::vector<Chain> chains;
+
+    friend bool operator==(const Table&, const Table&) = default;
+};
+
+struct Ruleset {
+    std::vector<Table> tables;
+
+    friend bool operator==(const Ruleset&, const Ruleset&) = default;
+};
+
+} // namespace failclosed

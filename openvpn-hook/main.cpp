@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// OpenVPN's script: up, down, route-up, route-pre-down, ipchange. Only translates.
+#include <exception>
+#include <span>
+#include <string>
+#include <variant>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/apply/process.hpp"
+#include "core/apply/users.hpp"
+#include "core/base/file.hpp"
+#include "core/base/report.hpp"
+#include "core/codec/openvpn_environment.hpp"
+#include "core/engine/engine.hpp"
+#include "core/engine/live_system.hpp"
+#include "core/engine/refresh.hpp"
+
+using namespace failclosed;
+
+namespace {
+
+constexpr std::size_t kLargestConfig = 1 << 20;
+// OpenVPN, and what may stand between it and us (a wrapper script of the administrator's).
+constexpr std::size_t kMostAncestors = 3;
+constexpr int kUsageError = 64;
+
+/// A file that OpenVPN names, as OpenVPN would open it.
+Result<std::string> read_for(pid_t openvpn, const std::string& path)
+{
+    return read_file(path.starts_with('/') ? path
+                                           : "/proc/" + std::to_string(openvpn) + "/cwd/" + path,
+                     kLargestConfig);
+}
+
+/// What the kernel and OpenVPN's own command line and files tell. The command line is that of the
+/// ancestor that the environment names, where it is one.
+OpenvpnFacts gather_facts(const OpenvpnEnvironment& environment)
+{
+    OpenvpnFacts facts;
+    for (const auto& process : read_ancestors(kMostAncestors)) {
+        facts.ancestors.push_back({process.id, process.uid});
+    }
+    if (facts.ancestors.empty()) {
+        return facts;
+    }
+    pid_t openvpn = facts.ancestors.front().id.pid;
+    for (const auto& process : facts.ancestors) {
+        if (environment.get("daemon_pid") == std::to_string(process.id.pid)) {
+            openvpn = process.id.pid;
+        }
+    }
+    const auto read = [&](const std::string& path) { return read_for(openvpn, path); };
+    const auto arguments = read_command_line(openvpn);
+    if (arguments) {
+        facts.config = parse_openvpn_arguments(*arguments, read);
+    }
+    if (facts.config && facts.config->user) {
+        if (const auto uid = uid_of(*facts.config->user); uid && *uid) {
+            facts.config_user = **uid;
+        }
+    }
+    return facts;
+}
+
+/// The servers that are known without a usable environment, so that OpenVPN can try again.
+LockRequested lock_with(const OpenvpnFacts& facts)
+{
+    LockRequested lock;
+    if (facts.config) {
+        Identity identity;
+        identity.mark = facts.config->mark;
+        if (facts.config_user && *facts.config_user != 0) {
+            identity.uids.push_back(*facts.config_user);
+        }
+        for (const auto& remote : facts.config->remotes) {
+            lock.servers.push_back({remote, identity, {}});
+        }
+    }
+    return lock;
+}
+
+void report(const Outcome& outcome)
+{
+    for (const auto& line : outcome.warnings) {
+        report_warning(line);
+    }
+    for (const auto& line : outcome.errors) {
+        report_error(line);
+    }
+    if (outcome.protection == Outcome::Protection::NotClosed) {
+        report_error("NOT CLOSED: no firewall could be loaded; disconnect this machine");
+    }
+}
+
+int run(std::span<const char* const> arguments, char** environ_entries)
+{
+    std::size_t count = 0;
+    while (environ_entries[count] != nullptr) {
+        ++count;
+    }
+    const std::vector<const char*> entries(environ_entries, environ_entries + count);
+    const OpenvpnEnvironment environment(entries);
+    const std::string_view type = environment.get("script_type");
+    const bool is_up = type == "up";
+    if (type.empty()) {
+        report_error("no script_type in the environment: OpenVPN runs this program, see "
+                     "failclosed(8)");
+        return kUsageError;
+    }
+    if (geteuid() != 0) {
+        // OpenVPN that dropped its privileges runs scripts without any; exiting otherwise than
+        // with 0 would end it.
+        report_warning(std::string(type) +
+                       ": without privileges nothing can be changed; the machine stays closed. "
+                       "The next privileged hook or `failclosed reapply` brings DNS in order");
+        return 0;
+    }
+    const OpenvpnFacts facts = gather_facts(environment);
+    const auto parsed = parse_openvpn_event(arguments, environment, facts);
+    LiveSystem system;
+    if (!parsed) {
+        report_error(parsed.error().message());
+        if (is_up) {
+            // OpenVPN ends when we fail, and must not leave an open machine behind.
+            report(handle(system, lock_with(facts)));
+        }
+        return is_up ? 1 : 0;
+    }
+    for (const auto& line : parsed->warnings) {
+        report_warning(line);
+    }
+    if (!parsed->event) {
+        return 0;
+    }
+    const Outcome outcome = handle(system, *parsed->event);
+    report(outcome);
+    if (is_up && needs_refresh(outcome.state, LiveSystem::refresh_stamp())) {
+        if (const auto started = start_refresh(); !started) {
+            report_warning(started.error().message());
+        }
+    }
+    // `down` that fails is fatal to OpenVPN, and so is `up`: only a machine that is not protected
+    // is worth that.
+    return is_up && !outcome.enforced ? outcome.exit_code() : 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    set_up_reports("openvpn-hook", ReportTo::SystemLogToo);
+    umask(077);
+    try {
+        const std::vector<const char*> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+        return run(arguments, environ);
+    } catch (const std::exception& error) {
+        report_error(error.what());
+        // Out of memory, say. OpenVPN ends when `up` fails; the machine must not stay open.
+        LiveSystem system;
+        if (const auto closed = ensure_closed(system); !closed) {
+            report_error("NOT CLOSED: " + closed.error().message());
+            return 2;
+        }
+        return 1;
+    }
+}

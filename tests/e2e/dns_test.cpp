@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Each DNS system itself, in a machine of the lab: who is asked, and what comes back.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/apply/dns.hpp"
+#include "tests/support/lab.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr char resolv_conf[] = "/etc/resolv.conf";
+constexpr char module_directory[] = "/usr/lib/failclosed";
+
+DnsPlan plan_of(const char* resolver = addr::inside4)
+{
+    return {{{*InterfaceName::parse("tun0"),
+              {*IpAddress::parse(resolver)},
+              {*HostName::parse("corp.example")}}}};
+}
+
+std::string from_environment(const char* variable)
+{
+    const char* value = std::getenv(variable);
+    if (value == nullptr) {
+        throw LabError(std::string(variable) + " is not set");
+    }
+    return value;
+}
+
+void copy_file(const Box& box, const fs::path& source, const std::string& target)
+{
+    std::ifstream file(source, std::ios::binary);
+    const std::string contents{std::istreambuf_iterator<char>(file), {}};
+    const auto mode = static_cast<mode_t>(fs::status(source).permissions());
+    box.write_file(target, contents, mode);
+}
+
+/// Puts a package into the box, out of what tests/support/fetch_packages.sh unpacked.
+void unpack(const Box& box, const std::string& package)
+{
+    const fs::path tree = fs::path(from_environment("FAILCLOSED_PACKAGES")) / package;
+    if (!fs::is_directory(tree)) {
+        throw LabError(tree.string() + ": run tests/support/fetch_packages.sh");
+    }
+    for (const auto& entry : fs::recursive_directory_iterator(tree)) {
+        if (entry.is_regular_file() && !entry.is_symlink()) {
+            copy_file(box, entry.path(), "/" + fs::relative(entry.path(), tree).string());
+        }
+    }
+}
+
+/// A client with a tunnel to a machine that has a resolver of its own, and a system bus.
+class DnsSystems : public testing::Test {
+  protected:
+    /// Both resolvers know that lan.example has no names: a refusal would end the C library's
+    /// way through the search list.
+    DnsSystems() : lab_({.dns_extra = {"--local=/lan.example/"}}), vpn_("vpn")
+    {
+        make_tunnel();
+        vpn_.ip("addr add 10.8.0.1/24 dev tun0\nlink set tun0 up\n");
+        inside_.emplace(vpn_, DnsServer::Options{.interface = "tun0",
+                                                 .names = {{"one.example.org", {"192.0.2.1"}},
+                                                           {"two.example.org", {"192.0.2.2"}},
+                                                           {"in.corp.example", {"192.0.2.3"}}},
+                                                 .extra = {"--local=/lan.example/"}});
+        for (const char* name : {"one.example.org", "two.example.org"}) {
+            lab_.dns().set(name, {"198.51.100.20"});
+        }
+        copy_file(client(),
+                  fs::path(from_environment("FAILCLOSED_INSTALL_ROOT")) / "usr/lib/failclosed" /
+                      "failclosed-dbus.so",
+                  std::string(module_directory) + "/failclosed-dbus.so");
+        client().must({"mkdir", "-p", "/var/lib/failclosed"});
+    }
+
+    const Box& client() const { return lab_.client(); }
+
+    /// A veth pair in the place of a tunnel: what matters here is which link is asked.
+    void make_tunnel()
+    {
+        client().ip("link add tun0 type veth peer name tun0 netns /proc/self/fd/" +
+                        std::to_string(vpn_.network()) + "\n",
+                    vpn_.network());
+        client().ip("addr add 10.8.0.2/24 dev tun0\nlink set tun0 up\n");
+    }
+
+    void start_bus()
+    {
+        client().write_file("/etc/test-bus.conf",
+                            "<!DOCTYPE busconfig PUBLIC "
+                            "\"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" "
+                            "\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+                            "<busconfig><type>system</type>"
+                            "<listen>unix:path=/run/dbus/system_bus_socket</listen>"
+                            "<auth>EXTERNAL</auth><policy context=\"default\">"
+                            "<allow user=\"*\"/><allow own=\"*\"/>"
+                            "<allow send_destination=\"*\"/><allow receive_sender=\"*\"/>"
+                            "</policy></busconfig>\n");
+        client().must({"mkdir", "-p", "/run/dbus"});
+        bus_.emplace(client(), Command{"dbus-daemon", "--config-file=/etc/test-bus.conf",
+                                       "--nofork", "--print-address=1"});
+        ASSERT_TRUE(bus_->wait_for("unix:")) << bus_->output();
+    }
+
+    void start_service(const Command& command, const std::string& name)
+    {
+        service_.emplace(client(), command);
+        wait_until([&] {
+            return client()
+                       .run({"busctl", "--system", "--no-pager", "--acquired", "list"})
+                       .out.find(name) != std::string::npos;
+        });
+    }
+
+    void wait_until(const std::function<bool()>& met) const
+    {
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        while (!met()) {
+            ASSERT_LT(std::chrono::steady_clock::now(), deadline)
+                << (service_ ? service_->output() : "") << bus_->output();
+        }
+    }
+
+    /// Runs `work` in the client as a process of its own, as a hook would.
+    Outcome in_client(const std::function<Result<std::string>(const Dns&)>& work) const
+    {
+        const Process process = Process::fork(client(), [&] {
+            const auto start = std::chrono::steady_clock::now();
+            const Result<std::string> done = work(Dns({.module_directory = module_directory}));
+            const std::chrono::duration<double, std::milli> time =
+                std::chrono::steady_clock::now() - start;
+            std::fprintf(stderr, "%s in %.2f ms\n",
+                         done ? done->c_str() : done.error().message().c_str(), time.count());
+            std::fflush(stderr);
+            return done ? 0 : 1;
+        });
+        const int status = process.wait().value_or(-1);
+        return {status, process.out(), process.err()};
+    }
+
+    Outcome apply(const DnsPlan& plan = plan_of()) const
+    {
+        const Outcome outcome = in_client([&](const Dns& dns) -> Result<std::string> {
+            const Result<DnsSystem> applied = dns.apply(plan);
+            if (!applied) {
+                return Failure(applied.error());
+            }
+            const Result<bool> held = dns.holds(plan);
+            if (!held || !*held) {
+                return fail(held ? "does not hold" : held.error().message());
+            }
+            return std::string(to_string(*applied));
+        });
+        RecordProperty("apply", outcome.err);
+        std::printf("apply: %s", outcome.err.c_str());
+        return outcome;
+    }
+
+    void restore() const
+    {
+        const Outcome outcome = in_client([](const Dns& dns) -> Result<std::string> {
+            const Status restored = dns.restore();
+            return restored ? Result<std::string>("restored") : Failure(restored.error());
+        });
+        std::printf("restore: %s", outcome.err.c_str());
+        EXPECT_EQ(outcome.status, 0) << outcome.err;
+        EXPECT_FALSE(client().exists("/var/lib/failclosed/journal"));
+    }
+
+    /// What the C library gets for the name.
+    std::string look_up(const std::string& name) const
+    {
+        return client().run({"getent", "ahostsv4", name}).out;
+    }
+
+    static bool asked(const DnsServer& server, const std::string& name)
+    {
+        const std::vector<Query> queries = server.queries();
+        return std::any_of(queries.begin(), queries.end(),
+                           [&](const Query& query) { return query.name == name; });
+    }
+
+    std::string resolvers() const { return client().read_file(resolv_conf); }
+
+    Lab lab_;
+    Box vpn_;
+    std::optional<DnsServer> inside_;
+    std::optional<Process> bus_;
+    std::optional<Process> service_;
+};
+
+// ---- systemd-resolved ----
+
+class Resolved : public DnsSystems {
+  protected:
+    void SetUp() override
+    {
+        unpack(client(), "systemd-resolved");
+        client().write_file("/etc/passwd", client().read_file("/etc/passwd") +
+                                               "systemd-resolve:x:993:993::/:/usr/sbin/nologin\n");
+        client().write_file("/etc/group",
+                            client().read_file("/etc/group") + "systemd-resolve:x:993:\n");
+        client().must({"install", "-d", "-o", "993", "-g", "993", "/run/systemd/resolve"});
+        start_bus();
+        start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
+        client().must({"ln", "-sf", "../run/systemd/resolve/stub-resolv.conf", resolv_conf});
+        client().must({"resolvectl", "dns", "eth0", addr::gateway4});
+        client().must({"resolvectl", "domain", "eth0", "lan.example"});
+        client().must({"resolvectl", "llmnr", "eth0", "no"});
+    }
+
+    std::string settings(const std::string& link) const
+    {
+        std::string text;
+        for (const char* setting : {"dns", "domain", "default-route"}) {
+            text += client().must({"resolvectl", "--no-pager", setting, link});
+        }
+        return text;
+    }
+};
+
+TEST_F(Resolved, AsksTheTunnelsResolverAndNoOther)
+{
+    const std::string before = settings("eth0");
+    EXPECT_THAT(look_up("one.example.org"), HasSubstr("198.51.100.20"));
+    lab_.dns().forget_queries();
+
+    EXPECT_THAT(apply().err, StartsWith("systemd-resolved"));
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+    EXPECT_THAT(look_up("in"), HasSubstr("192.0.2.3"));
+    EXPECT_FALSE(asked(lab_.dns(), "two.example.org"));
+    EXPECT_EQ(settings("eth0"), before);
+    EXPECT_THAT(settings("tun0"), HasSubstr("corp.example ~."));
+
+    restore();
+    EXPECT_EQ(settings("eth0"), before);
+    EXPECT_THAT(settings("tun0"), Not(HasSubstr("10.8.0.1")));
+    client().must({"resolvectl", "flush-caches"});
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("198.51.100.20"));
+}
+
+TEST_F(Resolved, NamesOfTheLansOwnDomainAreAnsweredByTheTunnel)
+{
+    client().must({"resolvectl", "domain", "eth0", "org"});
+    client().nft("table inet lock { chain out { type filter hook output priority 0;\n"
+                 "oifname \"eth0\" meta l4proto { tcp, udp } th dport 53 reject\n}\n}\n");
+    EXPECT_EQ(apply().status, 0);
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+    EXPECT_FALSE(asked(lab_.dns(), "two.example.org"));
+}
+
+TEST_F(Resolved, ANewTunnelDeviceIsToldAgain)
+{
+    EXPECT_EQ(apply().status, 0);
+    client().ip("link del tun0\n");
+    restore();
+    make_tunnel();
+    vpn_.ip("addr add 10.8.0.1/24 dev tun0\nlink set tun0 up\n");
+    EXPECT_EQ(apply().status, 0);
+    EXPECT_THAT(settings("tun0"), HasSubstr(": 10.8.0.1"));
+    EXPECT_EQ(apply(plan_of("10.8.0.9")).status, 0);
+    EXPECT_THAT(settings("tun0"), HasSubstr(": 10.8.0.9"));
+    restore();
+}
+
+TEST_F(Resolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
+{
+    service_.reset();
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    EXPECT_THAT(resolvers(), HasSubstr("nameserver 10.8.0.1"));
+    start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
+    EXPECT_THAT(apply().err, StartsWith("systemd-resolved"));
+    EXPECT_THAT(client().must({"readlink", resolv_conf}), HasSubstr("stub-resolv.conf"));
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+    restore();
+}
+
+TEST_F(Resolved, OfTwoTunnelsTheFirstGetsAllNamesAndTheOtherItsOwn)
+{
+    client().ip("link add tun1 type veth peer name tun1 netns /proc/self/fd/" +
+                    std::to_string(vpn_.network()) + "\n",
+                vpn_.network());
+    client().ip("addr add 10.9.0.2/24 dev tun1\nlink set tun1 up\n");
+    DnsPlan both = plan_of();
+    both.tunnels.push_back({*InterfaceName::parse("tun1"),
+                            {*IpAddress::parse("10.9.0.1")},
+                            {*HostName::parse("other.example")}});
+    EXPECT_EQ(apply(both).status, 0);
+    EXPECT_THAT(settings("tun0"), HasSubstr("~."));
+    EXPECT_THAT(settings("tun1"), HasSubstr(": other.example\n"));
+    EXPECT_THAT(settings("tun1"), HasSubstr("): no\n"));
+
+    EXPECT_EQ(apply().status, 0);
+    EXPECT_THAT(settings("tun0"), HasSubstr("~."));
+    EXPECT_THAT(settings("tun1"), Not(HasSubstr("10.9.0.1")));
+    restore();
+}
+
+// ---- NetworkManager ----
+
+class NetworkManager : public DnsSystems {
+  protected:
+    void SetUp() override
+    {
+        client().must({"sh", "-c",
+                       "rm -rf /etc/NetworkManager && mkdir -p "
+                       "/etc/NetworkManager/system-connections "
+                       "/var/lib/NetworkManager /run/NetworkManager && "
+                       "rm -f /var/lib/NetworkManager/*"});
+        client().write_file("/etc/NetworkManager/NetworkManager.conf",
+                            "[main]\nplugins=keyfile\nno-auto-default=*\nrc-manager=file\n"
+                            "auth-polkit=root-only\n"
+                            "[keyfile]\nunmanaged-devices=except:interface-name:eth0\n");
+        client().write_file("/etc/NetworkManager/system-connections/eth0.nmconnection",
+                            "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n"
+                            "[ipv4]\nmethod=manual\naddress1=192.168.50.10/24\n"
+                            "dns=192.168.50.1;\ndns-search=lan.example;\n[ipv6]\nmethod=disabled\n",
+                            0600);
+        start_bus();
+        start_service({"NetworkManager", "--debug"}, "org.freedesktop.NetworkManager");
+        client().must({"nmcli", "connection", "up", "eth0"});
+        wait_for_resolver(addr::gateway4);
+    }
+
+    void wait_for_resolver(const std::string& resolver) const
+    {
+        wait_until([&] { return resolvers().find(resolver) != std::string::npos; });
+    }
+
+    std::string global_configuration() const
+    {
+        return client().must({"busctl", "--system", "get-property",
+                              "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager",
+                              "org.freedesktop.NetworkManager", "GlobalDnsConfiguration"});
+    }
+};
+
+TEST_F(NetworkManager, WritesTheTunnelsResolversAlone)
+{
+    const std::string before = resolvers();
+    const std::string global = global_configuration();
+    EXPECT_THAT(apply().err, StartsWith("NetworkManager"));
+    wait_for_resolver(addr::inside4);
+    EXPECT_THAT(resolvers(), Not(HasSubstr(addr::gateway4)));
+    EXPECT_THAT(resolvers(), HasSubstr("corp.example"));
+    EXPECT_THAT(apply().err, StartsWith("NetworkManager"));
+
+    client().must({"nmcli", "connection", "modify", "eth0", "ipv4.dns", "192.168.50.77"});
+    client().must({"nmcli", "connection", "up", "eth0"});
+    EXPECT_THAT(resolvers(), Not(HasSubstr("192.168.50.77")));
+    client().must({"nmcli", "connection", "modify", "eth0", "ipv4.dns", addr::gateway4});
+    client().must({"nmcli", "connection", "up", "eth0"});
+
+    restore();
+    wait_for_resolver(addr::gateway4);
+    EXPECT_EQ(resolvers(), before);
+    EXPECT_EQ(global_configuration(), global);
+}
+
+TEST_F(NetworkManager, TakesBothFamiliesAndNoSearchDomains)
+{
+    DnsPlan plan = plan_of();
+    plan.tunnels[0].resolvers.push_back(*IpAddress::parse(addr::inside6));
+    plan.tunnels[0].search_domains.clear();
+    EXPECT_THAT(apply(plan).err, StartsWith("NetworkManager"));
+    wait_for_resolver(addr::inside6);
+    EXPECT_THAT(resolvers(), Not(HasSubstr("search")));
+    restore();
+}
+
+TEST_F(NetworkManager, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
+{
+    const std::string before = resolvers();
+    EXPECT_EQ(apply().status, 0);
+    wait_for_resolver(addr::inside4);
+    service_->kill();
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    start_service({"NetworkManager", "--debug"}, "org.freedesktop.NetworkManager");
+    wait_until([&] { return apply().status == 0; });
+    restore();
+    wait_for_resolver(addr::gateway4);
+    EXPECT_EQ(resolvers(), before);
+}
+
+// ---- openresolv, and Debian's resolvconf ----
+
+class Openresolv : public DnsSystems {
+  protected:
+    void SetUp() override
+    {
+        unpack(client(), "openresolv");
+        add("eth0.dhcp", addr::gateway4);
+        ASSERT_THAT(resolvers(), StartsWith("# Generated by resolvconf\n"));
+    }
+
+    void add(const std::string& record, const std::string& resolver) const
+    {
+        client().must(
+            Command{"resolvconf", "-a", record}.with_input("nameserver " + resolver + "\n"));
+    }
+};
+
+TEST_F(Openresolv, WritesTheTunnelsResolversAlone)
+{
+    const std::string before = resolvers();
+    EXPECT_THAT(apply().err, StartsWith("openresolv"));
+    EXPECT_THAT(resolvers(), HasSubstr("nameserver 10.8.0.1\n"));
+    EXPECT_THAT(resolvers(), HasSubstr("search corp.example\n"));
+    EXPECT_THAT(resolvers(), Not(HasSubstr(addr::gateway4)));
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+
+    add("eth1.dhcp", "192.168.60.1");
+    EXPECT_THAT(resolvers(), Not(HasSubstr("192.168.60.1")));
+    EXPECT_EQ(apply(plan_of("10.8.0.9")).status, 0);
+    EXPECT_THAT(resolvers(), HasSubstr("nameserver 10.8.0.9\n"));
+    EXPECT_THAT(resolvers(), Not(HasSubstr("10.8.0.1\n")));
+    client().must({"resolvconf", "-d", "eth1.dhcp"});
+
+    restore();
+    EXPECT_EQ(resolvers(), before);
+}
+
+TEST_F(Openresolv, TakesTheFileBackFromAStranger)
+{
+    EXPECT_EQ(apply().status, 0);
+    client().write_file(resolv_conf, "nameserver 192.168.50.1\n");
+    EXPECT_THAT(apply().err, StartsWith("openresolv"));
+    EXPECT_THAT(resolvers(), HasSubstr("nameserver 10.8.0.1\n"));
+    restore();
+    EXPECT_THAT(resolvers(), HasSubstr(addr::gateway4));
+}
+
+TEST_F(DnsSystems, DebiansResolvconfKeepsItsLink)
+{
+    unpack(client(), "resolvconf");
+    client().must({"mkdir", "-p", "/run/resolvconf/interface"});
+    client().must({"ln", "-sf", "../run/resolvconf/resolv.conf", resolv_conf});
+    client().must({"resolvconf", "--enable-updates"});
+    client().must(Command{"resolvconf", "-a", "eth0.dhcp"}.with_input("nameserver 192.168.50.1\n"));
+    ASSERT_THAT(resolvers(), HasSubstr(addr::gateway4));
+
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+    client().must(Command{"resolvconf", "-a", "eth0.dhcp"}.with_input("nameserver 192.168.50.7\n"));
+    EXPECT_THAT(resolvers(), Not(HasSubstr("192.168.50.7")));
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+
+    restore();
+    EXPECT_EQ(client().must({"readlink", resolv_conf}), "../run/resolvconf/resolv.conf\n");
+    EXPECT_THAT(resolvers(), HasSubstr("192.168.50.7"));
+}
+
+/// Listens where the system bus would, and never says a word.
+int listen_silently()
+{
+    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        listen(listener, 8) != 0) {
+        return 1;
+    }
+    std::puts("listening");
+    std::fflush(stdout);
+    pause();
+    return 0;
+}
+
+TEST_F(DnsSystems, ABusThatHangsDelaysForSecondsOnly)
+{
+    client().must({"mkdir", "-p", "/run/dbus"});
+    const Process bus = Process::fork(client(), listen_silently);
+    ASSERT_TRUE(bus.wait_for("listening"));
+    client().write_file(resolv_conf, "nameserver 127.0.0.53\n");
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    // Once to apply and once to look whether it holds.
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 2 * 2s + 2s);
+    restore();
+    EXPECT_EQ(resolvers(), "nameserver 127.0.0.53\n");
+}
+
+TEST_F(DnsSystems, APlainFileIsWrittenAndComesBack)
+{
+    const std::string before = resolvers();
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
+    EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
+    restore();
+    EXPECT_EQ(resolvers(), before);
+}
+
+} // namespace
+
+} // namespace failclosed::lab

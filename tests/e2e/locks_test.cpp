@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Each lock by itself: what still holds when somebody took the other one away.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.hpp"
+#include "tests/e2e/storm.hpp"
+#include "tests/support/sniffer.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+constexpr std::chrono::milliseconds interval{10};
+
+void remove_firewall(const Box& client)
+{
+    client.run({"nft", "delete", "table", "inet", "failclosed"});
+    client.run({"nft", "delete", "table", "arp", "failclosed"});
+}
+
+void remove_routing(const Box& client)
+{
+    for (const char* family : {"-4", "-6"}) {
+        client.must({"ip", family, "rule", "flush", "protocol", "252"});
+    }
+}
+
+/// Whether the kernel takes the device for the answer where no route is found.
+bool names_device(const Kind& kind)
+{
+    return kind.via == Via::Device || kind.via == Via::PacketInfo ||
+           kind.via == Via::UnicastInterface;
+}
+
+std::vector<Kind> kinds_where(bool bound)
+{
+    std::vector<Kind> kinds;
+    for (const auto& kind : all_kinds()) {
+        if (names_device(kind) == bound) {
+            kinds.push_back(kind);
+        }
+    }
+    return kinds;
+}
+
+class OneLock {
+  public:
+    OneLock() : lab_(with_product()), server_(lab_), sniffer_(lab_) {}
+
+    void lock()
+    {
+        ASSERT_EQ(failclosed(lab_.client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status,
+                  0);
+        sniffer_.settle();
+        client_.emplace(lab_);
+        ASSERT_TRUE(client_->wait_connected()) << client_->log();
+        sniffer_.settle();
+        sniffer_.reset();
+    }
+
+    void ride_out_storm(const Traffic& traffic, void (*remove)(const Box&))
+    {
+        const Patient patient{lab_, server_, *client_};
+        for (const auto& disturbance : disturbances()) {
+            remove(lab_.client());
+            // Hooks that ran in between have put it back.
+            ride_out(disturbance, patient, traffic, [&] { remove(lab_.client()); });
+            const auto counts = sniffer_.counts();
+            ASSERT_EQ(counts.leaked, 0U) << disturbance.name << ": " << counts.text();
+            ASSERT_EQ(counts.lost, 0U);
+        }
+    }
+
+    const Box& client() const { return lab_.client(); }
+
+    const Lab& lab() const { return lab_; }
+
+    const Sniffer& sniffer() const { return sniffer_; }
+
+  private:
+    Lab lab_;
+    VpnServer server_;
+    Sniffer sniffer_;
+    std::optional<VpnClient> client_;
+};
+
+TEST(RoutingAlone, HoldsAllButSocketsThatNameADevice)
+{
+    OneLock machine;
+    machine.lock();
+    const Traffic traffic(machine.lab(), {.kinds = kinds_where(false), .interval = interval});
+    machine.ride_out_storm(traffic, remove_firewall);
+
+    // The firewall is away, and these find out.
+    EXPECT_FALSE(machine.client().run({"nft", "list", "table", "inet", "failclosed"}).ok());
+    const Traffic bound(machine.lab(), {.kinds = kinds_where(true), .interval = interval});
+    EXPECT_TRUE(machine.sniffer().wait_until([](const Counts& counts) {
+        return counts.leaked > 100;
+    })) << machine.sniffer().counts().text();
+    ASSERT_TRUE(bound.wait_all_sent(50));
+    std::printf("bound to a device, without the firewall: %s",
+                machine.sniffer().counts().text().c_str());
+}
+
+TEST(FirewallAlone, HoldsAll)
+{
+    OneLock machine;
+    machine.lock();
+    const Traffic traffic(machine.lab(), {.interval = interval});
+    machine.ride_out_storm(traffic, remove_routing);
+
+    // The rules are away, and the firewall was what held.
+    remove_firewall(machine.client());
+    EXPECT_TRUE(machine.sniffer().wait_until(
+        [](const Counts& counts) { return counts.leaked > 1000; }));
+    std::printf("without both: %s", machine.sniffer().counts().text().c_str());
+}
+
+} // namespace
+
+} // namespace failclosed::lab

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the end-to-end tests share: the product's commands, and what they leave in the client.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <regex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/lab.hpp"
+#include "tests/support/openvpn.hpp"
+#include "tests/support/sniffer.hpp"
+
+namespace failclosed::lab {
+
+inline constexpr char hook_path[] = "/etc/openvpn/failclosed";
+
+inline Lab::Options with_product(Lab::Options options = {})
+{
+    options.install_root = Lab::install_root();
+    return options;
+}
+
+/// Runs `failclosed` with these arguments to its end.
+inline Outcome failclosed(const Box& client, std::vector<std::string> arguments)
+{
+    arguments.insert(arguments.begin(), "failclosed");
+    return client.run(arguments);
+}
+
+inline bool answers(const Box& box, const std::string& address,
+                    std::vector<std::string> options = {})
+{
+    std::vector<std::string> argv = {"ping", "-n", "-c1", "-W2", address};
+    argv.insert(argv.end(), options.begin(), options.end());
+    return box.run(argv).ok();
+}
+
+/// Looks again and again; for states of files and of the kernel that announce no change.
+inline bool eventually(const std::function<bool()>& met, std::chrono::milliseconds time = patience)
+{
+    const auto deadline = std::chrono::steady_clock::now() + time;
+    while (!met()) {
+        if (std::chrono::steady_clock::now() > deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return true;
+}
+
+/// Every endpoint that `status --json` says is admitted.
+inline std::set<std::string> endpoints(const Box& client)
+{
+    static const std::regex list(R"re("endpoints":\[((?:"[^"]*",?)*)\])re");
+    static const std::regex item(R"re("([^"]+)")re");
+    const std::string json = client.must({"failclosed", "status", "--json"});
+    std::set<std::string> found;
+    for (std::sregex_iterator lists(json.begin(), json.end(), list), end; lists != end; ++lists) {
+        const std::string items = (*lists)[1];
+        for (std::sregex_iterator i(items.begin(), items.end(), item); i != end; ++i) {
+            found.insert((*i)[1]);
+        }
+    }
+    return found;
+}
+
+/// The names that stand in the client's hosts file on lines of ours, each with its address.
+inline std::set<std::string> our_hosts(const Box& client)
+{
+    static const std::regex line(R"((\S+) (.*) # by failclosed)");
+    const std::string text = client.read_file("/etc/hosts");
+    std::set<std::string> found;
+    for (std::sregex_iterator i(text.begin(), text.end(), line), end; i != end; ++i) {
+        if ((*i)[1] != "#") {
+            found.insert((*i)[1].str() + " " + (*i)[2].str());
+        }
+    }
+    return found;
+}
+
+/// All that the kernel holds of firewall, rules and routes, without counters.
+inline std::string kernel_state(const Box& client)
+{
+    std::string text = client.must({"nft", "--stateless", "list", "ruleset"});
+    for (const char* family : {"-4", "-6"}) {
+        text += client.must({"ip", family, "rule"});
+        text += client.must({"ip", family, "route", "show", "table", "all"});
+    }
+    return text;
+}
+
+/// Blocks between blank lines, sorted: in what order the kernel keeps chains and sets means nothing.
+inline std::string sorted_blocks(std::string text, const std::string& separator)
+{
+    std::vector<std::string> blocks;
+    for (std::size_t end = 0; end != std::string::npos; text.erase(0, end + separator.size())) {
+        end = text.find(separator);
+        blocks.push_back(text.substr(0, end));
+        blocks.back().erase(blocks.back().find_last_not_of('\n') + 1);
+        if (end == std::string::npos) {
+            break;
+        }
+    }
+    std::sort(blocks.begin(), blocks.end());
+    std::string result;
+    for (const auto& block : blocks) {
+        result += block + separator;
+    }
+    return result;
+}
+
+/// What failclosed has set, in the kernel and in files, as text that is the same for the same.
+inline std::string protection(const Box& client)
+{
+    std::string rules = client.must({"nft", "--stateless", "list", "table", "inet", "failclosed"});
+    rules = std::regex_replace(rules, std::regex("^table[^\n]*\n|\n\\}\n$"), "\n");
+    std::string text = sorted_blocks(rules, "\n\n");
+    for (const char* family : {"-4", "-6"}) {
+        text += sorted_blocks(client.must({"ip", family, "rule"}), "\n");
+        text += sorted_blocks(client.must({"ip", family, "route", "show", "table", "all"}), "\n");
+    }
+    return text + client.read_file("/etc/resolv.conf") + "\n--\n" + client.read_file("/etc/hosts");
+}
+
+inline VpnClient::Options client_to(std::vector<std::string> remotes, std::string proto = "udp")
+{
+    VpnClient::Options options;
+    options.remotes = std::move(remotes);
+    options.proto = std::move(proto);
+    return options;
+}
+
+} // namespace failclosed::lab

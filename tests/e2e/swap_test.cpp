@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The ruleset is replaced under load: nothing gets out, and nothing in the tunnel is lost.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.hpp"
+#include "tests/support/echo_flow.hpp"
+#include "tests/support/sniffer.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+int swaps()
+{
+    const char* text = std::getenv("FAILCLOSED_SWAPS");
+    return text == nullptr ? 100 : std::max(1, std::atoi(text));
+}
+
+bool is_for_site(const Kind& kind)
+{
+    return kind.to == addr::site4 || kind.to == addr::site6;
+}
+
+/// What only the firewall holds.
+std::vector<Kind> bound_kinds()
+{
+    std::vector<Kind> kinds;
+    for (const auto& kind : all_kinds()) {
+        if (kind.via != Via::Route && is_for_site(kind)) {
+            kinds.push_back(kind);
+        }
+    }
+    return kinds;
+}
+
+/// What goes into the tunnel; few, so that all that is lost there is lost to us.
+std::vector<Kind> ordinary_kinds()
+{
+    std::vector<Kind> kinds;
+    for (const auto& kind : all_kinds()) {
+        if (kind.way == Way::Udp && kind.via == Via::Route && is_for_site(kind)) {
+            kinds.push_back(kind);
+        }
+    }
+    return kinds;
+}
+
+class Swap : public ::testing::Test {
+  protected:
+    Swap() : lab_(with_product()), server_(lab_), sniffer_(lab_) {}
+
+    void SetUp() override
+    {
+        ASSERT_EQ(failclosed(lab_.client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status,
+                  0);
+        client_.emplace(lab_);
+        ASSERT_TRUE(client_->wait_connected()) << client_->log();
+        lab_.client().ip("link set tun0 txqueuelen 10000\n");
+        bound_.emplace(lab_, Traffic::Options{bound_kinds(), std::chrono::milliseconds(4)});
+        ordinary_.emplace(lab_, Traffic::Options{ordinary_kinds(), std::chrono::milliseconds(10)});
+        sniffer_.settle();
+        sniffer_.reset();
+    }
+
+    void TearDown() override
+    {
+        const auto counts = sniffer_.counts();
+        EXPECT_EQ(counts.leaked, 0U) << counts.text();
+        EXPECT_EQ(counts.lost, 0U);
+        // The flood is one that would have been seen.
+        lab_.client().must({"nft", "delete", "table", "inet", "failclosed"});
+        EXPECT_TRUE(sniffer_.wait_until([](const Counts& seen) { return seen.leaked > 100; }));
+    }
+
+    /// A number that the kernel gives anew to each rule that it loads.
+    std::string handle() const
+    {
+        const std::string rules =
+            lab_.client().must({"nft", "-a", "list", "chain", "inet", "failclosed", "output"});
+        return rules.substr(rules.rfind("# handle"));
+    }
+
+    void reapply() const { lab_.client().must({"failclosed", "reapply"}); }
+
+    void allow_lan(bool allowed) const
+    {
+        lab_.client().write_file("/etc/failclosed/failclosed.conf",
+                                 std::string("[failclosed]\nlan=") +
+                                     (allowed ? "private\n" : "deny\n"));
+    }
+
+    Lab lab_;
+    VpnServer server_;
+    Sniffer sniffer_;
+    std::optional<VpnClient> client_;
+    std::optional<Traffic> bound_;
+    std::optional<Traffic> ordinary_;
+};
+
+struct Flow {
+    std::uint64_t sent = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t unanswered = 0;
+};
+
+/// A counted stream through the tunnel and back while `work` runs.
+Flow stream_during(const Lab& lab, const std::function<void()>& work)
+{
+    EchoFlow flow(lab, addr::inside4, std::chrono::milliseconds(2));
+    EXPECT_TRUE(flow.wait_answers(10));
+    work();
+    flow.stop();
+    return {flow.sent(), flow.refused(), flow.sent() - flow.answered()};
+}
+
+void print(const char* what, const Flow& flow)
+{
+    std::printf("%s: %llu sent into the tunnel, %llu refused, %llu unanswered\n", what,
+                static_cast<unsigned long long>(flow.sent),
+                static_cast<unsigned long long>(flow.refused),
+                static_cast<unsigned long long>(flow.unanswered));
+}
+
+TEST_F(Swap, OfAllRulesAndSetsLosesAndLeaksNothing)
+{
+    const Flow quiet =
+        stream_during(lab_, [&] { ASSERT_TRUE(bound_->wait_all_sent(500)); });
+    print("without swaps", quiet);
+
+    const Flow busy = stream_during(lab_, [&] {
+        std::string before = handle();
+        for (int i = 0; i < swaps(); ++i) {
+            allow_lan(i % 2 != 0);
+            reapply();
+            const std::string after = handle();
+            ASSERT_NE(after, before) << "swap " << i;
+            before = after;
+        }
+    });
+    print("with swaps", busy);
+    EXPECT_EQ(busy.refused, 0U);
+    EXPECT_EQ(busy.unanswered, 0U);
+    EXPECT_EQ(quiet.unanswered, 0U);
+}
+
+// Somebody else's counter in our table: it is replaced as a whole, by another that is like it.
+TEST_F(Swap, OfTheWholeTableLeaksNothing)
+{
+    const Flow busy = stream_during(lab_, [&] {
+        for (int i = 0; i < swaps(); ++i) {
+            lab_.client().must({"nft", "add", "counter", "inet", "failclosed", "stranger"});
+            reapply();
+        }
+    });
+    print("with whole tables", busy);
+    EXPECT_FALSE(
+        lab_.client().run({"nft", "list", "counter", "inet", "failclosed", "stranger"}).ok());
+}
+
+} // namespace
+
+} // namespace failclosed::lab

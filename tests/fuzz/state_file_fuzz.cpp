@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// State files of any bytes: what is read can be written and read again.
+#include "core/codec/state_file.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace failclosed;
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
+{
+    const auto text = fuzz::to_text(data, size);
+    if (const auto tunnels = read_tunnels(text)) {
+        const auto again = read_tunnels(write_tunnels(*tunnels));
+        fuzz::require(again && *again == *tunnels);
+    }
+    if (const auto servers = read_servers(text)) {
+        const auto again = read_servers(write_servers(*servers));
+        fuzz::require(again && *again == *servers);
+    }
+    if (const auto armed = read_armed(text)) {
+        fuzz::require(read_armed(write_armed(*armed)).value() == *armed);
+    }
+    return 0;
+}

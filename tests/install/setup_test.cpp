@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// ./setup install and uninstall on a machine where no systemd runs.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/box.hpp"
+#include "tests/support/lab.hpp"
+
+namespace failclosed::lab {
+namespace {
+
+constexpr const char* kProgram = "/usr/sbin/failclosed";
+constexpr const char* kUnit = "/usr/lib/systemd/system/failclosed-lock.service";
+constexpr const char* kConfig = "/etc/failclosed/failclosed.conf";
+constexpr const char* kManifest = "/usr/lib/failclosed/manifest";
+
+/// A machine that sees the setup program and what it is to install: its /tmp is its own.
+class SetupTest : public testing::Test {
+  protected:
+    SetupTest()
+    {
+        namespace fs = std::filesystem;
+        fs::copy(SETUP_PROGRAM, box.outside_path("/usr/src"));
+        fs::copy(Lab::install_root(), box.outside_path("/usr/src/stage"),
+                 fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    }
+
+    Outcome setup(const std::vector<std::string>& words)
+    {
+        Command command{{"/usr/src/setup"}};
+        command.argv.insert(command.argv.end(), words.begin(), words.end());
+        command.env.push_back("FAILCLOSED_INSTALL_ROOT=/usr/src/stage");
+        return box.run(command);
+    }
+
+    const Box box{"machine"};
+};
+
+/// Names of all files below the folders that an installation may touch.
+std::string files(const Box& box)
+{
+    return box.must({"find", "/etc", "/usr/sbin", "/usr/lib/failclosed", "/usr/lib/systemd",
+                     "/usr/share/man/man5", "/usr/share/man/man8", "/usr/share/doc/failclosed",
+                     "/usr/share/bash-completion", "/var/lib/failclosed", "!", "-type", "d"});
+}
+
+/// `find` demands that its folders are there.
+void make_folders(const Box& box)
+{
+    box.must({"mkdir", "-p", "/usr/lib/failclosed", "/usr/share/doc/failclosed",
+              "/usr/share/bash-completion", "/usr/share/man/man5", "/usr/share/man/man8",
+              "/var/lib/failclosed"});
+}
+
+TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
+{
+    make_folders(box);
+    const std::string before = files(box);
+
+    const Outcome installed = setup({"install"});
+
+    ASSERT_EQ(installed.status, 0) << installed.err;
+    EXPECT_TRUE(box.exists(kProgram));
+    EXPECT_TRUE(box.exists(kUnit));
+    EXPECT_TRUE(box.exists(kConfig));
+    EXPECT_TRUE(box.exists("/etc/openvpn/failclosed"));
+    EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
+
+    ASSERT_EQ(setup({"uninstall", "--purge"}).status, 0);
+    make_folders(box);
+    EXPECT_EQ(files(box), before);
+}
+
+TEST_F(SetupTest, UpgradeReplacesByRenameAndKeepsTheConfiguration)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.write_file(kConfig, "[failclosed]\nlan=deny\n");
+    const std::string old = "/usr/lib/failclosed/of-an-older-version";
+    box.write_file(old, "");
+    box.write_file(kManifest, box.read_file(kManifest) + old + "\n");
+    const std::string inode = box.must({"stat", "-c", "%i", kProgram});
+
+    ASSERT_EQ(setup({"install"}).status, 0);
+
+    EXPECT_NE(box.must({"stat", "-c", "%i", kProgram}), inode);
+    EXPECT_EQ(box.read_file(kConfig), "[failclosed]\nlan=deny\n");
+    EXPECT_FALSE(box.exists(old));
+    EXPECT_EQ(box.must({"find", "/usr/sbin", "/usr/lib/failclosed", "-name", ".new-*"}), "");
+}
+
+TEST_F(SetupTest, UpgradeOpensNothing)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
+    const std::string locked = box.must({"nft", "-s", "list", "ruleset"});
+    ASSERT_NE(locked, "");
+
+    ASSERT_EQ(setup({"install"}).status, 0);
+
+    EXPECT_EQ(box.must({"nft", "-s", "list", "ruleset"}), locked);
+    EXPECT_EQ(box.run({kProgram, "check"}).status, 0);
+}
+
+TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheWord)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
+
+    const Outcome refused = setup({"uninstall"});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_NE(refused.err.find("--unlock"), std::string::npos) << refused.err;
+    EXPECT_TRUE(box.exists(kProgram));
+    EXPECT_EQ(box.run({kProgram, "check"}).status, 0);
+
+    const Outcome removed = setup({"uninstall", "--unlock"});
+    EXPECT_EQ(removed.status, 0) << removed.err;
+    EXPECT_FALSE(box.exists(kProgram));
+    EXPECT_TRUE(box.exists(kConfig));
+    EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
+}
+
+TEST_F(SetupTest, RemovesTheLinksOfAnEnabledUnit)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    const std::string link = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
+    box.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
+    box.must({"ln", "-s", kUnit, link});
+
+    ASSERT_EQ(setup({"uninstall"}).status, 0);
+
+    EXPECT_FALSE(box.exists(link));
+}
+
+TEST_F(SetupTest, RefusesWordsThatItDoesNotKnow)
+{
+    EXPECT_EQ(setup({"instal"}).status, 64);
+    EXPECT_EQ(setup({"uninstall", "--now"}).status, 64);
+    EXPECT_EQ(setup({"uninstall"}).status, 1);
+}
+
+} // namespace
+} // namespace failclosed::lab

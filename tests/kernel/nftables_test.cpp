@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The nftables applier against the kernel, and nft(8) as the judge of what we send.
+#include <atomic>
+#include <chrono>
+#include <regex>
+#include <thread>
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "core/apply/nftables.hpp"
+#include "core/codec/nft_text.hpp"
+#include "core/plan/firewall.hpp"
+#include "core/plan/interpreter.hpp"
+#include "tests/kernel/network.hpp"
+#include "tests/support/sample_ruleset.hpp"
+
+namespace failclosed {
+namespace {
+
+using test::address;
+using test::must;
+using test::NetworkNamespace;
+using test::port;
+using test::prefix;
+
+const std::vector<TableName> kTables = {{TableFamily::Inet, "failclosed"},
+                                        {TableFamily::Arp, "failclosed"}};
+
+/// Each test in a network namespace of its own.
+class NftablesTest : public testing::Test {
+  protected:
+    NetworkNamespace network = NetworkNamespace::make();
+    Nftables nftables = Nftables::open().value();
+
+    void load(const Ruleset& ruleset)
+    {
+        const Status status = nftables.replace(ruleset);
+        ASSERT_TRUE(status) << status.error().message();
+    }
+
+    bool holds(const Ruleset& ruleset)
+    {
+        const Result<bool> result = nftables.holds(ruleset);
+        EXPECT_TRUE(result) << result.error().message();
+        return result && *result;
+    }
+
+    static void nft(const std::string& command) { must({"nft", "-f", "-"}, command + "\n"); }
+
+    /// What nft(8) says is loaded, one thing a line, without numbers that differ each time.
+    static std::string listing()
+    {
+        const std::string json = std::regex_replace(must({"nft", "-j", "list", "ruleset"}),
+                                                    std::regex("\"handle\": [0-9]+,? ?"), "");
+        return std::regex_replace(json, std::regex("\\}\\}, \\{"), "}},\n{");
+    }
+};
+
+/// One base chain that accepts what the rule matches.
+Ruleset with_rule(Rule rule, Hook hook = Hook::Output)
+{
+    return {{{TableFamily::Inet,
+              "failclosed",
+              {},
+              {{"only", BaseChain{hook, 0, Verdict::Accept}, {std::move(rule)}}}}}};
+}
+
+TEST_F(NftablesTest, HoldsWhatItLoaded)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    EXPECT_FALSE(holds(ruleset));
+    EXPECT_FALSE(*nftables.exists());
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    EXPECT_TRUE(*nftables.exists());
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, NftReadsOurTextAsWeLoadIt)
+{
+    load(test::sample_ruleset());
+    const std::string loaded = listing();
+    const auto other = NetworkNamespace::make();
+    nft(to_nft(test::sample_ruleset()));
+    EXPECT_EQ(loaded, listing());
+}
+
+TEST_F(NftablesTest, HoldsWhatNftLoadedFromOurText)
+{
+    nft(to_nft(with_rule({"only this", {test::sample_output_rules()[17].matches}, true, {}, {}})));
+    EXPECT_TRUE(holds(with_rule({"only this", {IcmpType{8}}, true, {}, {}})));
+}
+
+TEST_F(NftablesTest, ShowsCommentsToPeople)
+{
+    load(test::sample_ruleset());
+    const std::string list = must({"nft", "list", "table", "inet", "failclosed"});
+    EXPECT_NE(
+        list.find("ip daddr @lan4 counter packets 0 bytes 0 accept comment \"the local network\""),
+        std::string::npos)
+        << list;
+}
+
+TEST_F(NftablesTest, ReplacesOneRulesetByAnother)
+{
+    const Ruleset small = with_rule({"small", {}, true, {}, Verdict::Drop});
+    load(small);
+    EXPECT_TRUE(holds(small));
+    Ruleset large = test::sample_ruleset();
+    load(large);
+    EXPECT_TRUE(holds(large));
+    EXPECT_FALSE(holds(small));
+    large.tables[0].chains[1].base->priority = 5; // a base chain under the same name elsewhere
+    large.tables[0].chains[2].base->policy = Verdict::Drop;
+    load(large);
+    EXPECT_TRUE(holds(large));
+    load(small);
+    EXPECT_TRUE(holds(small));
+}
+
+TEST_F(NftablesTest, LeavesOtherTablesAlone)
+{
+    const std::string foreign = "table inet other { chain c { type filter hook output priority 1; "
+                                "tcp dport { 1, 2 } counter drop; }\n}\ntable ip failclosed { "
+                                "chain c { }\n}";
+    nft(foreign);
+    const std::string before = listing();
+    load(test::sample_ruleset());
+    load(test::sample_ruleset());
+    EXPECT_NE(before, listing());
+    ASSERT_TRUE(nftables.remove(kTables));
+    EXPECT_EQ(before, listing());
+    EXPECT_TRUE(nftables.remove(kTables)) << "removing nothing is no failure";
+    EXPECT_EQ(before, listing());
+    EXPECT_FALSE(*nftables.exists());
+}
+
+TEST_F(NftablesTest, NoTablesIsARulesetToo)
+{
+    EXPECT_TRUE(holds({}));
+    load(test::sample_ruleset());
+    EXPECT_FALSE(holds({}));
+    Ruleset inet = test::sample_ruleset();
+    inet.tables.pop_back();
+    EXPECT_FALSE(holds(inet)) << "the table of ARP is too many";
+    load(inet);
+    EXPECT_TRUE(holds(inet));
+    load({});
+    EXPECT_TRUE(holds({}));
+    EXPECT_FALSE(*nftables.exists());
+}
+
+struct ForeignChange {
+    const char* name;
+    const char* command;
+};
+
+State planned_state()
+{
+    State state;
+    state.servers = {{*Remote::parse("203.0.113.2:1194/udp"), {}, {}},
+                     {*Remote::parse("[2001:db8::2]:443/tcp"), {{0, 65534}, 7}, {}},
+                     {*Remote::parse("203.0.113.3/esp"), {}, {}}};
+    Tunnel& tunnel =
+        state.tunnels.emplace_back(Tunnel{test::device("tun0"), {}, {}, {}, {}, {}, {}});
+    tunnel.addresses = {{address("10.8.0.2"), 24}, {address("fd00:8::2"), 64}};
+    tunnel.networks = {prefix("10.8.0.0/24"), prefix("10.9.0.0/16")};
+    return state;
+}
+
+TEST_F(NftablesTest, HoldsPlannedRulesets)
+{
+    for (const Ruleset& ruleset :
+         {base_ruleset(), plan_firewall(planned_state(), Config(), Snapshot()),
+          plan_firewall(planned_state(), Config(), Snapshot(), Expressions::Essential)}) {
+        load(ruleset); // in the place of the one before
+        EXPECT_TRUE(holds(ruleset));
+        ASSERT_TRUE(nftables.remove(kTables));
+        load(ruleset);
+        const std::string loaded = listing();
+        ASSERT_TRUE(nftables.remove(kTables));
+        nft(to_nft(ruleset));
+        EXPECT_EQ(loaded, listing());
+    }
+}
+
+class ForeignChangeTest : public NftablesTest, public testing::WithParamInterface<ForeignChange> {};
+
+TEST_P(ForeignChangeTest, IsSeenAndHealed)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    ASSERT_TRUE(holds(ruleset));
+    nft(GetParam().command);
+    EXPECT_FALSE(holds(ruleset));
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Nft, ForeignChangeTest,
+    testing::Values(
+        ForeignChange{"RuleAdded", "add rule inet failclosed forward accept"},
+        ForeignChange{"RuleInserted", "insert rule inet failclosed output accept"},
+        ForeignChange{"RuleWithAnonymousSet",
+                      "insert rule inet failclosed output tcp dport { 1, 2 } accept"},
+        ForeignChange{"RuleWithAnonymousMap",
+                      "insert rule inet failclosed output tcp dport vmap { 1 : drop }"},
+        ForeignChange{"RulesOfChainGone", "flush chain inet failclosed output"},
+        ForeignChange{"CommentOnly",
+                      "flush chain inet failclosed tunnel\n"
+                      "add rule inet failclosed tunnel meta nfproto ipv4 counter return comment "
+                      "\"beck\""},
+        ForeignChange{"ElementAdded", "add element inet failclosed lan4 { 8.8.8.0/24 }"},
+        ForeignChange{"ElementRemoved", "delete element inet failclosed lan4 { 10.0.0.0/8 }"},
+        ForeignChange{"ServerAdded",
+                      "add element inet failclosed servers4 { 0 . 8.8.8.8 . udp . 53 }"},
+        ForeignChange{"VerdictChanged",
+                      "delete element inet failclosed by_device { \"old\" }\n"
+                      "add element inet failclosed by_device { \"old\" : accept }"},
+        ForeignChange{"PolicyChanged", "chain inet failclosed output { policy accept; }"},
+        ForeignChange{"ChainAdded", "add chain inet failclosed extra"},
+        ForeignChange{"BaseChainAdded",
+                      "add chain inet failclosed extra { type filter hook output priority -5; }"},
+        ForeignChange{"NatChainAdded",
+                      "add chain inet failclosed extra { type nat hook output priority -5; }"},
+        ForeignChange{"ChainDeleted", "delete chain inet failclosed forward"},
+        ForeignChange{"ChainElsewhere",
+                      "delete chain inet failclosed forward\nadd chain inet failclosed forward { "
+                      "type filter hook forward priority 7; policy drop; }"},
+        ForeignChange{"SetAdded", "add set inet failclosed extra { type ipv4_addr; }"},
+        ForeignChange{"CounterAdded", "add counter inet failclosed extra"},
+        ForeignChange{"TableDormant", "add table inet failclosed { flags dormant; }"},
+        ForeignChange{"TableFlushed", "flush table inet failclosed"},
+        ForeignChange{"TableDeleted", "delete table inet failclosed"},
+        ForeignChange{"ArpTableDeleted", "delete table arp failclosed"},
+        ForeignChange{"EverythingDeleted", "flush ruleset"}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST_F(NftablesTest, RefusedBatchChangesNothing)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const std::string before = listing();
+    Ruleset broken = ruleset;
+    broken.tables[0].chains[1].rules[3] = {
+        "broken", {InSet{{Field::Source4}, "no_such_set", false}}, true, {}, Verdict::Accept};
+    const Status status = nftables.replace(broken);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().number(), ENOENT);
+    EXPECT_NE(status.error().message().find("rule 'broken' in chain output"), std::string::npos)
+        << status.error().message();
+    EXPECT_EQ(before, listing());
+    EXPECT_TRUE(holds(ruleset));
+
+    broken = ruleset; // the same prefix twice, as a bad element
+    broken.tables[0].sets[3].elements.push_back({{prefix("10.1.0.0/16")}, {}});
+    const Status refused = nftables.replace(broken);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("elements of set lan4"), std::string::npos)
+        << refused.error().message();
+    EXPECT_TRUE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, RefusesWhatCannotBeSaid)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const auto refused = [&](const Ruleset& bad) { return !nftables.replace(bad).has_value(); };
+    EXPECT_TRUE(refused(with_rule({std::string(128, 'x'), {}, true, {}, {}})));
+    EXPECT_TRUE(refused(with_rule({"\"; drop", {}, true, {}, {}})));
+    EXPECT_TRUE(refused(with_rule({"line\nbreak", {}, true, {}, {}})));
+    EXPECT_TRUE(refused(with_rule({"jump", {}, true, {}, Jump{"nowhere"}})));
+    EXPECT_TRUE(holds(ruleset));
+}
+
+Ruleset with_servers(std::uint32_t count)
+{
+    Set servers{
+        "servers", {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort},
+        false,     false,
+        false,     {}};
+    Set networks{"networks", {Field::Destination4}, true, false, false, {}};
+    for (std::uint32_t i = 0; i < count; ++i) {
+        const std::array<std::uint8_t, 4> bytes = {10, static_cast<std::uint8_t>(i >> 16),
+                                                   static_cast<std::uint8_t>(i >> 8),
+                                                   static_cast<std::uint8_t>(i)};
+        const auto host = IpAddress::from_bytes(bytes).value();
+        servers.elements.push_back({{Uid{0}, host, Transport::Udp, port(1194)}, {}});
+        networks.elements.push_back({{IpPrefix::host(host)}, {}});
+    }
+    const Rule rule{"a server", {InSet{servers.key, "servers", false}}, true, {}, Verdict::Accept};
+    return {{{TableFamily::Inet,
+              "failclosed",
+              {servers, networks},
+              {{"output", BaseChain{Hook::Output, 0, Verdict::Drop}, {rule}}}}}};
+}
+
+TEST_F(NftablesTest, TakesTenThousandServers)
+{
+    Ruleset ruleset = with_servers(10'000);
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    ruleset.tables[0].sets[0].elements.pop_back();
+    EXPECT_FALSE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, TimedElementsExpireAndDoNotCount)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const Set& resolvers = ruleset.tables[0].sets[10];
+    const SetElement element{{address("192.0.2.53"), Transport::Udp}, {}};
+    const Status status =
+        nftables.add_timed(kTables[0], resolvers, {element}, std::chrono::milliseconds(400));
+    ASSERT_TRUE(status) << status.error().message();
+    const auto listed = [] {
+        return must({"nft", "list", "set", "inet", "failclosed", "resolvers"}).find("192.0.2.53") !=
+               std::string::npos;
+    };
+    EXPECT_TRUE(listed());
+    EXPECT_TRUE(holds(ruleset));
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (listed() && std::chrono::steady_clock::now() < limit) {
+    }
+    EXPECT_FALSE(listed());
+    EXPECT_FALSE(nftables.add_timed(kTables[0], ruleset.tables[0].sets[1], {element},
+                                    std::chrono::seconds(1)));
+}
+
+/// Sends one datagram over loopback; false where the kernel refused it.
+bool send_datagram(const char* target, std::uint16_t number, int* error = nullptr)
+{
+    const bool v6 = std::string(target).find(':') != std::string::npos;
+    const UniqueFd socket(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in6 to6{};
+    sockaddr_in to4{};
+    to6.sin6_family = AF_INET6;
+    to6.sin6_port = htons(number);
+    to4.sin_family = AF_INET;
+    to4.sin_port = htons(number);
+    inet_pton(v6 ? AF_INET6 : AF_INET, target,
+              v6 ? static_cast<void*>(&to6.sin6_addr) : static_cast<void*>(&to4.sin_addr));
+    const auto* to =
+        v6 ? reinterpret_cast<const sockaddr*>(&to6) : reinterpret_cast<const sockaddr*>(&to4);
+    const socklen_t size = v6 ? sizeof to6 : sizeof to4;
+    const bool sent = sendto(socket.get(), "x", 1, 0, to, size) == 1;
+    if (error != nullptr) {
+        *error = sent ? 0 : errno;
+    }
+    return sent;
+}
+
+TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
+{
+    const Ruleset ruleset =
+        with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
+    load(ruleset);
+    EXPECT_FALSE(send_datagram("127.0.0.1", 9));
+    const CounterKey key{kTables[0], "only", "counted"};
+    EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
+    load(ruleset);
+    EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
+    EXPECT_FALSE(send_datagram("127.0.0.1", 9));
+    EXPECT_TRUE(holds(ruleset));
+    nft("add counter inet failclosed foreign"); // makes the next one a replacement from nothing
+    EXPECT_FALSE(holds(ruleset));
+    load(ruleset);
+    EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{2, 58}));
+    EXPECT_TRUE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)
+{
+    Ruleset ruleset =
+        with_rule({"DNS", {ToPort{Transport::Udp, port(53)}}, true, {}, Verdict::Drop});
+    ruleset.tables[0].chains[0].rules.push_back(
+        {"DNS", {ToPort{Transport::Udp, port(853)}}, true, {}, Verdict::Drop});
+    load(ruleset);
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_FALSE(send_datagram("127.0.0.1", 53));
+        EXPECT_FALSE(send_datagram("::1", 853));
+        load(ruleset);
+    }
+    EXPECT_EQ(nftables.counters(kTables)->at({kTables[0], "only", "DNS"}).packets, 6U);
+}
+
+TEST_F(NftablesTest, RejectsTellProgramsAtOnce)
+{
+    load(with_rule({"refused", {}, true, {}, Verdict::Reject}));
+    int error = 0;
+    EXPECT_FALSE(send_datagram("127.0.0.1", 9, &error));
+    EXPECT_EQ(error, EPERM);
+    EXPECT_FALSE(send_datagram("::1", 9, &error));
+    const std::string list = must({"nft", "list", "table", "inet", "failclosed"});
+    EXPECT_NE(list.find("reject with icmp admin-prohibited"), std::string::npos) << list;
+    EXPECT_NE(list.find("reject with icmpv6 no-route"), std::string::npos) << list;
+}
+
+TEST_F(NftablesTest, LogLimitDoesNotOpenTheEnd)
+{
+    load(with_rule({"refused", {}, true, {Log{"x", 1, 1}}, Verdict::Drop}));
+    for (int i = 0; i < 5; ++i) {
+        EXPECT_FALSE(send_datagram("127.0.0.1", 9));
+    }
+}
+
+TEST_F(NftablesTest, KernelAgreesWithTheInterpreter)
+{
+    Ruleset ruleset =
+        with_rule({"to one address", {ToNetwork{prefix("127.0.0.2/32")}}, true, {}, Verdict::Drop});
+    auto& table = ruleset.tables[0];
+    table.sets = {
+        {"ports",
+         {Field::SocketUid, Field::Protocol, Field::DestinationPort},
+         false,
+         false,
+         false,
+         {{{Uid{0}, Transport::Udp, port(10)}, {}},
+          {{Uid{7}, Transport::Udp, port(11)}, {}},
+          {{Uid{0}, Transport::Tcp, port(12)}, {}}}},
+        {"by_network",
+         {Field::Destination4},
+         true,
+         true,
+         false,
+         {{{prefix("127.1.0.0/16")}, Jump{"more"}}, {{prefix("127.2.0.0/15")}, Verdict::Drop}}}};
+    table.chains.insert(
+        table.chains.begin(),
+        {"more", {}, {{"some", {ToPort{Transport::Udp, port(20)}}, false, {}, Verdict::Drop}}});
+    auto& rules = table.chains[1].rules;
+    rules.push_back({"in a set", {InSet{table.sets[0].key, "ports"}}, true, {}, Verdict::Drop});
+    rules.push_back({"by map", {}, true, {}, Dispatch{table.sets[1].key, "by_network"}});
+    rules.push_back(
+        {"of IPv6",
+         {InFamily{Family::V6}, ToPort{Transport::Udp, port(30)}, ToInterface{test::device("lo")}},
+         true,
+         {},
+         Verdict::Reject});
+    load(ruleset);
+    for (const char* target : {"127.0.0.1", "127.0.0.2", "127.1.2.3", "127.2.0.0", "127.3.255.255",
+                               "127.4.0.0", "::1"}) {
+        for (const std::uint16_t number : std::to_array<std::uint16_t>({10, 11, 12, 20, 30})) {
+            Packet packet;
+            packet.output = test::device("lo");
+            packet.destination = packet.source = address(target);
+            packet.source_port = port(1);
+            packet.destination_port = port(number);
+            packet.uid = 0;
+            EXPECT_EQ(send_datagram(target, number),
+                      evaluate(ruleset, Hook::Output, packet).verdict == Verdict::Accept)
+                << target << " " << number;
+        }
+    }
+}
+
+/// Sends to one port without a pause while it lives; counts what came through and what did not.
+class Flood {
+  public:
+    Flood(const char* target, std::uint16_t number)
+        : thread_([this, target, number] {
+              while (!stop_) {
+                  ++(send_datagram(target, number) ? sent : refused);
+              }
+          })
+    {
+    }
+
+    ~Flood() { finish(); }
+
+    void finish()
+    {
+        stop_ = true;
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+    }
+
+    std::atomic<long> sent = 0;
+    std::atomic<long> refused = 0;
+
+  private:
+    std::atomic<bool> stop_ = false;
+    std::thread thread_;
+};
+
+TEST_F(NftablesTest, ReplacingUnderAFloodNeitherLosesNorLeaks)
+{
+    Ruleset ruleset = with_servers(64);
+    auto& rules = ruleset.tables[0].chains[0].rules;
+    rules.push_back({"admitted", {ToPort{Transport::Udp, port(7)}}, true, {}, Verdict::Accept});
+    rules.push_back({"all else", {}, true, {}, Verdict::Drop});
+    load(ruleset);
+    Flood admitted("127.0.0.1", 7);
+    Flood refused("127.0.0.1", 9);
+    while (admitted.sent == 0 || refused.refused == 0) {
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 200; ++i) {
+        rules[0].comment = "server " + std::to_string(i);
+        load(ruleset);
+    }
+    admitted.finish();
+    refused.finish();
+    EXPECT_EQ(admitted.refused, 0);
+    EXPECT_EQ(refused.sent, 0);
+    EXPECT_TRUE(holds(ruleset));
+}
+
+} // namespace
+} // namespace failclosed

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a snapshot shows of a real kernel.
+#include <algorithm>
+#include <chrono>
+
+#include <gtest/gtest.h>
+
+#include "core/apply/observe.hpp"
+#include "tests/kernel/network.hpp"
+
+namespace failclosed {
+namespace {
+
+using test::ip;
+using test::NetworkNamespace;
+
+class ObserveTest : public testing::Test {
+  protected:
+    ObserveTest() : namespace_(NetworkNamespace::make()) {}
+
+    static Link link(const std::string& name)
+    {
+        const auto snapshot = observe().value();
+        const auto* found = snapshot.find(InterfaceName::parse(name).value());
+        EXPECT_NE(found, nullptr) << name;
+        return found == nullptr
+                   ? Link{.name = InterfaceName::parse("none").value(), .addresses = {}}
+                   : *found;
+    }
+
+    static bool has(const Link& link, std::string_view address, unsigned length)
+    {
+        const InterfaceAddress wanted{IpAddress::parse(address).value(), length};
+        return std::ranges::find(link.addresses, wanted) != link.addresses.end();
+    }
+
+    test::ReturnToNetwork return_;
+    NetworkNamespace namespace_;
+};
+
+TEST_F(ObserveTest, ShowsLoopback)
+{
+    const auto lo = link("lo");
+    EXPECT_EQ(lo.index, 1U);
+    EXPECT_TRUE(lo.up);
+    EXPECT_TRUE(lo.loopback);
+    EXPECT_TRUE(has(lo, "127.0.0.1", 8));
+    EXPECT_TRUE(has(lo, "::1", 128));
+}
+
+TEST_F(ObserveTest, ShowsAddressesOfBothFamiliesOnTheirLink)
+{
+    ip("link add a0 type veth peer name b0\nlink set a0 up\n"
+       "addr add 192.168.77.2/24 dev a0\naddr add 192.168.77.3/24 dev a0\n"
+       "addr add 2001:db8::2/64 dev a0\n");
+    const auto a0 = link("a0");
+    EXPECT_TRUE(a0.up);
+    EXPECT_FALSE(a0.loopback);
+    EXPECT_FALSE(a0.point_to_point);
+    EXPECT_TRUE(has(a0, "192.168.77.2", 24));
+    EXPECT_TRUE(has(a0, "192.168.77.3", 24));
+    EXPECT_TRUE(has(a0, "2001:db8::2", 64));
+    EXPECT_FALSE(link("b0").up);
+    EXPECT_TRUE(link("b0").addresses.empty());
+}
+
+TEST_F(ObserveTest, ShowsTheOwnAddressWhereThereIsAPeer)
+{
+    ip("tuntap add dev tun0 mode tun\nlink set tun0 up\n"
+       "addr add 10.8.0.6 peer 10.8.0.5/32 dev tun0\naddr add fd08::6 peer fd08::5/128 dev tun0\n");
+    const auto tun0 = link("tun0");
+    EXPECT_TRUE(tun0.point_to_point);
+    EXPECT_TRUE(has(tun0, "10.8.0.6", 32));
+    EXPECT_TRUE(has(tun0, "fd08::6", 128));
+}
+
+TEST_F(ObserveTest, TellsTapFromTun)
+{
+    ip("tuntap add dev tap0 mode tap\n");
+    EXPECT_FALSE(link("tap0").point_to_point);
+}
+
+TEST_F(ObserveTest, IsInOrderOfIndexes)
+{
+    ip("link add a0 index 900 type veth peer name a1\n"
+       "link add b0 index 800 type veth peer name b1\n");
+    const auto links = observe().value().links;
+    EXPECT_TRUE(std::ranges::is_sorted(links, {}, &Link::index));
+    EXPECT_EQ(link("b0").index, 800U);
+}
+
+TEST_F(ObserveTest, ReadsTheClock)
+{
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto seen = observe().value().now;
+    EXPECT_GE(seen, std::chrono::duration_cast<Seconds>(now));
+    EXPECT_LE(seen, std::chrono::duration_cast<Seconds>(now) + Seconds(60));
+}
+
+TEST_F(ObserveTest, ShowsAThousandLinks)
+{
+    std::string lines;
+    for (int i = 0; i < 500; ++i) {
+        const auto name = "d" + std::to_string(i);
+        lines += "link add " + name + " type veth\naddr add 10.1." + std::to_string(i / 250) + "." +
+                 std::to_string(i % 250 + 1) + "/32 dev " + name + "\n";
+    }
+    ip(lines);
+    EXPECT_EQ(observe().value().links.size(), 1001U);
+    EXPECT_TRUE(has(link("d499"), "10.1.1.250", 32));
+}
+
+} // namespace
+} // namespace failclosed

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Programs run in a machine of the lab: started, watched, signalled, and never left behind.
+#include "tests/support/process.hpp"
+
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/box.hpp"
+#include "tests/support/pidfd.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+std::size_t count_in(std::string_view haystack, std::string_view needle)
+{
+    std::size_t found = 0;
+    for (auto at = haystack.find(needle); at != std::string_view::npos;
+         at = haystack.find(needle, at + needle.size())) {
+        ++found;
+    }
+    return found;
+}
+
+std::vector<char*> c_strings(const std::vector<std::string>& words)
+{
+    std::vector<char*> result;
+    for (const auto& word : words) {
+        result.push_back(const_cast<char*>(word.c_str()));
+    }
+    result.push_back(nullptr);
+    return result;
+}
+
+bool become(uid_t uid)
+{
+    return uid == 0 || (setgroups(0, nullptr) == 0 && setresgid(uid, uid, uid) == 0 &&
+                        setresuid(uid, uid, uid) == 0);
+}
+
+int input_of(const std::string& text)
+{
+    if (text.empty()) {
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    const int file = memfd_create("stdin", MFD_CLOEXEC);
+    for (std::size_t done = 0; done < text.size();) {
+        const ssize_t count = write(file, text.data() + done, text.size() - done);
+        if (count <= 0) {
+            break;
+        }
+        done += static_cast<std::size_t>(count);
+    }
+    lseek(file, 0, SEEK_SET);
+    return file;
+}
+
+template <typename Change> Command changed(Command command, Change&& change)
+{
+    change(command);
+    return command;
+}
+
+} // namespace
+
+Command Command::as(uid_t user) const
+{
+    return changed(*this, [&](Command& it) { it.uid = user; });
+}
+
+Command Command::with_input(std::string text) const
+{
+    return changed(*this, [&](Command& it) { it.input = std::move(text); });
+}
+
+Command Command::with_env(std::vector<std::string> variables) const
+{
+    return changed(*this, [&](Command& it) {
+        it.env.insert(it.env.end(), variables.begin(), variables.end());
+    });
+}
+
+Command Command::with_descriptor(int descriptor) const
+{
+    return changed(*this, [&](Command& it) { it.descriptors.push_back(descriptor); });
+}
+
+// A thread collects the output and reaps the process at once: a box cannot end before all of its
+// processes are reaped.
+struct Process::Watch {
+    pid_t pid = -1;
+    int pidfd = -1;
+    int wake = -1;
+    std::array<int, 2> pipes{-1, -1};
+
+    mutable std::mutex mutex;
+    mutable std::condition_variable changed;
+    std::array<std::string, 2> streams;
+    std::string output;
+    std::optional<int> status;
+    bool closed = false; // nothing more will come
+
+    std::thread thread;
+
+    Watch(const Box& box, int input, const std::function<void()>& body)
+    {
+        std::array<std::array<int, 2>, 2> ends{};
+        for (auto& pair : ends) {
+            if (pipe2(pair.data(), O_CLOEXEC) != 0) {
+                throw LabError(std::string("pipe: ") + std::strerror(errno));
+            }
+        }
+        pid = box.spawn([&] {
+            setsid();
+            dup2(input, 0);
+            dup2(ends[0][1], 1);
+            dup2(ends[1][1], 2);
+            umask(022);
+            body();
+        });
+        close(input);
+        for (std::size_t i : {0U, 1U}) {
+            close(ends[i][1]);
+            pipes[i] = ends[i][0];
+            fcntl(pipes[i], F_SETFL, O_NONBLOCK);
+        }
+        pidfd = pidfd_open(pid, 0);
+        wake = eventfd(0, EFD_CLOEXEC);
+        thread = std::thread([this] { watch(); });
+    }
+
+    ~Watch()
+    {
+        pidfd_send_signal(pidfd, SIGKILL, nullptr, 0);
+        eventfd_write(wake, 1);
+        thread.join();
+        for (int fd : {pidfd, wake, pipes[0], pipes[1]}) {
+            close(fd);
+        }
+    }
+
+    // Reads what is there. False at the end of the stream.
+    bool drain(std::size_t stream)
+    {
+        char buffer[16384];
+        while (true) {
+            const ssize_t count = read(pipes[stream], buffer, sizeof(buffer));
+            if (count > 0) {
+                const std::lock_guard lock(mutex);
+                streams[stream].append(buffer, static_cast<std::size_t>(count));
+                output.append(buffer, static_cast<std::size_t>(count));
+                changed.notify_all();
+            } else if (count == 0) {
+                return false;
+            } else if (errno != EINTR) {
+                return errno == EAGAIN;
+            }
+        }
+    }
+
+    void reap()
+    {
+        siginfo_t info{};
+        waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED);
+        const std::lock_guard lock(mutex);
+        status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+        changed.notify_all();
+    }
+
+    void watch()
+    {
+        std::array<pollfd, 4> fds{pollfd{pipes[0], POLLIN, 0}, pollfd{pipes[1], POLLIN, 0},
+                                  pollfd{pidfd, POLLIN, 0}, pollfd{wake, POLLIN, 0}};
+        bool leaving = false;
+        while (fds[2].fd >= 0 || (!leaving && (fds[0].fd >= 0 || fds[1].fd >= 0))) {
+            if (poll(fds.data(), fds.size(), -1) < 0) {
+                continue;
+            }
+            for (std::size_t i : {0U, 1U}) {
+                // Also at the process's end, so that its status never comes before its last words.
+                const bool look = fds[i].revents != 0 || fds[2].revents != 0;
+                if (fds[i].fd >= 0 && look && !drain(i)) {
+                    fds[i].fd = -1;
+                }
+            }
+            if (fds[2].fd >= 0 && fds[2].revents != 0) {
+                reap();
+                fds[2].fd = -1;
+            }
+            if (fds[3].fd >= 0 && fds[3].revents != 0) {
+                leaving = true;
+                fds[3].fd = -1;
+            }
+        }
+        const std::lock_guard lock(mutex);
+        closed = true;
+        changed.notify_all();
+    }
+};
+
+Process::Process(const Box& box, const Command& command)
+{
+    const auto argv = c_strings(command.argv);
+    const auto env = c_strings(command.env);
+    // Closed by exec: when the read ends, the program runs, and is no copy of the test any more.
+    std::array<int, 2> started{};
+    if (pipe2(started.data(), O_CLOEXEC) != 0) {
+        throw LabError(std::string("pipe: ") + std::strerror(errno));
+    }
+    watch_ = std::make_unique<Watch>(box, input_of(command.input), [&] {
+        for (int fd : command.descriptors) {
+            fcntl(fd, F_SETFD, 0);
+        }
+        environ = const_cast<char**>(env.data());
+        if (become(command.uid)) {
+            execvp(argv[0], argv.data());
+        }
+        dprintf(2, "%s: %s\n", argv[0], std::strerror(errno));
+        _exit(127);
+    });
+    close(started[1]);
+    char none = 0;
+    (void)!read(started[0], &none, 1);
+    close(started[0]);
+}
+
+Process::Process(std::unique_ptr<Watch> watch) : watch_(std::move(watch)) {}
+
+Process Process::fork(const Box& box, std::function<int()> work, uid_t uid)
+{
+    return Process(std::make_unique<Watch>(box, input_of(""), [&] {
+        close_range(3, ~0U, 0);
+        _exit(become(uid) ? work() : 126);
+    }));
+}
+
+Process::Process(Process&&) noexcept = default;
+Process& Process::operator=(Process&&) noexcept = default;
+Process::~Process() = default;
+
+pid_t Process::pid() const
+{
+    return watch_->pid;
+}
+
+pid_t Process::inner_pid() const
+{
+    std::ifstream status("/proc/" + std::to_string(pid()) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.rfind("NSpid:", 0) == 0) {
+            return static_cast<pid_t>(std::stoi(line.substr(line.find_last_of(" \t"))));
+        }
+    }
+    return 0;
+}
+
+bool Process::running() const
+{
+    const std::lock_guard lock(watch_->mutex);
+    return !watch_->status;
+}
+
+void Process::signal(int number) const
+{
+    pidfd_send_signal(watch_->pidfd, number, nullptr, 0);
+}
+
+std::string Process::out() const
+{
+    const std::lock_guard lock(watch_->mutex);
+    return watch_->streams[0];
+}
+
+std::string Process::err() const
+{
+    const std::lock_guard lock(watch_->mutex);
+    return watch_->streams[1];
+}
+
+std::string Process::output() const
+{
+    const std::lock_guard lock(watch_->mutex);
+    return watch_->output;
+}
+
+std::optional<int> Process::wait(std::chrono::milliseconds timeout) const
+{
+    std::unique_lock lock(watch_->mutex);
+    watch_->changed.wait_for(lock, timeout, [&] { return watch_->status.has_value(); });
+    return watch_->status;
+}
+
+bool Process::wait_until(const std::function<bool(const std::string&)>& met,
+                         std::chrono::milliseconds timeout) const
+{
+    std::unique_lock lock(watch_->mutex);
+    bool result = false;
+    watch_->changed.wait_for(lock, timeout, [&] {
+        result = met(watch_->output);
+        return result || watch_->closed;
+    });
+    return result;
+}
+
+bool Process::wait_for(std::string_view text, std::size_t times,
+                       std::chrono::milliseconds timeout) const
+{
+    return wait_until([&](const std::string& output) { return count_in(output, text) >= times; },
+                      timeout);
+}
+
+bool Process::wait_for_match(const std::string& pattern, std::chrono::milliseconds timeout) const
+{
+    const std::regex expression(pattern);
+    std::size_t checked = 0;
+    return wait_until(
+        [&](const std::string& output) {
+            for (auto end = output.find('\n', checked); end != std::string::npos;
+                 end = output.find('\n', checked)) {
+                const std::string line = output.substr(checked, end - checked);
+                if (std::regex_search(line, expression)) {
+                    return true;
+                }
+                checked = end + 1;
+            }
+            return std::regex_search(output.substr(checked), expression);
+        },
+        timeout);
+}
+
+std::size_t Process::count(std::string_view text) const
+{
+    const std::lock_guard lock(watch_->mutex);
+    return count_in(watch_->output, text);
+}
+
+void Process::kill() const
+{
+    signal(SIGKILL);
+    std::unique_lock lock(watch_->mutex);
+    watch_->changed.wait(lock, [&] { return watch_->status.has_value(); });
+}
+
+} // namespace failclosed::lab

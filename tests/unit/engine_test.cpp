@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The engine over a system that fails on demand: every failure ends closed, and says so.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/engine/engine.hpp"
+
+namespace failclosed {
+namespace {
+
+InterfaceName device(const char* text)
+{
+    return InterfaceName::parse(text).value();
+}
+
+/// A world in memory. `broken` names the calls that fail.
+class FakeSystem final : public System {
+  public:
+    std::set<std::string> broken;
+    std::vector<std::string> calls;
+    Config config;
+    std::vector<std::string> config_damage;
+    State saved;
+    bool absent = true;
+    std::vector<std::string> state_damage;
+    Snapshot snapshot;
+    Ruleset firewall;
+    RoutingPlan routing;
+    DnsPlan dns;
+    HostsPlan hosts;
+    bool links_down = false;
+    /// The kernel refuses rules that use more than the essential expressions.
+    bool old_kernel = false;
+
+    FakeSystem()
+    {
+        saved.armed = Armed::No;
+        snapshot.links = {{.name = device("lo"), .loopback = true}, {.name = device("tun0")}};
+    }
+
+    Status lock() override { return done("lock"); }
+
+    LoadedConfig load_config() override
+    {
+        return {config_damage.empty() ? config : strictest_config(), config_damage};
+    }
+
+    LoadedState load_state() override
+    {
+        if (!state_damage.empty()) {
+            return {State{}, false, state_damage};
+        }
+        return {absent ? State{} : saved, absent, {}};
+    }
+
+    Status save_state(const State& state) override
+    {
+        if (auto status = done("save_state"); !status) {
+            return status;
+        }
+        saved = state;
+        absent = false;
+        return {};
+    }
+
+    Result<Snapshot> observe() override
+    {
+        if (broken.contains("observe")) {
+            return fail("observe");
+        }
+        return snapshot;
+    }
+
+    Result<bool> firewall_exists() override
+    {
+        if (broken.contains("firewall_exists")) {
+            return fail("firewall_exists");
+        }
+        return !firewall.tables.empty();
+    }
+
+    Result<bool> firewall_holds(const Ruleset& ruleset) override { return firewall == ruleset; }
+
+    Status replace_firewall(const Ruleset& ruleset) override
+    {
+        const bool essential = ruleset == base_ruleset() || !uses_stripping(ruleset);
+        if (old_kernel && !essential) {
+            return fail("unknown expression");
+        }
+        if (broken.contains("full_firewall") && ruleset != base_ruleset()) {
+            return fail("full_firewall");
+        }
+        if (auto status = done("replace_firewall"); !status) {
+            return status;
+        }
+        firewall = ruleset;
+        return {};
+    }
+
+    Status remove_firewall() override
+    {
+        if (auto status = done("remove_firewall"); !status) {
+            return status;
+        }
+        firewall = {};
+        return {};
+    }
+
+    Result<bool> routing_holds(const RoutingPlan& plan) override { return routing == plan; }
+
+    Status sync_routing(const RoutingPlan& plan) override
+    {
+        if (auto status = done("sync_routing"); !status) {
+            return status;
+        }
+        routing = plan;
+        return {};
+    }
+
+    Status remove_routing() override
+    {
+        if (auto status = done("remove_routing"); !status) {
+            return status;
+        }
+        routing = {};
+        return {};
+    }
+
+    Result<unsigned> destroy_foreign_flows(const State&, const Config&, const Snapshot&) override
+    {
+        if (auto status = done("destroy_foreign_flows"); !status) {
+            return Failure(status.error());
+        }
+        return 0U;
+    }
+
+    Status set_sysctls(const State&) override { return done("set_sysctls"); }
+
+    Status restore_sysctls() override { return done("restore_sysctls"); }
+
+    Result<bool> dns_holds(const DnsPlan& plan) override { return dns == plan; }
+
+    Status apply_dns(const DnsPlan& plan) override
+    {
+        if (auto status = done("apply_dns"); !status) {
+            return status;
+        }
+        dns = plan;
+        return {};
+    }
+
+    Status restore_dns() override
+    {
+        if (auto status = done("restore_dns"); !status) {
+            return status;
+        }
+        dns = {};
+        return {};
+    }
+
+    Result<bool> hosts_hold(const HostsPlan& plan) override { return hosts == plan; }
+
+    Status apply_hosts(const HostsPlan& plan) override
+    {
+        if (auto status = done("apply_hosts"); !status) {
+            return status;
+        }
+        hosts = plan;
+        return {};
+    }
+
+    Status remove_hosts() override
+    {
+        if (auto status = done("remove_hosts"); !status) {
+            return status;
+        }
+        hosts = {};
+        return {};
+    }
+
+    Status set_links_down() override
+    {
+        links_down = true;
+        return done("set_links_down");
+    }
+
+    [[nodiscard]] bool closed() const { return !firewall.tables.empty(); }
+
+  private:
+    static bool uses_stripping(const Ruleset& ruleset)
+    {
+        for (const auto& table : ruleset.tables) {
+            for (const auto& chain : table.chains) {
+                for (const auto& rule : chain.rules) {
+                    if (std::ranges::any_of(rule.actions, [](const Action& action) {
+                            return std::holds_alternative<StripMptcpOption>(action);
+                        })) {
+                        return true;
+                    }
+                }
+            }
+        }
+        return false;
+    }
+
+    Status done(const std::string& call)
+    {
+        calls.push_back(call);
+        return broken.contains(call) ? Status(fail(call)) : Status{};
+    }
+};
+
+TunnelUp tunnel_up()
+{
+    TunnelUp event{{.interface = device("tun0")}, {}, {}};
+    event.tunnel.addresses = {{IpAddress::parse("10.8.0.2").value(), 24}};
+    event.tunnel.resolvers = {IpAddress::parse("10.8.0.1").value()};
+    event.servers = {{Remote::parse("vpn.example.net:1194/udp").value(), {}, {}}};
+    event.connected =
+        Endpoint{IpAddress::parse("203.0.113.2").value(), Transport::Udp, Port::make(1194)};
+    return event;
+}
+
+std::size_t position(const FakeSystem& system, const std::string& call)
+{
+    return static_cast<std::size_t>(
+        std::distance(system.calls.begin(), std::ranges::find(system.calls, call)));
+}
+
+TEST(Engine, AFreshInstallIsLeftAlone)
+{
+    FakeSystem system;
+    const Outcome outcome = handle(system, ReapplyRequested{});
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Open);
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_EQ(system.calls, std::vector<std::string>{"lock"});
+}
+
+TEST(Engine, TunnelUpClosesFirewallFirstThenRoutesThenNames)
+{
+    FakeSystem system;
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_EQ(system.saved.armed, Armed::Yes);
+    EXPECT_LT(position(system, "save_state"), position(system, "replace_firewall"));
+    EXPECT_LT(position(system, "replace_firewall"), position(system, "sync_routing"));
+    EXPECT_LT(position(system, "sync_routing"), position(system, "destroy_foreign_flows"));
+    EXPECT_LT(position(system, "sync_routing"), position(system, "apply_dns"));
+    EXPECT_LT(position(system, "apply_dns"), position(system, "apply_hosts"));
+}
+
+TEST(Engine, RunningTwiceChangesNothing)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    system.calls.clear();
+    handle(system, ReapplyRequested{});
+    EXPECT_EQ(system.calls, (std::vector<std::string>{"lock", "save_state", "set_sysctls"}));
+}
+
+TEST(Engine, UnlockOpensNamesFirstThenRoutesThenFirewall)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    system.calls.clear();
+    const Outcome outcome = handle(system, UnlockRequested{});
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Open);
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_LT(position(system, "restore_dns"), position(system, "remove_routing"));
+    EXPECT_LT(position(system, "remove_routing"), position(system, "remove_firewall"));
+    EXPECT_LT(position(system, "remove_firewall"), position(system, "save_state"));
+    EXPECT_EQ(system.saved.armed, Armed::No);
+    EXPECT_FALSE(system.closed());
+}
+
+TEST(Engine, DownKeepsTheLockAndPutsNamesBack)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    const Outcome outcome = handle(system, TunnelDown{device("tun0")});
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Closed);
+    EXPECT_TRUE(system.closed());
+    EXPECT_EQ(system.dns, DnsPlan{});
+    EXPECT_FALSE(system.hosts.entries.empty());
+}
+
+/// Each call by itself failing, for each event that closes: the machine is closed afterwards
+/// where the firewall could be loaded at all, and the exit code says the truth.
+class EngineFailure : public testing::TestWithParam<const char*> {};
+
+TEST_P(EngineFailure, EndsClosedOrSaysThatItDoesNot)
+{
+    for (const Event& event : {Event(tunnel_up()), Event(LockRequested{})}) {
+        FakeSystem system;
+        system.broken = {GetParam()};
+        const Outcome outcome = handle(system, event);
+        EXPECT_EQ(outcome.exit_code() == 2, !system.closed());
+        EXPECT_EQ(outcome.protection == Outcome::Protection::Closed, system.closed());
+    }
+}
+
+TEST_P(EngineFailure, KeepsAClosedMachineClosed)
+{
+    for (const Event& event :
+         {Event(tunnel_up()), Event(LockRequested{}), Event(ReapplyRequested{}),
+          Event(TunnelDown{device("tun0")}), Event(TunnelRestarted{}), Event(ServersResolved{})}) {
+        FakeSystem system;
+        handle(system, tunnel_up());
+        system.broken = {GetParam()};
+        const Outcome outcome = handle(system, event);
+        EXPECT_TRUE(system.closed()) << event.index();
+        EXPECT_EQ(system.saved.armed, Armed::Yes);
+        EXPECT_NE(outcome.protection, Outcome::Protection::Open);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Calls, EngineFailure,
+                         testing::Values("lock", "save_state", "observe", "firewall_exists",
+                                         "replace_firewall", "full_firewall", "sync_routing",
+                                         "destroy_foreign_flows", "set_sysctls", "apply_dns",
+                                         "restore_dns", "apply_hosts"),
+                         [](const auto& call) { return std::string(call.param); });
+
+TEST(Engine, WithoutTheFullRulesTheBaseFormCloses)
+{
+    FakeSystem system;
+    system.broken = {"full_firewall"};
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_EQ(system.firewall, base_ruleset());
+    EXPECT_EQ(outcome.exit_code(), 1);
+    EXPECT_FALSE(outcome.enforced);
+}
+
+TEST(Engine, AnOldKernelGetsTheEssentialRules)
+{
+    FakeSystem system;
+    system.old_kernel = true;
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_EQ(outcome.warnings.size(), 1U);
+    EXPECT_TRUE(system.closed());
+}
+
+TEST(Engine, AtBootLinksGoDownWhereNoFirewallLoads)
+{
+    FakeSystem system;
+    system.broken = {"replace_firewall", "full_firewall"};
+    const Outcome outcome = handle(system, LockRequested{{}, true});
+    EXPECT_TRUE(system.links_down);
+    EXPECT_EQ(outcome.exit_code(), 2);
+    FakeSystem later;
+    later.broken = {"replace_firewall", "full_firewall"};
+    handle(later, LockRequested{{}, false});
+    EXPECT_FALSE(later.links_down);
+}
+
+TEST(Engine, DamagedStateIsClosed)
+{
+    FakeSystem system;
+    system.state_damage = {"state: damaged"};
+    const Outcome outcome = handle(system, ReapplyRequested{});
+    EXPECT_TRUE(system.closed());
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Closed);
+    EXPECT_EQ(outcome.exit_code(), 1);
+}
+
+TEST(Engine, DamagedStateCanBeUnlocked)
+{
+    FakeSystem system;
+    system.state_damage = {"state: damaged"};
+    system.config_damage = {"configuration: damaged"};
+    handle(system, ReapplyRequested{});
+    handle(system, UnlockRequested{});
+    EXPECT_FALSE(system.closed());
+}
+
+TEST(Engine, DamagedConfigurationIsTheStrictest)
+{
+    FakeSystem system;
+    system.config_damage = {"configuration: damaged"};
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_EQ(outcome.config, strictest_config());
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_EQ(outcome.exit_code(), 1);
+}
+
+TEST(Engine, TablesWithoutAnyFileAreClosed)
+{
+    FakeSystem system;
+    system.firewall = base_ruleset();
+    const Outcome outcome = handle(system, ReapplyRequested{});
+    EXPECT_EQ(outcome.state.armed, Armed::Yes);
+    EXPECT_TRUE(outcome.enforced);
+}
+
+TEST(Engine, UnlockThatCannotPutNamesBackStaysClosed)
+{
+    for (const char* call : {"restore_dns", "remove_hosts"}) {
+        FakeSystem system;
+        handle(system, tunnel_up());
+        system.broken = {call};
+        const Outcome outcome = handle(system, UnlockRequested{});
+        EXPECT_TRUE(system.closed()) << call;
+        EXPECT_EQ(outcome.exit_code(), 1);
+        EXPECT_EQ(system.saved.armed, Armed::Yes);
+    }
+}
+
+TEST(Engine, UnlockWaitsForOtherRuns)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    system.broken = {"lock"};
+    const Outcome outcome = handle(system, UnlockRequested{});
+    EXPECT_TRUE(system.closed());
+    EXPECT_EQ(outcome.exit_code(), 1);
+}
+
+TEST(Engine, LinksThatCannotBeReadForgetNoTunnel)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    system.broken = {"observe"};
+    const Outcome outcome = handle(system, ReapplyRequested{});
+    EXPECT_EQ(outcome.state.tunnels.size(), 1U);
+    EXPECT_NE(system.dns, DnsPlan{});
+}
+
+TEST(Engine, EnsureClosedLoadsTheBaseFormWhereNothingIs)
+{
+    FakeSystem system;
+    ASSERT_TRUE(ensure_closed(system));
+    EXPECT_EQ(system.firewall, base_ruleset());
+    handle(system, tunnel_up());
+    const Ruleset full = system.firewall;
+    ASSERT_TRUE(ensure_closed(system));
+    EXPECT_EQ(system.firewall, full);
+}
+
+TEST(Engine, DifferencesNameEachPartThatDrifted)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    EXPECT_TRUE(differences(system, inspect(system)).empty());
+    system.firewall = base_ruleset();
+    system.routing = {};
+    system.dns = {};
+    system.hosts = {};
+    EXPECT_EQ(differences(system, inspect(system)).size(), 4U);
+}
+
+} // namespace
+} // namespace failclosed

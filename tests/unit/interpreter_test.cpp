@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The interpreter: every match, action and end, and the order of base chains.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include "core/plan/interpreter.hpp"
+#include "tests/support/sample_ruleset.hpp"
+
+namespace failclosed {
+namespace {
+
+using test::address;
+using test::device;
+using test::port;
+using test::prefix;
+
+Packet udp4()
+{
+    Packet packet;
+    packet.input = device("eth0");
+    packet.output = device("eth1");
+    packet.source = address("192.0.2.1");
+    packet.destination = address("203.0.113.2");
+    packet.source_port = port(4000);
+    packet.destination_port = port(1194);
+    packet.uid = 0;
+    return packet;
+}
+
+Packet udp6()
+{
+    Packet packet = udp4();
+    packet.source = address("2001:db8::1");
+    packet.destination = address("2001:db8::2");
+    return packet;
+}
+
+Packet changed(Packet packet, void (*change)(Packet&))
+{
+    change(packet);
+    return packet;
+}
+
+Ruleset one_chain(std::vector<Rule> rules, std::vector<Set> sets = {},
+                  BaseChain base = {Hook::Forward, 0, Verdict::Accept})
+{
+    return {{{TableFamily::Inet, "t", std::move(sets), {{"c", base, std::move(rules)}}}}};
+}
+
+bool matches(const Match& match, const Packet& packet, std::vector<Set> sets = {})
+{
+    const Ruleset ruleset =
+        one_chain({{"hit", {match}, false, {}, Verdict::Drop}}, std::move(sets));
+    return evaluate(ruleset, Hook::Forward, packet).verdict == Verdict::Drop;
+}
+
+TEST(Interpreter, MatchesFamilyAndNetworks)
+{
+    EXPECT_TRUE(matches(InFamily{Family::V4}, udp4()));
+    EXPECT_FALSE(matches(InFamily{Family::V6}, udp4()));
+    EXPECT_TRUE(matches(FromNetwork{prefix("192.0.2.0/24")}, udp4()));
+    EXPECT_FALSE(matches(FromNetwork{prefix("203.0.113.0/24")}, udp4()));
+    EXPECT_TRUE(matches(ToNetwork{prefix("2001:db8::/32")}, udp6()));
+    EXPECT_TRUE(matches(ToNetwork{prefix("0.0.0.0/0")}, udp4()));
+    EXPECT_FALSE(matches(ToNetwork{prefix("0.0.0.0/0")}, udp6()));
+}
+
+TEST(Interpreter, MatchesDevices)
+{
+    EXPECT_TRUE(matches(FromInterface{device("eth0")}, udp4()));
+    EXPECT_FALSE(matches(FromInterface{device("eth1")}, udp4()));
+    EXPECT_TRUE(matches(ToInterface{device("eth0"), true}, udp4()));
+    EXPECT_FALSE(matches(ToInterface{device("eth1"), true}, udp4()));
+}
+
+TEST(Interpreter, MatchesTransportAndPorts)
+{
+    EXPECT_TRUE(matches(OfTransport{Transport::Udp}, udp4()));
+    EXPECT_FALSE(matches(OfTransport{Transport::Tcp}, udp4()));
+    EXPECT_TRUE(matches(ToPort{Transport::Udp, port(1194)}, udp4()));
+    EXPECT_FALSE(matches(ToPort{Transport::Tcp, port(1194)}, udp4()));
+    EXPECT_TRUE(matches(FromPort{Transport::Udp, port(4000)}, udp6()));
+    EXPECT_FALSE(matches(FromPort{Transport::Udp, port(1194)}, udp6()));
+}
+
+TEST(Interpreter, MatchesIcmpOfTheRightFamilyOnly)
+{
+    const Packet ping = changed(udp4(), [](Packet& packet) {
+        packet.protocol = IPPROTO_ICMP;
+        packet.icmp_type = 8;
+    });
+    EXPECT_TRUE(matches(IcmpType{8}, ping));
+    EXPECT_FALSE(matches(IcmpType{0}, ping));
+    EXPECT_FALSE(matches(IcmpType{0}, udp4()));
+    const Packet solicitation = changed(udp6(), [](Packet& packet) {
+        packet.protocol = IPPROTO_ICMPV6;
+        packet.icmp_type = 135;
+        packet.hop_limit = 255;
+    });
+    EXPECT_TRUE(matches(Icmpv6Type{135}, solicitation));
+    EXPECT_FALSE(matches(IcmpType{135}, solicitation));
+    EXPECT_TRUE(matches(HopLimit{255}, solicitation));
+    EXPECT_FALSE(matches(HopLimit{64}, udp4())) << "IPv4 has no hop limit";
+}
+
+TEST(Interpreter, MatchesUidsMarksAndStates)
+{
+    EXPECT_TRUE(matches(FromUid{Uid{0}}, udp4()));
+    EXPECT_FALSE(matches(FromUid{Uid{0}}, changed(udp4(), [](Packet& p) { p.uid.reset(); })));
+    const Packet marked = changed(udp4(), [](Packet& packet) {
+        packet.mark = 0xfc0001;
+        packet.flow = TrackedFlow{TrackedFlow::State::Related, 0x30, packet.source, 17, {}};
+    });
+    EXPECT_TRUE(matches(HasMark{0xfc0000, 0xff0000}, marked));
+    EXPECT_FALSE(matches(HasMark{0xfc0000}, marked));
+    EXPECT_TRUE(matches(HasConntrackMark{0x30, 0xf0}, marked));
+    EXPECT_TRUE(matches(InConntrackState{false, true}, marked));
+    EXPECT_FALSE(matches(InConntrackState{true, false}, marked));
+    EXPECT_FALSE(matches(InConntrackState{true, true}, udp4())) << "a new flow";
+}
+
+TEST(Interpreter, MatchesMultipathTcpOnly)
+{
+    EXPECT_FALSE(matches(HasMptcpOption{}, changed(udp4(), [](Packet& p) { p.mptcp = true; })));
+    EXPECT_TRUE(matches(HasMptcpOption{}, changed(udp4(), [](Packet& p) {
+                            p.mptcp = true;
+                            p.protocol = IPPROTO_TCP;
+                        })));
+}
+
+TEST(Interpreter, LooksIntoSets)
+{
+    const auto sets = test::sample_sets();
+    const auto in = [](const Set& set, bool negated = false) {
+        return InSet{set.key, set.name, negated};
+    };
+    EXPECT_TRUE(matches(in(sets[1]), udp4(), sets));
+    EXPECT_FALSE(matches(in(sets[1], true), udp4(), sets));
+    EXPECT_FALSE(matches(in(sets[1]), changed(udp4(), [](Packet& p) { p.uid = 1; }), sets));
+    const Packet no_socket = changed(udp4(), [](Packet& p) { p.uid.reset(); });
+    EXPECT_FALSE(matches(in(sets[1]), no_socket, sets));
+    EXPECT_FALSE(matches(in(sets[1], true), no_socket, sets)) << "neither in nor out";
+    EXPECT_TRUE(matches(in(sets[2]), changed(udp6(), [](Packet& p) { p.mark = 0x1234; }), sets));
+    EXPECT_TRUE(matches(in(sets[5]), udp6(), sets));
+    EXPECT_FALSE(matches(in(sets[5]), udp4(), sets));
+    EXPECT_TRUE(matches(in(sets[6]),
+                        changed(udp4(),
+                                [](Packet& packet) {
+                                    packet.input = device("tun0");
+                                    packet.source = address("10.8.0.9");
+                                }),
+                        sets));
+    const Packet reply = changed(udp4(), [](Packet& packet) {
+        packet.flow =
+            TrackedFlow{TrackedFlow::State::Established, 0, packet.destination, 17, port(1194)};
+        std::swap(packet.source, packet.destination);
+    });
+    EXPECT_TRUE(matches(in(sets[8]), reply, sets));
+    EXPECT_FALSE(matches(InSet{{Field::Mark}, "missing", false}, udp4(), sets));
+}
+
+Verdict verdict_of(const std::vector<Rule>& rules, Verdict policy = Verdict::Accept)
+{
+    return evaluate(one_chain(rules, {}, {Hook::Forward, 0, policy}), Hook::Forward, udp4())
+        .verdict;
+}
+
+TEST(Interpreter, FirstRuleThatEndsDecides)
+{
+    EXPECT_EQ(verdict_of({}, Verdict::Drop), Verdict::Drop);
+    EXPECT_EQ(verdict_of({{"", {}, true, {}, {}}, {"", {}, false, {}, Verdict::Reject}}),
+              Verdict::Reject);
+    EXPECT_EQ(
+        verdict_of({{"", {}, false, {}, Verdict::Return}, {"", {}, false, {}, Verdict::Drop}}),
+        Verdict::Accept)
+        << "return in a base chain means its policy";
+    EXPECT_EQ(verdict_of({{"", {}, false, {Log{"x", 1, 1}}, Verdict::Drop}}), Verdict::Drop);
+    EXPECT_EQ(verdict_of({{"", {}, false, {}, Jump{"missing"}}}), Verdict::Drop);
+    EXPECT_EQ(verdict_of({{"", {}, false, {}, Jump{"c"}}}), Verdict::Drop) << "endless jumps";
+}
+
+TEST(Interpreter, JumpsReturnAndGotosDoNot)
+{
+    Table table{TableFamily::Inet, "t", {}, {}};
+    table.chains = {
+        {"sub",
+         {},
+         {{"back", {OfTransport{Transport::Udp}}, false, {}, Verdict::Return},
+          {"in sub", {}, false, {}, Verdict::Accept}}},
+        {"base",
+         BaseChain{Hook::Forward, 0, Verdict::Drop},
+         {{"to sub", {}, false, {}, Jump{"sub"}}, {"after", {}, false, {}, Verdict::Accept}}}};
+    EXPECT_EQ(evaluate({{table}}, Hook::Forward, udp4()).steps,
+              (std::vector<Step>{{"t", "base", "after", Verdict::Accept}}));
+    EXPECT_EQ(evaluate({{table}}, Hook::Forward,
+                       changed(udp4(), [](Packet& p) { p.protocol = IPPROTO_TCP; }))
+                  .steps,
+              (std::vector<Step>{{"t", "sub", "in sub", Verdict::Accept}}));
+    table.chains[1].rules[0].end = Goto{"sub"};
+    EXPECT_EQ(evaluate({{table}}, Hook::Forward, udp4()).steps,
+              (std::vector<Step>{{"t", "base", "", Verdict::Drop}}));
+}
+
+TEST(Interpreter, DispatchesByVerdictMap)
+{
+    const auto sets = test::sample_sets();
+    Ruleset ruleset = one_chain({{"by device", {}, false, {}, Dispatch{sets[0].key, "by_device"}},
+                                 {"all else", {}, false, {}, Verdict::Reject}},
+                                sets);
+    ruleset.tables[0].chains.push_back(
+        {"tunnel", {}, {{"inside", {}, false, {}, Verdict::Accept}}});
+    const auto through = [&](const char* name) {
+        Packet packet = udp4();
+        packet.output = device(name);
+        return evaluate(ruleset, Hook::Forward, packet).steps.back().comment;
+    };
+    EXPECT_EQ(through("lo"), "by device");
+    EXPECT_EQ(through("tun0"), "inside");
+    EXPECT_EQ(through("eth0"), "all else");
+    EXPECT_EQ(through("tun1"), "all else") << "names are no patterns";
+}
+
+TEST(Interpreter, BaseChainsRunByPriorityAndDropIsFinal)
+{
+    Ruleset ruleset = one_chain({{"late", {}, false, {}, Verdict::Drop}}, {},
+                                {Hook::Forward, 10, Verdict::Accept});
+    ruleset.tables[0].chains.push_back({"early",
+                                        BaseChain{Hook::Forward, -10, Verdict::Accept},
+                                        {{"first", {}, false, {}, Verdict::Accept}}});
+    const Trace trace = evaluate(ruleset, Hook::Forward, udp4());
+    EXPECT_EQ(trace.verdict, Verdict::Drop);
+    EXPECT_EQ(trace.steps, (std::vector<Step>{{"t", "early", "first", Verdict::Accept},
+                                              {"t", "c", "late", Verdict::Drop}}));
+    EXPECT_EQ(evaluate(ruleset, Hook::Input, udp4()).verdict, Verdict::Accept);
+    EXPECT_TRUE(evaluate(ruleset, Hook::Input, udp4()).steps.empty());
+}
+
+TEST(Interpreter, ActionsChangeThePacketForWhatComesAfter)
+{
+    const Ruleset ruleset = one_chain(
+        {{"set", {}, false, {SetMark{0xfc0000, 0xff0000}, SetConntrackMark{0x10, 0xf0}}, {}},
+         {"strip", {}, false, {StripMptcpOption{}}, {}},
+         {"seen", {HasMark{0xfc0001}, HasConntrackMark{0x10}}, false, {}, Verdict::Drop}});
+    const Trace trace = evaluate(ruleset, Hook::Forward, changed(udp4(), [](Packet& packet) {
+                                     packet.mark = 0xab0001;
+                                     packet.mptcp = true;
+                                     packet.protocol = IPPROTO_TCP;
+                                 }));
+    EXPECT_EQ(trace.verdict, Verdict::Drop);
+    EXPECT_EQ(trace.packet.mark, 0xfc0001U);
+    EXPECT_FALSE(trace.packet.mptcp);
+}
+
+TEST(Interpreter, ChainsBeforeConntrackSeeNoFlow)
+{
+    const Packet established = changed(udp4(), [](Packet& packet) {
+        packet.flow =
+            TrackedFlow{TrackedFlow::State::Established, 0, packet.destination, 17, port(1194)};
+    });
+    const Rule rule{"flow", {InConntrackState{true, true}}, false, {}, Verdict::Drop};
+    const auto at = [&](Hook hook, int priority) {
+        return evaluate(one_chain({rule}, {}, {hook, priority, Verdict::Accept}), hook, established)
+            .verdict;
+    };
+    EXPECT_EQ(at(Hook::Prerouting, -300), Verdict::Accept);
+    EXPECT_EQ(at(Hook::Prerouting, -150), Verdict::Drop);
+    EXPECT_EQ(at(Hook::Forward, -300), Verdict::Drop);
+}
+
+TEST(Interpreter, PathsShowDevicesWhereTheKernelKnowsThem)
+{
+    Ruleset ruleset =
+        one_chain({{"no input device", {FromInterface{device("eth0"), true}}, false, {}, {}},
+                   {"out", {ToInterface{device("eth1")}}, false, {}, Verdict::Accept}},
+                  {}, {Hook::Output, 0, Verdict::Drop});
+    ruleset.tables[0].chains.push_back(
+        {"post",
+         BaseChain{Hook::Postrouting, 0, Verdict::Accept},
+         {{"left", {ToInterface{device("eth1")}}, false, {}, Verdict::Drop}}});
+    ruleset.tables[0].chains.push_back(
+        {"pre",
+         BaseChain{Hook::Prerouting, 0, Verdict::Drop},
+         {{"arrived",
+           {FromInterface{device("eth0")}, ToInterface{device("eth1"), true}},
+           false,
+           {},
+           Verdict::Accept}}});
+    const auto comments = [&](Path path) {
+        std::string text;
+        for (const Step& step : evaluate_path(ruleset, path, udp4()).steps) {
+            text += step.comment + ";";
+        }
+        return text;
+    };
+    EXPECT_EQ(comments(Path::Sent), "out;left;");
+    EXPECT_EQ(comments(Path::Received), "arrived;");
+    EXPECT_EQ(comments(Path::Forwarded), "arrived;left;");
+}
+
+TEST(Interpreter, ArpPacketsMeetArpTablesAlone)
+{
+    Packet packet;
+    packet.input = device("eth0");
+    packet.arp = ArpAddresses{address("192.168.1.2"), address("10.8.0.2")};
+    const Trace trace = evaluate(test::sample_ruleset(), Hook::Input, packet);
+    EXPECT_EQ(trace.steps,
+              (std::vector<Step>{{"failclosed", "input", "not answered here", Verdict::Drop}}));
+    packet.arp->target = address("192.168.1.1");
+    EXPECT_EQ(evaluate(test::sample_ruleset(), Hook::Input, packet).verdict, Verdict::Accept);
+}
+
+} // namespace
+} // namespace failclosed

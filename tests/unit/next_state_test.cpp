@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The state machine: what arms, what opens, what is remembered and what expires.
+#include <gtest/gtest.h>
+
+#include "core/plan/next_state.hpp"
+
+namespace failclosed {
+namespace {
+
+constexpr Seconds kNow = std::chrono::days(20000);
+
+IpAddress address(const char* text)
+{
+    return IpAddress::parse(text).value();
+}
+
+Remote remote(const char* text)
+{
+    return Remote::parse(text).value();
+}
+
+InterfaceName device(const char* text)
+{
+    return InterfaceName::parse(text).value();
+}
+
+Tunnel tunnel(const char* name)
+{
+    Tunnel made{.interface = device(name)};
+    made.addresses = {{address("10.8.0.2"), 24}};
+    return made;
+}
+
+Snapshot snapshot_with(const std::vector<const char*>& names, Seconds now = kNow)
+{
+    Snapshot snapshot;
+    snapshot.now = now;
+    for (const char* name : names) {
+        snapshot.links.push_back({.name = device(name)});
+    }
+    return snapshot;
+}
+
+State open_state()
+{
+    State state;
+    state.armed = Armed::No;
+    return state;
+}
+
+TunnelUp tunnel_up(const char* name, const std::vector<Server>& servers = {})
+{
+    return {tunnel(name), servers, {}};
+}
+
+TEST(NextState, DefaultStateIsClosed)
+{
+    EXPECT_EQ(State{}.armed, Armed::Yes);
+}
+
+TEST(NextState, LockAndTunnelUpArm)
+{
+    const auto snapshot = snapshot_with({"lo", "tun0"});
+    EXPECT_EQ(next_state(open_state(), LockRequested{}, {}, snapshot).armed, Armed::Yes);
+    EXPECT_EQ(next_state(open_state(), tunnel_up("tun0"), {}, snapshot).armed, Armed::Yes);
+}
+
+TEST(NextState, OnlyUnlockDisarms)
+{
+    const auto snapshot = snapshot_with({"lo", "tun0"});
+    const std::vector<Event> others = {ReapplyRequested{},         LockRequested{},
+                                       tunnel_up("tun0"),          TunnelRestarted{},
+                                       TunnelDown{device("tun0")}, ServersResolved{}};
+    for (const auto& event : others) {
+        EXPECT_EQ(next_state(State{}, event, {}, snapshot).armed, Armed::Yes) << event.index();
+    }
+    EXPECT_EQ(next_state(State{}, UnlockRequested{}, {}, snapshot).armed, Armed::No);
+}
+
+TEST(NextState, OtherEventsDoNotArm)
+{
+    const auto snapshot = snapshot_with({"lo", "tun0"});
+    const std::vector<Event> others = {ReapplyRequested{}, TunnelRestarted{},
+                                       TunnelDown{device("tun0")}, ServersResolved{}};
+    for (const auto& event : others) {
+        EXPECT_EQ(next_state(open_state(), event, {}, snapshot).armed, Armed::No) << event.index();
+    }
+}
+
+TEST(NextState, SameDeviceReplacesItsTunnelAndOthersStay)
+{
+    const auto snapshot = snapshot_with({"tun0", "tun1"});
+    auto state = next_state({}, tunnel_up("tun0"), {}, snapshot);
+    state = next_state(state, tunnel_up("tun1"), {}, snapshot);
+    auto again = tunnel_up("tun0");
+    again.tunnel.addresses = {{address("10.8.0.7"), 24}};
+    state = next_state(state, again, {}, snapshot);
+    ASSERT_EQ(state.tunnels.size(), 2U);
+    EXPECT_EQ(state.tunnels[0], again.tunnel);
+    EXPECT_EQ(state.tunnels[1].interface, device("tun1"));
+    state = next_state(state, TunnelDown{device("tun0")}, {}, snapshot);
+    ASSERT_EQ(state.tunnels.size(), 1U);
+    EXPECT_EQ(state.tunnels[0].interface, device("tun1"));
+}
+
+TEST(NextState, TunnelsWhoseDeviceIsGoneAreForgottenAndServersAreNot)
+{
+    auto state = next_state({}, tunnel_up("tun0", {{remote("203.0.113.2:1194/udp"), {}, {}}}), {},
+                            snapshot_with({"tun0"}));
+    state = next_state(state, ReapplyRequested{}, {}, snapshot_with({"lo"}));
+    EXPECT_TRUE(state.tunnels.empty());
+    EXPECT_EQ(state.servers.size(), 1U);
+}
+
+TEST(NextState, UnlockForgetsTunnelsAndRemembersServers)
+{
+    auto state = next_state({}, tunnel_up("tun0", {{remote("203.0.113.2:1194/udp"), {}, {}}}), {},
+                            snapshot_with({"tun0"}));
+    state = next_state(state, UnlockRequested{}, {}, snapshot_with({"tun0"}));
+    EXPECT_TRUE(state.tunnels.empty());
+    EXPECT_EQ(state.servers.size(), 1U);
+}
+
+TEST(NextState, TheAddressThatAnsweredBelongsToTheOnlyNameThatCanLeadToIt)
+{
+    TunnelUp event = tunnel_up("tun0", {{remote("vpn.example.net:1194/udp"), {}, {}},
+                                        {remote("vpn.example.net:443/tcp"), {}, {}}});
+    event.connected = Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)};
+    const auto state = next_state({}, event, {}, snapshot_with({"tun0"}));
+    ASSERT_EQ(state.servers.size(), 2U);
+    for (const auto& server : state.servers) {
+        if (server.remote.transport == Transport::Udp) {
+            EXPECT_EQ(server.addresses,
+                      (std::vector<LearntAddress>{{address("203.0.113.2"), kNow, true}}));
+        } else {
+            EXPECT_TRUE(server.addresses.empty());
+        }
+    }
+}
+
+TEST(NextState, WithSeveralNamesTheAddressThatAnsweredStandsByItself)
+{
+    TunnelUp event = tunnel_up("tun0", {{remote("a.example.net:1194/udp"), {}, {}},
+                                        {remote("b.example.net:1194/udp"), {}, {}}});
+    event.connected = Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)};
+    const auto state = next_state({}, event, {}, snapshot_with({"tun0"}));
+    ASSERT_EQ(state.servers.size(), 3U);
+    EXPECT_EQ(std::get<IpAddress>(state.servers.front().remote.host), address("203.0.113.2"));
+    for (const auto& server : state.servers) {
+        EXPECT_EQ(server.addresses.empty(), server.remote.name() != nullptr);
+    }
+}
+
+TEST(NextState, ResolvedAddressesAreAddedToTheirNameOnly)
+{
+    auto state = next_state({},
+                            tunnel_up("tun0", {{remote("a.example.net:1194/udp"), {}, {}},
+                                               {remote("b.example.net:1194/udp"), {}, {}}}),
+                            {}, snapshot_with({"tun0"}));
+    const ServersResolved event{
+        {{HostName::parse("a.example.net").value(),
+          {address("203.0.113.2"), address("2001:db8:113::2"), address("127.0.0.1"), address("::1"),
+           address("224.0.0.1"), address("0.0.0.0"), address("fe80::1")}}}};
+    state = next_state(state, event, {}, snapshot_with({"tun0"}));
+    ASSERT_EQ(state.servers.size(), 2U);
+    EXPECT_EQ(state.servers[0].endpoints().size(), 2U);
+    EXPECT_TRUE(state.servers[1].endpoints().empty());
+}
+
+TEST(NextState, OldAddressesExpireButNeverTheLastOneThatWorked)
+{
+    TunnelUp event = tunnel_up("tun0", {{remote("vpn.example.net:1194/udp"), {}, {}}});
+    event.connected = Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)};
+    auto state = next_state({}, event, {}, snapshot_with({"tun0"}));
+    state = next_state(state,
+                       ServersResolved{{{HostName::parse("vpn.example.net").value(),
+                                         {address("203.0.113.3"), address("203.0.113.4")}}}},
+                       {}, snapshot_with({"tun0"}));
+    ASSERT_EQ(state.servers.front().addresses.size(), 3U);
+    const Config config;
+    const auto later = kNow + config.server_expiry + Seconds(1);
+    state = next_state(state, ReapplyRequested{}, config, snapshot_with({"tun0"}, later));
+    EXPECT_EQ(state.servers.front().addresses,
+              (std::vector<LearntAddress>{{address("203.0.113.2"), kNow, true}}));
+}
+
+TEST(NextState, AServerByAddressThatNobodyNamesAnyMoreExpires)
+{
+    auto state = next_state({}, LockRequested{{{remote("203.0.113.9:1194/udp"), {}, {}}}, false},
+                            {}, snapshot_with({}));
+    EXPECT_EQ(state.servers.size(), 1U);
+    const auto later = kNow + Config{}.server_expiry + Seconds(1);
+    state = next_state(state, ReapplyRequested{}, {}, snapshot_with({}, later));
+    EXPECT_TRUE(state.servers.empty());
+}
+
+TEST(NextState, ConfiguredServersAreAlwaysThereWhileLocked)
+{
+    Config config;
+    config.servers = {remote("203.0.113.9:1194/udp")};
+    const auto later = kNow + config.server_expiry + Seconds(1);
+    EXPECT_EQ(next_state({}, ReapplyRequested{}, config, snapshot_with({}, later)).servers.size(),
+              1U);
+    EXPECT_TRUE(
+        next_state(open_state(), ReapplyRequested{}, config, snapshot_with({})).servers.empty());
+}
+
+TEST(NextState, RepeatingAnEventChangesNothing)
+{
+    TunnelUp event = tunnel_up("tun0", {{remote("vpn.example.net:1194/udp"), {}, {}},
+                                        {remote("203.0.113.3:1194/udp"), {}, {}}});
+    event.connected = Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)};
+    const auto once = next_state({}, event, {}, snapshot_with({"tun0"}));
+    EXPECT_EQ(next_state(once, event, {}, snapshot_with({"tun0"}, kNow + Seconds(60))), once);
+}
+
+TEST(NextState, WhatIsRememberedIsBounded)
+{
+    LockRequested event;
+    for (std::size_t i = 0; i < kMostServers + 10; ++i) {
+        const auto text = "203." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) +
+                          "." + std::to_string(i % 256) + ":1194/udp";
+        event.servers.push_back({Remote::parse(text).value(), {}, {}});
+    }
+    EXPECT_EQ(next_state({}, event, {}, snapshot_with({})).servers.size(), kMostServers);
+}
+
+} // namespace
+} // namespace failclosed

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which rules and routes a state asks for.
+#include <algorithm>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "core/plan/constants.hpp"
+#include "core/plan/routing.hpp"
+
+namespace failclosed {
+namespace {
+
+IpAddress address(std::string_view text)
+{
+    return IpAddress::parse(text).value();
+}
+
+IpPrefix prefix(std::string_view text)
+{
+    return IpPrefix::parse(text).value();
+}
+
+InterfaceAddress on_link(std::string_view text, unsigned length)
+{
+    return {address(text), length};
+}
+
+Link link(std::string_view name, unsigned index, std::vector<InterfaceAddress> addresses)
+{
+    return {.name = InterfaceName::parse(name).value(),
+            .index = index,
+            .up = true,
+            .loopback = false,
+            .point_to_point = true,
+            .addresses = std::move(addresses)};
+}
+
+Tunnel tunnel(const Link& link)
+{
+    return {.interface = link.name,
+            .addresses = link.addresses,
+            .networks = {},
+            .gateways = {},
+            .resolvers = {},
+            .search_domains = {},
+            .owner = {}};
+}
+
+class PlanRoutingTest : public testing::Test {
+  protected:
+    PlanRoutingTest()
+    {
+        config_.lan.kind = LanPolicy::Kind::Deny;
+        snapshot_.links = {link("eth0", 2, {on_link("192.168.1.5", 24)}),
+                           link("tun0", 3, {on_link("10.8.0.2", 24), on_link("fd08::2", 64)}),
+                           link("tun1", 4, {on_link("10.9.0.2", 24)})};
+    }
+
+    const Link& tun(unsigned number) const { return snapshot_.links[number + 1]; }
+
+    void add_server(std::string_view remote, Identity identity = {})
+    {
+        state_.servers.push_back({Remote::parse(remote).value(), std::move(identity), {}});
+    }
+
+    RoutingPlan plan() const { return plan_routing(state_, config_, snapshot_); }
+
+    /// The rules and routes of one family as text.
+    std::vector<std::string> rules(Family family = Family::V4) const
+    {
+        std::vector<std::string> lines;
+        for (const auto& rule : plan().rules) {
+            if (rule.family == family) {
+                lines.push_back(to_string(rule));
+            }
+        }
+        return lines;
+    }
+
+    std::vector<std::string> routes(std::uint32_t table, Family family = Family::V4) const
+    {
+        std::vector<std::string> lines;
+        for (const auto& route : plan().routes) {
+            if (route.table == table && route.destination.family() == family) {
+                const auto text = to_string(route, snapshot_);
+                lines.push_back(text.substr(0, text.find(" table")));
+            }
+        }
+        return lines;
+    }
+
+    using Lines = std::vector<std::string>;
+
+    State state_;
+    Config config_;
+    Snapshot snapshot_;
+};
+
+TEST_F(PlanRoutingTest, DisarmedMeansNothingAtAll)
+{
+    state_.armed = Armed::No;
+    state_.tunnels = {tunnel(tun(0))};
+    add_server("203.0.113.10:1194");
+    EXPECT_EQ(plan(), RoutingPlan());
+    EXPECT_TRUE(plan_sysctls(state_).empty());
+}
+
+TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
+{
+    const Lines closed = {"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030",
+                          "5010 lookup 64600",
+                          "5011 unreachable",
+                          "5020 lookup 64601",
+                          "5030 lookup main suppress_prefixlength 7",
+                          "5031 lookup 64599"};
+    EXPECT_EQ(rules(Family::V4), closed);
+    EXPECT_EQ(rules(Family::V6), closed);
+    for (const auto table : {kTunnelTable, kServerTable}) {
+        EXPECT_EQ(routes(table, Family::V4), (Lines{"unreachable 0.0.0.0/0"}));
+        EXPECT_EQ(routes(table, Family::V6), (Lines{"unreachable ::/0"}));
+    }
+}
+
+TEST_F(PlanRoutingTest, OneTunnelCarriesEverything)
+{
+    state_.tunnels = {tunnel(tun(0))};
+    EXPECT_EQ(routes(kTunnelTable),
+              (Lines{"0.0.0.0/0 dev tun0", "unreachable 0.0.0.0/0", "10.8.0.0/24 dev tun0"}));
+    EXPECT_EQ(routes(kTunnelTable, Family::V6),
+              (Lines{"::/0 dev tun0", "unreachable ::/0", "fd08::/64 dev tun0"}));
+    EXPECT_EQ(rules(), (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030",
+                              "5000 to 10.8.0.0/24 lookup 64600", "5010 lookup 64600",
+                              "5011 unreachable", "5020 lookup 64601",
+                              "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
+    EXPECT_TRUE(routes(kSingleTunnelTable).empty());
+}
+
+TEST_F(PlanRoutingTest, WhileATunnelIsUpTheUnderlaysDefaultsAreKept)
+{
+    snapshot_.default_routes = {DefaultRoute{Family::V4, 2, IpAddress::parse("192.168.50.1"), 100},
+                                DefaultRoute{Family::V4, tun(0).index, std::nullopt, 0},
+                                DefaultRoute{Family::V6, 2, IpAddress::parse("fe80::1"), 1024}};
+    EXPECT_TRUE(routes(kUnderlayTable).empty());
+    state_.tunnels = {tunnel(tun(0))};
+    EXPECT_EQ(routes(kUnderlayTable).size(), 1U);
+    EXPECT_EQ(routes(kUnderlayTable, Family::V6).size(), 1U);
+    const auto all = plan().routes;
+    const auto kept = std::ranges::find(all, kUnderlayTable, &Route::table);
+    ASSERT_NE(kept, all.end());
+    EXPECT_EQ(*kept, (Route{kUnderlayTable, IpPrefix::any(Family::V4), 100, Route::Type::Unicast, 2,
+                            IpAddress::parse("192.168.50.1")}));
+}
+
+TEST_F(PlanRoutingTest, UnreachableIsTheLastChoice)
+{
+    state_.tunnels = {tunnel(tun(0))};
+    for (const auto& route : plan().routes) {
+        const bool last = route.type == Route::Type::Unreachable;
+        EXPECT_EQ(route.metric, last ? 0xfffffffe : 1024U);
+    }
+}
+
+TEST_F(PlanRoutingTest, EachUserProtocolAndPortHasOneRule)
+{
+    add_server("203.0.113.10:1194/udp", {{0, 65534}, std::nullopt});
+    add_server("203.0.113.11:1194/udp", {{0}, std::nullopt});
+    add_server("[2001:db8::1]:443/tcp", {{0}, std::nullopt});
+    add_server("203.0.113.12/gre", {{7}, std::nullopt});
+    const auto lines = rules();
+    EXPECT_EQ(Lines(lines.begin() + 1, lines.end() - 5),
+              (Lines{"4985 iif lo uidrange 0-0 ipproto 17 dport 1194 goto 5020",
+                     "4985 iif lo uidrange 7-7 ipproto 47 goto 5020",
+                     "4985 iif lo uidrange 65534-65534 ipproto 17 dport 1194 goto 5020"}));
+    EXPECT_EQ(rules(Family::V6)[1], "4985 iif lo uidrange 0-0 ipproto 6 dport 443 goto 5020");
+    EXPECT_EQ(routes(kServerTable), (Lines{"unreachable 0.0.0.0/0", "throw 203.0.113.10/32",
+                                           "throw 203.0.113.11/32", "throw 203.0.113.12/32"}));
+    EXPECT_EQ(routes(kTunnelTable), (Lines{"unreachable 0.0.0.0/0"}));
+}
+
+TEST_F(PlanRoutingTest, AMarkStandsForTheUser)
+{
+    add_server("203.0.113.10:1194/udp", {{0}, 0x1234});
+    EXPECT_EQ(rules()[1], "4985 fwmark 0x00001234/0xffffffff goto 5020");
+    EXPECT_EQ(rules().size(), 7U);
+}
+
+TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
+{
+    config_.lan = {LanPolicy::Kind::List,
+                   {prefix("192.168.0.0/16"), prefix("10.8.0.0/25"), prefix("10.9.0.0/16")}};
+    state_.tunnels = {tunnel(tun(0))};
+    state_.tunnels[0].networks = {prefix("192.168.9.0/24")};
+    EXPECT_EQ(
+        rules(),
+        (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030", "5000 to 10.8.0.0/24 lookup 64600",
+               "5000 to 192.168.9.0/24 lookup 64600", "5001 to 10.8.0.0/25 lookup main",
+               "5001 to 10.9.0.0/16 lookup main", "5001 to 192.168.0.0/16 lookup main",
+               "5010 lookup 64600", "5011 unreachable", "5020 lookup 64601",
+               "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
+    EXPECT_EQ(routes(kServerTable),
+              (Lines{"0.0.0.0/0 dev tun0", "unreachable 0.0.0.0/0", "10.8.0.0/24 dev tun0",
+                     "throw 10.9.0.0/16", "throw 192.168.0.0/16", "192.168.9.0/24 dev tun0"}));
+}
+
+TEST_F(PlanRoutingTest, AServerInsideAPushedNetworkIsReachedOutside)
+{
+    add_server("198.51.100.7:443/tcp");
+    state_.tunnels = {tunnel(tun(0))};
+    state_.tunnels[0].networks = {prefix("198.51.100.0/24"), prefix("198.51.100.7/32")};
+    const auto lines = routes(kServerTable);
+    EXPECT_EQ(std::ranges::count(lines, "throw 198.51.100.7/32"), 1);
+    EXPECT_EQ(std::ranges::count(lines, "198.51.100.7/32 dev tun0"), 0);
+    EXPECT_EQ(std::ranges::count(lines, "198.51.100.0/24 dev tun0"), 1);
+}
+
+TEST_F(PlanRoutingTest, PiecesOfADefaultRouteAreNoNetworks)
+{
+    state_.tunnels = {tunnel(tun(0))};
+    state_.tunnels[0].networks = {prefix("0.0.0.0/1"), prefix("128.0.0.0/1"), prefix("2000::/3")};
+    EXPECT_EQ(routes(kTunnelTable).size(), 3U);
+    EXPECT_EQ(routes(kTunnelTable, Family::V6).size(), 3U);
+}
+
+TEST_F(PlanRoutingTest, WithoutTheDeviceAllIsUnreachable)
+{
+    state_.tunnels = {tunnel(tun(0))};
+    const auto with_device = rules();
+    for (const auto& change : std::vector<std::function<void(Snapshot&)>>{
+             [](Snapshot& snapshot) { snapshot.links.clear(); },
+             [](Snapshot& snapshot) { snapshot.links[1].up = false; },
+             [](Snapshot& snapshot) { snapshot.links[1].addresses.clear(); }}) {
+        const auto before = snapshot_;
+        change(snapshot_);
+        EXPECT_EQ(routes(kTunnelTable), (Lines{"unreachable 0.0.0.0/0"}));
+        EXPECT_EQ(routes(kTunnelTable, Family::V6), (Lines{"unreachable ::/0"}));
+        EXPECT_EQ(rules(), with_device);
+        snapshot_ = before;
+    }
+}
+
+TEST_F(PlanRoutingTest, AFamilyThatTheFirstTunnelLacksIsUnreachable)
+{
+    state_.tunnels = {tunnel(tun(1)), tunnel(tun(0))};
+    EXPECT_EQ(routes(kTunnelTable, Family::V6), (Lines{"unreachable ::/0", "fd08::/64 dev tun0"}));
+    EXPECT_EQ(routes(kTunnelTable), (Lines{"0.0.0.0/0 dev tun1", "unreachable 0.0.0.0/0",
+                                           "10.8.0.0/24 dev tun0", "10.9.0.0/24 dev tun1"}));
+}
+
+TEST_F(PlanRoutingTest, SeveralTunnelsHaveTablesOfTheirOwn)
+{
+    state_.tunnels = {tunnel(tun(0)), tunnel(tun(1))};
+    const auto lines = rules();
+    EXPECT_EQ(std::ranges::count(lines, "4990 from 10.8.0.2/32 lookup 64602"), 1);
+    EXPECT_EQ(std::ranges::count(lines, "4990 from 10.9.0.2/32 lookup 64603"), 1);
+    EXPECT_EQ(routes(kSingleTunnelTable + 1),
+              (Lines{"0.0.0.0/0 dev tun1", "unreachable 0.0.0.0/0", "10.9.0.0/24 dev tun1"}));
+    EXPECT_EQ(routes(kSingleTunnelTable + 1, Family::V6), (Lines{"unreachable ::/0"}));
+}
+
+TEST_F(PlanRoutingTest, TheDefaultNeverMovesToAnotherTunnel)
+{
+    state_.tunnels = {tunnel(tun(0)), tunnel(tun(1))};
+    snapshot_.links[1].up = false;
+    EXPECT_EQ(routes(kTunnelTable), (Lines{"unreachable 0.0.0.0/0", "10.9.0.0/24 dev tun1"}));
+}
+
+TEST_F(PlanRoutingTest, GatewaysCountOnlyWhereNeighboursAreResolved)
+{
+    state_.tunnels = {tunnel(tun(0))};
+    state_.tunnels[0].gateways = {address("10.8.0.1"), address("fd08::1")};
+    state_.tunnels[0].networks = {prefix("172.30.0.0/16")};
+    EXPECT_EQ(routes(kTunnelTable)[0], "0.0.0.0/0 dev tun0");
+    snapshot_.links[1].point_to_point = false;
+    EXPECT_EQ(routes(kTunnelTable),
+              (Lines{"0.0.0.0/0 via 10.8.0.1 onlink dev tun0", "unreachable 0.0.0.0/0",
+                     "10.8.0.0/24 dev tun0", "172.30.0.0/16 via 10.8.0.1 onlink dev tun0"}));
+    EXPECT_EQ(routes(kTunnelTable, Family::V6)[0], "::/0 via fd08::1 onlink dev tun0");
+}
+
+TEST_F(PlanRoutingTest, RulesOfOneFamilyOnlyNameThatFamily)
+{
+    config_.lan.kind = LanPolicy::Kind::Private;
+    state_.tunnels = {tunnel(tun(0)), tunnel(tun(1))};
+    add_server("203.0.113.10:1194");
+    add_server("[2001:db8::1]:1194");
+    for (const auto& rule : plan().rules) {
+        EXPECT_TRUE(!rule.from || rule.from->family() == rule.family);
+        EXPECT_TRUE(!rule.to || rule.to->family() == rule.family);
+    }
+}
+
+TEST_F(PlanRoutingTest, PlansAreSortedWithoutDuplicates)
+{
+    state_.tunnels = {tunnel(tun(0)), tunnel(tun(0))};
+    add_server("203.0.113.10:1194");
+    add_server("203.0.113.10:1194");
+    const auto all = plan();
+    EXPECT_TRUE(std::ranges::is_sorted(all.rules));
+    EXPECT_TRUE(std::ranges::is_sorted(all.routes));
+    EXPECT_EQ(std::ranges::adjacent_find(all.rules), all.rules.end());
+    EXPECT_EQ(std::ranges::adjacent_find(all.routes), all.routes.end());
+}
+
+TEST_F(PlanRoutingTest, PrintsAsIpCommands)
+{
+    snapshot_.links.clear();
+    EXPECT_TRUE(to_ip_commands(plan(), snapshot_)
+                    .starts_with("ip -4 route add unreachable 0.0.0.0/0 table 64600 metric "
+                                 "4294967294 protocol 252\n"));
+    EXPECT_TRUE(to_ip_commands(plan(), snapshot_)
+                    .ends_with("ip -6 rule add pref 5031 lookup 64599 protocol 252\n"));
+    EXPECT_EQ(to_ip_commands({}, snapshot_), "");
+}
+
+} // namespace
+} // namespace failclosed

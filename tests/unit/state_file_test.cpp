@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// State files: what was written reads back, what is damaged is refused.
+#include <limits>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "core/codec/state_file.hpp"
+
+namespace failclosed {
+namespace {
+
+using Random = std::mt19937;
+
+unsigned below(Random& random, unsigned limit)
+{
+    return std::uniform_int_distribution<unsigned>(0, limit - 1)(random);
+}
+
+IpAddress random_address(Random& random)
+{
+    std::vector<std::uint8_t> bytes(below(random, 2) == 0 ? 4 : 16);
+    for (auto& byte : bytes) {
+        byte = static_cast<std::uint8_t>(below(random, 256));
+    }
+    return IpAddress::from_bytes(bytes).value();
+}
+
+HostName random_name(Random& random)
+{
+    return HostName::parse("h" + std::to_string(random()) + "-_x.Example").value();
+}
+
+InterfaceName random_interface(Random& random)
+{
+    while (true) {
+        std::string text(1 + below(random, 15), ' ');
+        for (char& c : text) {
+            c = static_cast<char>(33 + below(random, 223));
+        }
+        if (const auto name = InterfaceName::parse(text)) {
+            return *name;
+        }
+    }
+}
+
+template <typename Make> auto random_list(Random& random, const Make& make)
+{
+    std::vector<decltype(make(random))> list;
+    for (unsigned count = below(random, 5); count > 0; --count) {
+        list.push_back(make(random));
+    }
+    return list;
+}
+
+Tunnel random_tunnel(Random& random)
+{
+    Tunnel tunnel{random_interface(random)};
+    tunnel.addresses = random_list(random, [](Random& source) {
+        const auto address = random_address(source);
+        return InterfaceAddress{address, below(source, address.bits() + 1)};
+    });
+    tunnel.networks = random_list(random, [](Random& source) {
+        const auto address = random_address(source);
+        return IpPrefix::make(address, below(source, address.bits() + 1)).value();
+    });
+    tunnel.gateways = random_list(random, random_address);
+    tunnel.resolvers = random_list(random, random_address);
+    tunnel.search_domains = random_list(random, random_name);
+    if (below(random, 2) == 0) {
+        tunnel.owner = ProcessId{static_cast<pid_t>(below(random, 1U << 22U)),
+                                 std::numeric_limits<std::uint64_t>::max() - random()};
+    }
+    return tunnel;
+}
+
+Server random_server(Random& random)
+{
+    constexpr std::array kTransports = {Transport::Udp, Transport::Tcp, Transport::Gre,
+                                        Transport::Esp};
+    constexpr std::array<std::optional<Family>, 3> kFamilyChoices = {std::nullopt, Family::V4,
+                                                                     Family::V6};
+    Remote remote{random_address(random), kTransports[below(random, 4)], std::nullopt,
+                  std::nullopt};
+    if (below(random, 2) == 0) {
+        remote.host = random_name(random);
+    }
+    if (has_ports(remote.transport)) {
+        remote.port = Port::make(static_cast<std::uint16_t>(1 + below(random, 65535)));
+        remote.family = kFamilyChoices[below(random, 3)];
+    }
+    Server server{remote, {}, {}};
+    server.identity.uids =
+        random_list(random, [](Random& source) { return static_cast<uid_t>(source() >> 1U); });
+    if (below(random, 2) == 0) {
+        server.identity.mark = static_cast<std::uint32_t>(random());
+    }
+    server.addresses = random_list(random, [](Random& source) {
+        return LearntAddress{random_address(source), Seconds(source()), below(source, 2) == 0};
+    });
+    return server;
+}
+
+TEST(StateFile, ReadsBackWhatWasWritten)
+{
+    Random random(20);
+    for (unsigned round = 0; round < 500; ++round) {
+        const auto tunnels = random_list(random, random_tunnel);
+        const auto servers = random_list(random, random_server);
+        const auto tunnels_back = read_tunnels(write_tunnels(tunnels));
+        const auto servers_back = read_servers(write_servers(servers));
+        ASSERT_TRUE(tunnels_back) << tunnels_back.error().message();
+        ASSERT_TRUE(servers_back) << servers_back.error().message() << write_servers(servers);
+        EXPECT_EQ(*tunnels_back, tunnels);
+        EXPECT_EQ(*servers_back, servers);
+    }
+    for (const auto armed : {Armed::Yes, Armed::No}) {
+        EXPECT_EQ(read_armed(write_armed(armed)).value(), armed);
+    }
+}
+
+TEST(StateFile, CutAnywhereIsDamagedOrComplete)
+{
+    Random random(21);
+    const std::vector<Server> servers = {random_server(random), random_server(random),
+                                         random_server(random)};
+    const auto text = write_servers(servers);
+    for (std::size_t size = 0; size < text.size(); ++size) {
+        const auto read = read_servers(std::string_view(text).substr(0, size));
+        // The last list may lose its end without a trace; everything else is noticed.
+        EXPECT_TRUE(!read || read->size() == 3) << size;
+    }
+    EXPECT_FALSE(read_servers(""));
+}
+
+TEST(StateFile, DamagedValuesAreErrors)
+{
+    const std::string tunnels = "[failclosed]\nformat=1\ntunnels=1\n[tunnel 1]\ninterface=tun0\n"
+                                "addresses=10.0.0.2/24;\nnetworks=10.0.0.0/8;\ngateways=\n"
+                                "resolvers=10.0.0.1;\nsearch-domains=a.example;\n"
+                                "owner-pid=7\nowner-start=9\n";
+    ASSERT_TRUE(read_tunnels(tunnels));
+    EXPECT_TRUE(read_tunnels(tunnels + "unknown=1\n[other]\nkey=1\n"));
+    const std::vector<std::pair<std::string, std::string>> changes = {
+        {"format=1", "format=2"},
+        {"format=1", ""},
+        {"tunnels=1", "tunnels=2"},
+        {"tunnels=1", "tunnels=-1"},
+        {"tunnels=1", "tunnels=99999999999999999999"},
+        {"tun0", "tun%2f0"},
+        {"tun0", "tun%zz"},
+        {"tun0", "0123456789abcdef"},
+        {"10.0.0.2/24", "10.0.0.2/33"},
+        {"10.0.0.2/24", "10.0.0.2"},
+        {"10.0.0.2/24", "x/24"},
+        {"10.0.0.0/8", "10.0.0.0/99"},
+        {"10.0.0.1;", "10.0.0.1.;"},
+        {"a.example", "a example"},
+        {"owner-pid=7", "owner-pid=x"},
+        {"owner-start=9", ""},
+        {"owner-start=9", "owner-start=-9"},
+        {"networks=10.0.0.0/8;", ""},
+        {"[tunnel 1]", "[tunnel 2]"},
+        {"[failclosed]", "failclosed]"},
+    };
+    for (const auto& [from, to] : changes) {
+        auto text = tunnels;
+        text.replace(text.find(from), from.size(), to);
+        EXPECT_FALSE(read_tunnels(text)) << from << " -> " << to;
+    }
+    auto with_nul = tunnels;
+    with_nul.push_back('\0');
+    EXPECT_FALSE(read_tunnels(with_nul));
+}
+
+TEST(StateFile, DamagedServersAreErrors)
+{
+    const std::string servers = "[failclosed]\nformat=1\nservers=1\n[server 1]\n"
+                                "remote=a.example:1194/udp\nuids=0;65534;\nmark=5\n"
+                                "addresses=192.0.2.1 1795149082 worked;192.0.2.2 5;\n";
+    const auto read = read_servers(servers);
+    ASSERT_TRUE(read) << read.error().message();
+    EXPECT_TRUE(read->at(0).addresses.at(0).worked_last);
+    const std::vector<std::pair<std::string, std::string>> changes = {
+        {"a.example:1194/udp", "a.example:0/udp"},
+        {"a.example:1194/udp", "a.example:1194/quic"},
+        {"a.example:1194/udp", ""},
+        {"65534", "4294967295"},
+        {"65534", "-2"},
+        {"mark=5", "mark=4294967296"},
+        {"1795149082 worked", "1795149082 failed"},
+        {"1795149082 worked", "worked"},
+        {" 5;", " 99999999999999999999;"},
+        {"192.0.2.2", "192.0.2.300"},
+    };
+    for (const auto& [from, to] : changes) {
+        auto text = servers;
+        text.replace(text.find(from), from.size(), to);
+        EXPECT_FALSE(read_servers(text)) << from << " -> " << to;
+    }
+}
+
+TEST(StateFile, ArmedIsYesOrNo)
+{
+    EXPECT_EQ(read_armed("[failclosed]\nformat=1\narmed=no\n").value(), Armed::No);
+    for (const char* text : {"", "armed=no", "[failclosed]\narmed=no\n",
+                             "[failclosed]\nformat=1\narmed=maybe\n", "[failclosed]\nformat=1\n"}) {
+        EXPECT_FALSE(read_armed(text)) << text;
+    }
+}
+
+} // namespace
+} // namespace failclosed
