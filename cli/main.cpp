@@ -58,7 +58,8 @@ int run(int argc, char** argv)
     const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
     if (verb == kVerbs.end()) {
         if (argc > 1) {
-            report_error("unknown verb: " + std::string(name));
+            report_error("unknown verb: " + std::string(name) + " (failclosed --help)");
+            return cli::kUsageError;
         }
         return usage(stderr);
     }

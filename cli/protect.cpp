@@ -98,6 +98,14 @@ const std::vector<OptionSpec>& tunnel_options()
     return options;
 }
 
+/// An address of another family than that of PROTO would never be reached.
+std::optional<Remote> parse_server(const std::string& text)
+{
+    auto remote = Remote::parse(text);
+    const bool never = remote && remote->name() == nullptr && Server{*remote, {}, {}}.endpoints().empty();
+    return never ? std::nullopt : std::move(remote);
+}
+
 std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
 {
     const auto prefix = IpPrefix::parse(text);
@@ -155,7 +163,7 @@ Result<TunnelUp> parse_tunnel(const Options& options)
         parse_value<InterfaceName>(options, "interface", "a device's name", InterfaceName::parse);
     const auto addresses =
         parse_values<InterfaceAddress>(options, "address", "ADDR/LEN", parse_interface_address);
-    const auto servers = parse_values<Remote>(options, "server", "HOST:PORT/PROTO", Remote::parse);
+    const auto servers = parse_values<Remote>(options, "server", "HOST:PORT/PROTO", parse_server);
     const auto resolvers = parse_values<IpAddress>(options, "dns", "an address", IpAddress::parse);
     const auto domains =
         parse_values<HostName>(options, "search", "a domain name", HostName::parse);
@@ -238,7 +246,7 @@ int lock(const Arguments& arguments)
     if (!options) {
         return usage_error("lock", options.error());
     }
-    const auto remotes = parse_values<Remote>(*options, "server", "HOST:PORT/PROTO", Remote::parse);
+    const auto remotes = parse_values<Remote>(*options, "server", "HOST:PORT/PROTO", parse_server);
     const auto identity = parse_identity(*options);
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());

@@ -89,6 +89,10 @@ std::vector<ServersResolved::Answer> ask_underlay(LiveSystem& system,
 
 int refresh()
 {
+    if (geteuid() != 0) {
+        report_error("refresh: only root can look servers up");
+        return 1;
+    }
     LiveSystem system;
     const Inspection before = inspect(system);
     const auto names = server_names(before.state);

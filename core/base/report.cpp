@@ -15,9 +15,15 @@ namespace {
 std::string program_name = "failclosed";
 ReportTo whereto = ReportTo::StandardError;
 
+/// A line is for people: what hostile input adds to it must not bury the rest.
+constexpr std::size_t kLongestLine = 800;
+
 void write_line(int priority, std::string_view text)
 {
-    std::string line(text);
+    std::string line(text.substr(0, kLongestLine));
+    if (text.size() > kLongestLine) {
+        line += "...";
+    }
     for (char& c : line) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
             c = '?';

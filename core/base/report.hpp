@@ -17,7 +17,8 @@ enum class ReportTo : std::uint8_t {
 /// Says once per process under which name ("openvpn-hook") and whereto lines are written.
 void set_up_reports(std::string_view program, ReportTo to);
 
-/// "failclosed: LINE" on standard error; control characters are replaced by '?'.
+/// "failclosed: LINE" on standard error; control characters are replaced by '?', and what is longer
+/// than a few lines of a terminal is cut.
 void report_error(std::string_view line);
 void report_warning(std::string_view line);
 

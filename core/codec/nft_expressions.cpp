@@ -414,6 +414,8 @@ class RuleWriter {
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, target);
         case Field::DestinationPort:
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, target);
+        case Field::Icmpv6Kind:
+            return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, target);
         case Field::SocketUid:
             return meta(NFT_META_SKUID, target);
         case Field::Mark:

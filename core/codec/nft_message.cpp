@@ -170,6 +170,8 @@ class PartWriter {
                                    static_cast<std::uint8_t>(port.number() & 0xff)}));
     }
 
+    bool operator()(Icmpv6Type kind) { return both("icmpv6_type", std::to_array({kind.type})); }
+
     bool operator()(Uid uid) { return both_host_order("uid", uid.number); }
 
     bool operator()(Mark mark) { return both_host_order("mark", mark.value); }

@@ -128,6 +128,9 @@ class GuardCollector {
         case Field::OriginalDestinationPort:
             needs_original_ports = true;
             break;
+        case Field::Icmpv6Kind:
+            (*this)(Icmpv6Type{});
+            break;
         case Field::ArpSource:
         case Field::ArpTarget:
             guards.arp = true;
@@ -226,6 +229,7 @@ const FieldType& field_type(Field field)
     static constexpr FieldType kAddress6{"ipv6_addr", 8, 16, false};
     static constexpr FieldType kProtocol{"inet_proto", 12, 1, false};
     static constexpr FieldType kPort{"inet_service", 13, 2, false};
+    static constexpr FieldType kIcmpv6Type{"icmpv6_type", 29, 1, false};
     static constexpr FieldType kUid{"uid", 24, 4, true};
     static constexpr FieldType kMark{"mark", 19, 4, true};
     switch (field) {
@@ -249,6 +253,8 @@ const FieldType& field_type(Field field)
     case Field::DestinationPort:
     case Field::OriginalDestinationPort:
         return kPort;
+    case Field::Icmpv6Kind:
+        return kIcmpv6Type;
     case Field::SocketUid:
         return kUid;
     case Field::Mark:

@@ -71,6 +71,8 @@ struct PartText {
 
     std::string operator()(Port port) const { return std::to_string(port.number()); }
 
+    std::string operator()(Icmpv6Type kind) const { return std::to_string(kind.type); }
+
     std::string operator()(Uid uid) const { return std::to_string(uid.number); }
 
     std::string operator()(Mark mark) const { return hex(mark.value); }
@@ -97,6 +99,8 @@ std::string_view field_text(Field field)
         return "th sport";
     case Field::DestinationPort:
         return "th dport";
+    case Field::Icmpv6Kind:
+        return "icmpv6 type";
     case Field::SocketUid:
         return "meta skuid";
     case Field::Mark:

@@ -75,12 +75,16 @@ std::vector<Field> endpoint_fields(Family family)
     return {destination(family), Field::Protocol, Field::DestinationPort};
 }
 
-/// The endpoint that the first packet of a flow went to: what a reply, or an ICMP error about
-/// the flow, answers.
-std::vector<Field> original_endpoint_fields(Family family)
+std::vector<Field> source_endpoint_fields(Family family)
 {
-    return {family == Family::V4 ? Field::OriginalDestination4 : Field::OriginalDestination6,
-            Field::OriginalProtocol, Field::OriginalDestinationPort};
+    return {source(family), Field::Protocol, Field::SourcePort};
+}
+
+/// The flow was begun by an admitted program: its packets, and ICMP errors about it, carry the
+/// connection mark that the first one set.
+HasConntrackMark of_admitted_flow()
+{
+    return {kUnderlayMark, kUnderlayMarkMask};
 }
 
 std::vector<Field> with_front(Field front, std::vector<Field> fields)
@@ -147,6 +151,12 @@ std::vector<Rule> neighbour_discovery_out()
             listener(icmpv6::kListenerDone, "ff02::2/128")};
 }
 
+Rule listener_query()
+{
+    return allow("multicast listener query", {FromNetwork{prefix("fe80::/10")},
+                                              Icmpv6Type{icmpv6::kListenerQuery}, HopLimit{1}});
+}
+
 std::vector<Rule> neighbour_discovery_in()
 {
     return {
@@ -156,8 +166,7 @@ std::vector<Rule> neighbour_discovery_in()
               {Icmpv6Type{icmpv6::kNeighbourSolicitation}, HopLimit{255}}),
         allow("neighbour advertisement",
               {Icmpv6Type{icmpv6::kNeighbourAdvertisement}, HopLimit{255}}),
-        allow("multicast listener query",
-              {FromNetwork{prefix("fe80::/10")}, Icmpv6Type{icmpv6::kListenerQuery}, HopLimit{1}})};
+        listener_query()};
 }
 
 // ---- The full form ----
@@ -207,17 +216,13 @@ Chain prerouting_mark()
 {
     Chain chain{
         "prerouting_mark", BaseChain{Hook::Prerouting, kPriorityMangle, Verdict::Accept}, {}};
-    chain.rules.push_back(allow("inside", {InSet{{Field::InputInterface}, "inside_device"}}));
-    for (const Family family : kFamilies) {
-        // rp_filter would look for the server inside the tunnel; the mark sends it to main.
-        chain.rules.push_back(
-            {"answers of VPN servers are validated on the underlay",
-             {InConntrackState{.established = true, .related = true},
-              InSet{original_endpoint_fields(family), of_family("server", family)}},
-             false,
-             {SetMark{kUnderlayMark, kUnderlayMarkMask}},
-             {}});
-    }
+    // rp_filter would look for the server inside the tunnel; the mark sends it to main.
+    chain.rules.push_back(
+        {"answers of VPN servers are validated on the underlay",
+         {InConntrackState{.established = true, .related = true}, of_admitted_flow()},
+         false,
+         {SetMark{kUnderlayMark, kUnderlayMarkMask}},
+         {}});
     return chain;
 }
 
@@ -230,29 +235,29 @@ Chain input(const Refusals& refusals, bool portless)
     const InConntrackState established{.established = true, .related = false};
     const InConntrackState related{.established = false, .related = true};
     for (const Family family : kFamilies) {
-        const InSet from_server{original_endpoint_fields(family), of_family("server", family)};
-        rules.push_back(allow("answers of VPN servers", {established, from_server}));
+        rules.push_back(allow(
+            "answers of VPN servers",
+            {established, InSet{source_endpoint_fields(family), of_family("server", family)}}));
         if (portless) {
             rules.push_back(allow(
                 "answers of VPN servers",
                 {InSet{{source(family), Field::Protocol}, of_family("portless_server", family)}}));
         }
-        if (family == Family::V4) {
-            rules.push_back(allow("ICMP errors about VPN servers",
-                                  {IcmpType{icmp::kDestinationUnreachable}, related, from_server}));
-        } else {
-            rules.push_back(
-                allow("ICMPv6 errors about VPN servers",
-                      {Icmpv6Type{icmpv6::kDestinationUnreachable}, related, from_server}));
-            rules.push_back(allow("ICMPv6 errors about VPN servers",
-                                  {Icmpv6Type{icmpv6::kPacketTooBig}, related, from_server}));
-        }
-        rules.push_back(
-            allow("bootstrap DNS answers", {established, InSet{original_endpoint_fields(family),
-                                                               of_family("bootstrap", family)}}));
+        rules.push_back(allow(
+            "bootstrap DNS answers",
+            {established, InSet{source_endpoint_fields(family), of_family("bootstrap", family)}}));
+    }
+    rules.push_back(allow("ICMP errors about VPN servers",
+                          {IcmpType{icmp::kDestinationUnreachable}, related, of_admitted_flow()}));
+    for (const auto type : {icmpv6::kDestinationUnreachable, icmpv6::kPacketTooBig}) {
+        rules.push_back(allow("ICMPv6 errors about VPN servers",
+                              {Icmpv6Type{type}, related, of_admitted_flow()}));
     }
     append(rules, dhcp_in());
-    append(rules, neighbour_discovery_in());
+    rules.push_back(
+        allow("neighbour discovery",
+              {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Source6}, "neighbour_in"}}));
+    rules.push_back(listener_query());
     rules.push_back(refuse("ICMP redirect", {IcmpType{icmp::kRedirect}}, Verdict::Drop));
     rules.push_back(refuse("ICMPv6 redirect", {Icmpv6Type{icmpv6::kRedirect}}, Verdict::Drop));
     for (const Family family : kFamilies) {
@@ -270,10 +275,8 @@ Chain from_tunnel()
 {
     Chain chain{"from_tunnel", std::nullopt, {}};
     auto& rules = chain.rules;
-    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
-        rules.push_back(
-            allow("neighbour discovery inside a tunnel", {Icmpv6Type{type}, HopLimit{255}}));
-    }
+    rules.push_back(allow("neighbour discovery inside a tunnel",
+                          {HopLimit{255}, InSet{{Field::Icmpv6Kind}, "neighbour_inside"}}));
     for (const Family family : kFamilies) {
         rules.push_back(allow(
             "a tunnel's own networks",
@@ -286,10 +289,12 @@ Chain from_tunnel()
     return chain;
 }
 
-/// DNS, local name services, other people's packets to servers, and networks of tunnels.
-std::vector<Rule> refused_before_lan(const Refusals& refusals, const Config& config)
+/// What is refused whatever the local network admits: DNS, local name services, other people's
+/// packets to servers, and networks of tunnels.
+Chain past_tunnel(const Refusals& refusals, const Config& config)
 {
-    std::vector<Rule> rules;
+    Chain chain{"past_tunnel", std::nullopt, {}};
+    auto& rules = chain.rules;
     append(rules, refusals("DNS outside the tunnel",
                            {InSet{{Field::Protocol, Field::DestinationPort}, "dns_port"}},
                            Verdict::Reject));
@@ -306,10 +311,16 @@ std::vector<Rule> refused_before_lan(const Refusals& refusals, const Config& con
                                {InSet{{destination(family)}, of_family("tunnel_network", family)}},
                                Verdict::Reject));
     }
-    return rules;
+    return chain;
 }
 
-Chain forward(const Refusals& refusals, const Config& config)
+/// Stands before every rule that admits the local network.
+Rule refused_before_lan()
+{
+    return {"refused past the tunnel", {}, false, {}, Jump{"past_tunnel"}};
+}
+
+Chain forward(const Refusals& refusals)
 {
     Chain chain{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
@@ -318,7 +329,7 @@ Chain forward(const Refusals& refusals, const Config& config)
                           {from_tunnel, InConntrackState{.established = true, .related = true}}));
     rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
     rules.push_back(allow("into a tunnel", {InSet{{Field::OutputInterface}, "tunnel_device"}}));
-    append(rules, refused_before_lan(refusals, config));
+    rules.push_back(refused_before_lan());
     for (const Family family : kFamilies) {
         const auto lan = of_family("lan", family);
         rules.push_back(allow("between local networks",
@@ -328,12 +339,22 @@ Chain forward(const Refusals& refusals, const Config& config)
     return chain;
 }
 
-std::vector<Rule> vpn_transport(bool portless)
+/// The connection mark admits what answers such a flow, and what the kernel itself sends in it:
+/// data of an offloaded tunnel, resets and final acknowledgements, which belong to no socket.
+SetConntrackMark remember_flow()
+{
+    return {kUnderlayMark, kUnderlayMarkMask};
+}
+
+/// Kinds of servers that few machines have.
+struct Needs {
+    bool marks = false;
+    bool portless = false;
+};
+
+std::vector<Rule> vpn_transport(const Needs& needs)
 {
     std::vector<Rule> rules;
-    // The connection mark admits what the kernel itself sends in such a flow: data of an
-    // offloaded tunnel, resets and final acknowledgements, which belong to no socket.
-    const SetConntrackMark remember{kUnderlayMark, kUnderlayMarkMask};
     const auto admit = [&](const char* set, Field who, Family family, bool ports) {
         auto fields = with_front(who, endpoint_fields(family));
         if (!ports) {
@@ -342,43 +363,48 @@ std::vector<Rule> vpn_transport(bool portless)
         rules.push_back({"VPN server, by its tunnel program",
                          {InSet{fields, of_family(set, family)}},
                          true,
-                         {remember},
+                         {remember_flow()},
                          Verdict::Accept});
     };
     for (const Family family : kFamilies) {
         admit("vpn_uid", Field::SocketUid, family, true);
-        admit("vpn_mark", Field::Mark, family, true);
-        if (portless) {
+        if (needs.marks) {
+            admit("vpn_mark", Field::Mark, family, true);
+        }
+        if (needs.portless) {
             admit("vpn_portless_uid", Field::SocketUid, family, false);
             admit("vpn_portless_mark", Field::Mark, family, false);
         }
-        rules.push_back(allow("VPN server, by the kernel in the same flow",
-                              {HasConntrackMark{kUnderlayMark, kUnderlayMarkMask},
-                               InSet{endpoint_fields(family), of_family("server", family)}}));
+        rules.push_back(allow(
+            "VPN server, by the kernel in the same flow",
+            {of_admitted_flow(), InSet{endpoint_fields(family), of_family("server", family)}}));
     }
     return rules;
 }
 
-Chain output(const Refusals& refusals, const Config& config, bool portless)
+Chain output(const Refusals& refusals, const Needs& needs)
 {
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
     rules.push_back(
         {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "output_device"}});
-    append(rules, vpn_transport(portless));
+    append(rules, vpn_transport(needs));
     append(rules, dhcp_out());
-    append(rules, neighbour_discovery_out());
-    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
-        rules.push_back(
-            allow("neighbour discovery with connected networks",
-                  {Icmpv6Type{type}, HopLimit{255}, InSet{{Field::Destination6}, "neighbour6"}}));
-    }
+    rules.push_back(
+        allow("neighbour discovery",
+              {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "neighbour_out"}}));
+    rules.push_back(
+        allow("multicast listener reports",
+              {HopLimit{1}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "listener_out"}}));
     for (const Family family : kFamilies) {
-        rules.push_back(allow("bootstrap DNS, by the refresh helper",
-                              {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
-                               InSet{endpoint_fields(family), of_family("bootstrap", family)}}));
+        rules.push_back({"bootstrap DNS, by the refresh helper",
+                         {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
+                          InSet{endpoint_fields(family), of_family("bootstrap", family)}},
+                         false,
+                         {remember_flow()},
+                         Verdict::Accept});
     }
-    append(rules, refused_before_lan(refusals, config));
+    rules.push_back(refused_before_lan());
     for (const Family family : kFamilies) {
         rules.push_back(
             allow("local network", {InSet{{destination(family)}, of_family("lan", family)}}));
@@ -415,10 +441,9 @@ Chain into_tunnel(Expressions expressions)
             allow("from the tunnel's own address", {InSet{{Field::OutputInterface, source(family)},
                                                           of_family("tunnel_address", family)}}));
     }
-    for (const auto type : {icmpv6::kNeighbourSolicitation, icmpv6::kNeighbourAdvertisement}) {
-        rules.push_back(allow("neighbour discovery inside a tunnel",
-                              {FromNetwork{prefix("fe80::/10")}, Icmpv6Type{type}, HopLimit{255}}));
-    }
+    rules.push_back(allow("neighbour discovery inside a tunnel",
+                          {FromNetwork{prefix("fe80::/10")}, HopLimit{255},
+                           InSet{{Field::Icmpv6Kind}, "neighbour_inside"}}));
     // Flows older than the tunnel would carry the address of the underlay into it.
     rules.push_back(refuse("into a tunnel from another address", {}, Verdict::Drop));
     return chain;
@@ -465,16 +490,47 @@ Set device_map(std::string name, Field field, const State& state, bool with_loop
     return map;
 }
 
-Set device_set(std::string name, const State& state, bool with_loopback)
+Set device_set(std::string name, const State& state)
 {
     std::vector<SetElement> elements;
-    if (with_loopback) {
-        elements.push_back({{loopback()}, {}});
-    }
     for (const auto& tunnel : state.tunnels) {
         elements.push_back({{tunnel.interface}, {}});
     }
     return elements_of(std::move(name), {Field::InputInterface}, std::move(elements));
+}
+
+/// What neighbour discovery and multicast listener discovery say, and with whom. Solicitations go
+/// to the link's own groups and connected networks only, because they name the address that is
+/// asked for; redirects are no part of it.
+void add_neighbour_sets(std::vector<Set>& sets, const State& state, const Snapshot& snapshot)
+{
+    const auto element = [](std::uint8_t type, const IpPrefix& network) {
+        return SetElement{{Icmpv6Type{type}, network}, {}};
+    };
+    std::vector<SetElement> out = {
+        element(icmpv6::kRouterSolicitation, prefix("ff02::2/128")),
+        element(icmpv6::kNeighbourSolicitation, prefix("ff02::1:ff00:0/104")),
+        element(icmpv6::kNeighbourAdvertisement, prefix("ff02::1/128"))};
+    for (const auto& network : connected_prefixes(Family::V6, state, snapshot)) {
+        out.push_back(element(icmpv6::kNeighbourSolicitation, network));
+        out.push_back(element(icmpv6::kNeighbourAdvertisement, network));
+    }
+    sets.push_back(elements_of("neighbour_out", {Field::Icmpv6Kind, Field::Destination6},
+                               std::move(out), true));
+    sets.push_back(elements_of("listener_out", {Field::Icmpv6Kind, Field::Destination6},
+                               {element(icmpv6::kListenerReportV2, prefix("ff02::16/128")),
+                                element(icmpv6::kListenerReport, prefix("ff02::/16")),
+                                element(icmpv6::kListenerDone, prefix("ff02::2/128"))},
+                               true));
+    sets.push_back(
+        elements_of("neighbour_in", {Field::Icmpv6Kind, Field::Source6},
+                    {element(icmpv6::kRouterAdvertisement, prefix("fe80::/10")),
+                     element(icmpv6::kNeighbourSolicitation, IpPrefix::any(Family::V6)),
+                     element(icmpv6::kNeighbourAdvertisement, IpPrefix::any(Family::V6))},
+                    true));
+    sets.push_back(elements_of("neighbour_inside", {Field::Icmpv6Kind},
+                               {{{Icmpv6Type{icmpv6::kNeighbourSolicitation}}, {}},
+                                {{Icmpv6Type{icmpv6::kNeighbourAdvertisement}}, {}}}));
 }
 
 /// tunnel_address, tunnel_destination, tunnel_source and tunnel_network of one family.
@@ -550,7 +606,8 @@ Set server_set(std::string name, Family family, bool ports, const Admissions& ad
     return elements_of(std::move(name), std::move(fields), std::move(elements));
 }
 
-void add_server_sets(std::vector<Set>& sets, Family family, const Admissions& admitted, bool ports)
+void add_server_sets(std::vector<Set>& sets, Family family, const Admissions& admitted, bool ports,
+                     bool marks)
 {
     const std::string portless = ports ? "" : "portless_";
     const auto by_uid = [](const AdmittedUid& one) { return KeyPart(Uid{one.uid}); };
@@ -558,8 +615,10 @@ void add_server_sets(std::vector<Set>& sets, Family family, const Admissions& ad
     sets.push_back(server_set(of_family(portless + "server", family), family, ports, admitted));
     sets.push_back(admitted_set(of_family("vpn_" + portless + "uid", family), Field::SocketUid,
                                 family, ports, admitted.uids, by_uid));
-    sets.push_back(admitted_set(of_family("vpn_" + portless + "mark", family), Field::Mark, family,
-                                ports, admitted.marks, by_mark));
+    if (marks) {
+        sets.push_back(admitted_set(of_family("vpn_" + portless + "mark", family), Field::Mark,
+                                    family, ports, admitted.marks, by_mark));
+    }
 }
 
 Set port_set(std::string name, const std::vector<std::pair<Transport, std::uint16_t>>& ports)
@@ -573,7 +632,7 @@ Set port_set(std::string name, const std::vector<std::pair<Transport, std::uint1
 }
 
 std::vector<Set> plan_sets(const State& state, const Config& config, const Snapshot& snapshot,
-                           const Admissions& admitted, bool portless)
+                           const Admissions& admitted, const Needs& needs)
 {
     std::vector<Set> sets;
     sets.push_back(
@@ -582,13 +641,12 @@ std::vector<Set> plan_sets(const State& state, const Config& config, const Snaps
         device_map("output_device", Field::OutputInterface, state, true, Verdict::Accept));
     sets.push_back(
         device_map("leaving_device", Field::OutputInterface, state, false, Goto{"into_tunnel"}));
-    sets.push_back(device_set("inside_device", state, true));
-    sets.push_back(device_set("tunnel_device", state, false));
+    sets.push_back(device_set("tunnel_device", state));
     for (const Family family : kFamilies) {
         add_tunnel_sets(sets, family, state);
-        add_server_sets(sets, family, admitted, true);
-        if (portless) {
-            add_server_sets(sets, family, admitted, false);
+        add_server_sets(sets, family, admitted, true, needs.marks);
+        if (needs.portless) {
+            add_server_sets(sets, family, admitted, false, true);
         }
         sets.push_back(bootstrap_set(family));
         sets.push_back(prefix_set(of_family("lan", family), destination(family),
@@ -596,8 +654,7 @@ std::vector<Set> plan_sets(const State& state, const Config& config, const Snaps
         sets.push_back(
             prefix_set(of_family("private", family), source(family), private_prefixes(family)));
     }
-    sets.push_back(prefix_set("neighbour6", Field::Destination6,
-                              connected_prefixes(Family::V6, state, snapshot)));
+    add_neighbour_sets(sets, state, snapshot);
     sets.push_back(port_set("dns_port", {{Transport::Udp, 53},
                                          {Transport::Tcp, 53},
                                          {Transport::Udp, 853},
@@ -678,18 +735,14 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     }
     const Refusals refusals(config.log && expressions == Expressions::All);
     const Admissions admitted = admissions(state);
-    const bool portless = !std::ranges::all_of(
+    const bool all_ports = std::ranges::all_of(
         admitted.endpoints, [](const Endpoint& endpoint) { return endpoint.port.has_value(); });
+    const Needs needs{.marks = !admitted.marks.empty(), .portless = !all_ports};
     Table table{TableFamily::Inet, kTableName, {}, {}};
-    table.sets = plan_sets(state, config, snapshot, admitted, portless);
-    table.chains = {from_tunnel(),
-                    into_tunnel(expressions),
-                    prerouting_raw(),
-                    prerouting_mark(),
-                    input(refusals, portless),
-                    forward(refusals, config),
-                    output(refusals, config, portless),
-                    postrouting()};
+    table.sets = plan_sets(state, config, snapshot, admitted, needs);
+    table.chains = {from_tunnel(),     into_tunnel(expressions), past_tunnel(refusals, config),
+                    prerouting_raw(),  prerouting_mark(),        input(refusals, needs.portless),
+                    forward(refusals), output(refusals, needs),  postrouting()};
     return {{std::move(table), plan_arp(state)}};
 }
 

@@ -59,6 +59,8 @@ struct PartMatches {
 
     bool operator()(Port port) const { return is(std::uint32_t{port.number()}); }
 
+    bool operator()(Icmpv6Type kind) const { return is(std::uint32_t{kind.type}); }
+
     bool operator()(Uid uid) const { return is(std::uint32_t{uid.number}); }
 
     bool operator()(Mark mark) const { return is(mark.value); }
@@ -326,6 +328,10 @@ class Walk {
             return number_of(packet_.source_port);
         case Field::DestinationPort:
             return number_of(packet_.destination_port);
+        case Field::Icmpv6Kind:
+            return family() == Family::V6 && is_protocol(IPPROTO_ICMPV6)
+                       ? FieldValue(std::uint32_t{packet_.icmp_type})
+                       : FieldValue();
         case Field::SocketUid:
             return number_of(packet_.uid);
         case Field::Mark:

@@ -138,7 +138,9 @@ std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
         prefixes.push_back(*IpPrefix::parse("fe80::/10"));
     }
     for (const auto& link : snapshot.links) {
-        if (link.loopback || is_tunnel(state, link.name)) {
+        // Nobody is a neighbour on a point-to-point link, which may also be the device of a tunnel
+        // that is just ending.
+        if (link.loopback || link.point_to_point || is_tunnel(state, link.name)) {
             continue;
         }
         for (const auto& address : link.addresses) {

@@ -140,6 +140,21 @@ void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family 
     }
 }
 
+std::vector<DefaultRoute> underlay_defaults(const Inputs& in, Family family)
+{
+    std::vector<DefaultRoute> defaults;
+    for (const auto& found : in.snapshot.default_routes) {
+        const bool in_tunnel = std::ranges::any_of(in.state.tunnels, [&](const Tunnel& tunnel) {
+            const Link* link = in.snapshot.find(tunnel.interface);
+            return link != nullptr && link->index == found.device;
+        });
+        if (found.family == family && !in_tunnel) {
+            defaults.push_back(found);
+        }
+    }
+    return defaults;
+}
+
 /// The underlay's default routes, for packets that belong past the tunnel while main leads them
 /// back into it.
 void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family family)
@@ -147,15 +162,9 @@ void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family 
     if (in.state.tunnels.empty()) {
         return;
     }
-    for (const auto& found : in.snapshot.default_routes) {
-        const bool in_tunnel = std::ranges::any_of(in.state.tunnels, [&](const Tunnel& tunnel) {
-            const Link* link = in.snapshot.find(tunnel.interface);
-            return link != nullptr && link->index == found.device;
-        });
-        if (found.family == family && !in_tunnel) {
-            routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric,
-                              Route::Type::Unicast, found.device, found.gateway});
-        }
+    for (const auto& found : underlay_defaults(in, family)) {
+        routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric,
+                          Route::Type::Unicast, found.device, found.gateway});
     }
 }
 
@@ -253,6 +262,22 @@ void add_destinations(std::vector<RoutingRule>& rules, const std::vector<IpPrefi
     }
 }
 
+/// A tunnel program that adds a route to its server names the underlay's gateway and no device:
+/// the kernel then looks the gateway up by these rules, as user 0, and would find it behind the
+/// tunnel where the gateway is not in an allowed local network.
+void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
+{
+    for (const auto& found : underlay_defaults(in, family)) {
+        if (found.gateway && !found.gateway->is_link_local()) {
+            auto rule = lookup(family, kLanPriority, RT_TABLE_MAIN);
+            rule.to = IpPrefix::host(*found.gateway);
+            rule.local_only = true;
+            rule.uid = 0;
+            rules.push_back(rule);
+        }
+    }
+}
+
 std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted)
 {
     std::vector<RoutingRule> rules;
@@ -271,6 +296,7 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
                          kTunnelTable);
         add_destinations(rules, lan_prefixes(family, in.state, in.config, in.snapshot),
                          kLanPriority, RT_TABLE_MAIN);
+        add_gateways(rules, in, family);
         rules.push_back(lookup(family, kTunnelPriority, kTunnelTable));
         // Holds where the table of tunnels was emptied: IPv6 forgets even unreachable routes when
         // `lo` goes down.

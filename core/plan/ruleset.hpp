@@ -25,6 +25,7 @@ enum class Field : std::uint8_t {
     Protocol,
     SourcePort,
     DestinationPort,
+    Icmpv6Kind,           ///< type of an ICMPv6 message; other packets never match
     SocketUid,            ///< uid that created the socket; packets without one never match
     Mark,                 ///< meta mark, whole
     OriginalDestination4, ///< of the flow's first packet, from conntrack
@@ -47,8 +48,15 @@ struct Mark {
     friend auto operator<=>(const Mark&, const Mark&) = default;
 };
 
+/// Type of an ICMPv6 message (RFC 4443 registry).
+struct Icmpv6Type {
+    std::uint8_t type = 0;
+    friend auto operator<=>(const Icmpv6Type&, const Icmpv6Type&) = default;
+};
+
 /// One part of a key. A prefix stands only in sets with `intervals`.
-using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Uid, Mark>;
+using KeyPart =
+    std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid, Mark>;
 
 // ---- Verdicts ----
 
@@ -150,12 +158,6 @@ struct ToPort {
 struct IcmpType {
     std::uint8_t type = 0;
     friend bool operator==(const IcmpType&, const IcmpType&) = default;
-};
-
-/// ICMPv6 type (RFC 4443 registry).
-struct Icmpv6Type {
-    std::uint8_t type = 0;
-    friend bool operator==(const Icmpv6Type&, const Icmpv6Type&) = default;
 };
 
 /// IPv6 hop limit, exactly: 255 proves that a packet has not been routed (RFC 4861).

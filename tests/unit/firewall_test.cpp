@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Properties of every planned firewall. Single decisions are rows of the security table.
+#include <algorithm>
+#include <array>
+#include <ranges>
+#include <set>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include "core/plan/constants.hpp"
+#include "core/plan/firewall.hpp"
+#include "core/plan/interpreter.hpp"
+#include "tests/support/sample_ruleset.hpp"
+
+namespace failclosed {
+namespace {
+
+using test::address;
+using test::device;
+using test::port;
+using test::prefix;
+
+constexpr std::uint32_t kServerMark = 0x51;
+
+Server server(const char* remote, Identity identity = {{0, 65534}, {}})
+{
+    return {Remote::parse(remote).value(), std::move(identity), {}};
+}
+
+State closed_state()
+{
+    State state;
+    state.servers = {server("203.0.113.2:1194/udp"), server("[2001:db8:113::2]:443/tcp"),
+                     server("203.0.113.3:51820/udp", {{0}, kServerMark})};
+    return state;
+}
+
+Tunnel tunnel(const char* name, std::vector<InterfaceAddress> addresses,
+              std::vector<IpPrefix> networks, std::vector<IpAddress> resolvers)
+{
+    return {
+        device(name), std::move(addresses), std::move(networks), {}, std::move(resolvers), {}, {}};
+}
+
+State up_state()
+{
+    State state = closed_state();
+    state.tunnels = {tunnel("tun0", {{address("10.8.0.2"), 24}, {address("fd00:8::2"), 64}},
+                            {prefix("10.99.0.0/16"), prefix("2001:db8:c0::/64")},
+                            {address("10.8.0.1")}),
+                     tunnel("tun1", {{address("10.9.0.2"), 24}}, {}, {})};
+    return state;
+}
+
+/// A tunnel that claims everything, a resolver of the local network, and the address of this
+/// machine there.
+State hostile_state()
+{
+    State state = closed_state();
+    state.tunnels = {tunnel("tun0", {{address("192.168.50.10"), 0}, {address("fe80::10"), 0}},
+                            {prefix("0.0.0.0/0"), prefix("::/0"), prefix("0.0.0.0/1"),
+                             prefix("128.0.0.0/1"), prefix("224.0.0.0/8"), prefix("127.0.0.0/8")},
+                            {address("192.168.50.1"), address("fe80::1"), address("203.0.113.2")})};
+    return state;
+}
+
+Snapshot snapshot()
+{
+    Snapshot seen;
+    seen.links = {
+        {device("lo"), 1, true, true, false, {{address("127.0.0.1"), 8}}},
+        {device("eth0"),
+         2,
+         true,
+         false,
+         false,
+         {{address("192.168.50.10"), 24}, {address("2001:db8:50::10"), 64}}},
+    };
+    return seen;
+}
+
+Config with_lan(LanPolicy::Kind kind, std::vector<IpPrefix> prefixes = {})
+{
+    Config config;
+    config.lan = {kind, std::move(prefixes)};
+    return config;
+}
+
+Ruleset plan(const State& state, const Config& config = {},
+             Expressions expressions = Expressions::All)
+{
+    return plan_firewall(state, config, snapshot(), expressions);
+}
+
+/// One of every form.
+std::vector<Ruleset> all_rulesets()
+{
+    State portless = up_state();
+    portless.servers.push_back(server("203.0.113.4/esp"));
+    Config names = with_lan(LanPolicy::Kind::Deny);
+    names.lan_names = true;
+    names.log = false;
+    return {base_ruleset(),
+            plan({}),
+            plan(closed_state()),
+            plan(up_state()),
+            plan(up_state(), {}, Expressions::Essential),
+            plan(up_state(), names),
+            plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink)),
+            plan(portless)};
+}
+
+const Chain& chain(const Ruleset& ruleset, const std::string& name)
+{
+    return *std::ranges::find(ruleset.tables.front().chains, name, &Chain::name);
+}
+
+template <typename Visit> void each_rule(const Ruleset& ruleset, Visit visit)
+{
+    for (const Table& table : ruleset.tables) {
+        for (const Chain& one : table.chains) {
+            for (const Rule& rule : one.rules) {
+                visit(table, rule);
+            }
+        }
+    }
+}
+
+template <typename T> bool has_action(const Ruleset& ruleset)
+{
+    bool found = false;
+    each_rule(ruleset, [&](const Table&, const Rule& rule) {
+        found = found || std::ranges::any_of(rule.actions, [](const Action& action) {
+                    return std::holds_alternative<T>(action);
+                });
+    });
+    return found;
+}
+
+// ---- Form ----
+
+TEST(Firewall, AsksForNothingWhereNotArmed)
+{
+    State state = up_state();
+    state.armed = Armed::No;
+    EXPECT_EQ(plan(state), Ruleset());
+    EXPECT_FALSE(plan(State()).tables.empty()) << "armed is the default";
+}
+
+TEST(Firewall, BaseFormNeedsNothingButLoopback)
+{
+    const Ruleset base = base_ruleset();
+    ASSERT_EQ(base.tables.size(), 1U);
+    EXPECT_TRUE(base.tables[0].sets.empty());
+    each_rule(base, [](const Table&, const Rule& rule) {
+        EXPECT_TRUE(rule.actions.empty()) << rule.comment;
+        EXPECT_TRUE(std::holds_alternative<Verdict>(rule.end)) << rule.comment;
+        for (const Match& match : rule.matches) {
+            EXPECT_FALSE(std::holds_alternative<InSet>(match)) << rule.comment;
+            if (const auto* from = std::get_if<FromInterface>(&match)) {
+                EXPECT_EQ(from->name, device("lo"));
+            }
+            if (const auto* to = std::get_if<ToInterface>(&match)) {
+                EXPECT_EQ(to->name, device("lo"));
+            }
+        }
+    });
+}
+
+TEST(Firewall, EveryRuleSaysWhy)
+{
+    for (const Ruleset& ruleset : all_rulesets()) {
+        each_rule(ruleset, [](const Table&, const Rule& rule) {
+            EXPECT_FALSE(rule.comment.empty());
+            EXPECT_LE(rule.comment.size(), 127U) << rule.comment;
+        });
+    }
+}
+
+TEST(Firewall, TrafficChainsDropWhatNoRuleTakes)
+{
+    for (const Ruleset& ruleset : all_rulesets()) {
+        for (const char* name : {"input", "forward", "output"}) {
+            EXPECT_EQ(chain(ruleset, name).base->policy, Verdict::Drop) << name;
+        }
+    }
+}
+
+TEST(Firewall, EveryChainIsReached)
+{
+    const Table table = plan(up_state()).tables.front();
+    std::set<std::string> reached;
+    for (const Set& set : table.sets) {
+        for (const SetElement& element : set.elements) {
+            if (element.decision && std::holds_alternative<Goto>(*element.decision)) {
+                reached.insert(std::get<Goto>(*element.decision).chain);
+            }
+        }
+    }
+    for (const Chain& one : table.chains) {
+        EXPECT_TRUE(one.base || reached.contains(one.name)) << one.name;
+    }
+}
+
+TEST(Firewall, EverySetIsUsedAsItsKeySays)
+{
+    for (const Ruleset& ruleset : all_rulesets()) {
+        std::set<std::pair<TableFamily, std::string>> used;
+        const auto look_up = [&](const Table& table, const std::string& name, std::size_t fields) {
+            used.insert({table.family, name});
+            const auto set = std::ranges::find(table.sets, name, &Set::name);
+            ASSERT_NE(set, table.sets.end()) << name;
+            EXPECT_EQ(set->key.size(), fields) << name;
+            for (const SetElement& element : set->elements) {
+                EXPECT_EQ(element.key.size(), fields) << name;
+                EXPECT_EQ(element.decision.has_value(), set->verdicts) << name;
+            }
+        };
+        each_rule(ruleset, [&](const Table& table, const Rule& rule) {
+            for (const Match& match : rule.matches) {
+                if (const auto* in = std::get_if<InSet>(&match)) {
+                    look_up(table, in->set, in->fields.size());
+                }
+            }
+            if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
+                look_up(table, dispatch->map, dispatch->fields.size());
+            }
+        });
+        for (const Table& table : ruleset.tables) {
+            for (const Set& set : table.sets) {
+                EXPECT_TRUE(used.contains({table.family, set.name})) << set.name;
+            }
+        }
+    }
+}
+
+TEST(Firewall, RulesStayTheSameWhateverTheSetsHold)
+{
+    State many = up_state();
+    for (int i = 1; i <= 200; ++i) {
+        const std::string host = "198.51.100." + std::to_string(i);
+        many.servers.push_back(server((host + ":1194/udp").c_str()));
+        many.servers.push_back(server((host + ":443/tcp").c_str(), {{0}, kServerMark}));
+    }
+    const auto chains = [](const Ruleset& ruleset) { return ruleset.tables.front().chains; };
+    EXPECT_EQ(chains(plan(many)), chains(plan(closed_state())));
+    EXPECT_EQ(chains(plan(hostile_state())), chains(plan(State())));
+    EXPECT_EQ(chains(plan(up_state(), with_lan(LanPolicy::Kind::Deny))), chains(plan(up_state())));
+}
+
+TEST(Firewall, LogsOnlyWhereConfigured)
+{
+    Config silent;
+    silent.log = false;
+    EXPECT_TRUE(has_action<Log>(plan(up_state())));
+    EXPECT_FALSE(has_action<Log>(plan(up_state(), silent)));
+}
+
+// ---- Packets ----
+
+Packet packet_to(const char* to, std::uint8_t protocol = IPPROTO_UDP, std::uint16_t to_port = 9999)
+{
+    Packet packet;
+    packet.destination = address(to);
+    packet.source =
+        address(packet.destination.family() == Family::V4 ? "192.168.50.10" : "2001:db8:50::10");
+    packet.protocol = protocol;
+    packet.output = device("eth0");
+    if (protocol == IPPROTO_UDP || protocol == IPPROTO_TCP) {
+        packet.source_port = port(40000);
+        packet.destination_port = port(to_port);
+    }
+    packet.uid = 1000;
+    return packet;
+}
+
+bool passes(const Ruleset& ruleset, const Packet& packet, Path path = Path::Sent)
+{
+    return evaluate_path(ruleset, path, packet).verdict == Verdict::Accept;
+}
+
+TEST(Firewall, EssentialFormDropsMultipathInsteadOfStrippingIt)
+{
+    Packet multipath = packet_to("198.51.100.20", IPPROTO_TCP, 443);
+    multipath.output = device("tun0");
+    multipath.source = address("10.8.0.2");
+    multipath.mptcp = true;
+    const Trace stripped = evaluate_path(plan(up_state()), Path::Sent, multipath);
+    EXPECT_EQ(stripped.verdict, Verdict::Accept);
+    EXPECT_FALSE(stripped.packet.mptcp);
+
+    const Ruleset essential = plan(up_state(), {}, Expressions::Essential);
+    EXPECT_FALSE(has_action<StripMptcpOption>(essential));
+    EXPECT_FALSE(has_action<Log>(essential));
+    EXPECT_FALSE(passes(essential, multipath));
+    multipath.mptcp = false;
+    EXPECT_TRUE(passes(essential, multipath));
+}
+
+TEST(Firewall, TunnelsDoNotCarryEachOthersAddresses)
+{
+    const Ruleset ruleset = plan(up_state());
+    Packet packet = packet_to("198.51.100.20");
+    packet.source = address("10.9.0.2");
+    packet.output = device("tun1");
+    EXPECT_TRUE(passes(ruleset, packet));
+    packet.output = device("tun0");
+    EXPECT_FALSE(passes(ruleset, packet));
+}
+
+TEST(Firewall, ServersWithoutPortsAreAdmittedByProtocol)
+{
+    State state = closed_state();
+    state.servers.push_back(server("203.0.113.4/esp"));
+    const Ruleset ruleset = plan(state);
+    Packet esp = packet_to("203.0.113.4", IPPROTO_ESP);
+    EXPECT_FALSE(passes(ruleset, esp));
+    esp.uid = 0;
+    EXPECT_TRUE(passes(ruleset, esp));
+    EXPECT_FALSE(passes(plan(closed_state()), esp));
+    Packet gre = esp;
+    gre.protocol = IPPROTO_GRE;
+    EXPECT_FALSE(passes(ruleset, gre));
+    Packet answer;
+    answer.input = device("eth0");
+    answer.source = esp.destination;
+    answer.destination = esp.source;
+    answer.protocol = IPPROTO_ESP;
+    EXPECT_TRUE(passes(ruleset, answer, Path::Received));
+    EXPECT_FALSE(passes(plan(closed_state()), answer, Path::Received));
+}
+
+struct LanCase {
+    Config config;
+    const char* to;
+    bool passes;
+};
+
+TEST(Firewall, LocalNetworkIsWhatTheConfigurationSays)
+{
+    using Kind = LanPolicy::Kind;
+    const Config list = with_lan(Kind::List, {prefix("192.168.50.0/28"), prefix("8.8.8.0/24")});
+    const std::vector<LanCase> cases = {
+        {with_lan(Kind::Deny), "192.168.50.20", false},
+        {with_lan(Kind::Deny), "fe80::1", false},
+        {with_lan(Kind::Deny), "224.0.0.1", false},
+        {with_lan(Kind::OnLink), "192.168.50.20", true},
+        {with_lan(Kind::OnLink), "192.168.51.20", false},
+        {with_lan(Kind::OnLink), "2001:db8:50::20", false},
+        {with_lan(Kind::OnLink), "fe80::1", true},
+        {with_lan(Kind::OnLink), "224.0.0.1", true},
+        {with_lan(Kind::Private), "172.31.0.1", true},
+        {with_lan(Kind::Private), "172.32.0.1", false},
+        {with_lan(Kind::Private), "169.254.1.1", true},
+        {with_lan(Kind::Private), "fdff::1", true},
+        {with_lan(Kind::Private), "ff05::1:3", true},
+        {with_lan(Kind::Private), "ff0e::1", false},
+        {list, "192.168.50.15", true},
+        {list, "192.168.50.16", false},
+        {list, "8.8.8.8", true},
+        {list, "224.0.0.1", false},
+        {strictest_config(), "192.168.50.20", false},
+    };
+    for (const LanCase& one : cases) {
+        EXPECT_EQ(passes(plan(up_state(), one.config), packet_to(one.to)), one.passes)
+            << static_cast<int>(one.config.lan.kind) << " " << one.to;
+    }
+}
+
+// ---- Sweeps: what passes the underlay is on a list that knows nothing of rules ----
+
+constexpr std::array kDestinations = {
+    "203.0.113.2",     "203.0.113.3",     "198.51.100.20",   "8.8.8.8",
+    "100.64.0.1",      "0.0.0.0",         "255.255.255.255", "240.0.0.1",
+    "192.168.50.1",    "192.168.50.20",   "192.168.50.255",  "10.1.2.3",
+    "10.8.0.1",        "10.8.0.2",        "10.99.1.1",       "127.0.0.1",
+    "169.254.1.1",     "224.0.0.251",     "233.1.2.3",       "239.255.255.250",
+    "2001:db8:113::2", "2001:db8:99::20", "2001:db8:50::1",  "2001:db8:c0::53",
+    "fd00:8::1",       "fd12::1",         "fe80::1",         "::1",
+    "ff02::1",         "ff02::2",         "ff02::16",        "ff02::fb",
+    "ff02::1:2",       "ff02::1:ff00:1",  "ff05::1:3",       "ff0e::1"};
+constexpr std::array<std::uint16_t, 9> kPorts = {53, 67, 137, 443, 853, 1194, 5353, 5355, 51820};
+constexpr std::array<std::uint8_t, 3> kHopLimits = {255, 64, 1};
+constexpr std::uint8_t kIcmp = IPPROTO_ICMP;
+constexpr std::uint8_t kIcmpv6 = IPPROTO_ICMPV6;
+constexpr std::array<std::uint8_t, 8> kIcmpTypes = {8, 128, 130, 133, 135, 136, 137, 143};
+
+std::vector<Packet> packets_to(const char* to)
+{
+    std::vector<Packet> packets;
+    for (const std::uint8_t protocol : {IPPROTO_UDP, IPPROTO_TCP}) {
+        for (const std::uint16_t to_port : kPorts) {
+            packets.push_back(packet_to(to, protocol, to_port));
+        }
+    }
+    Packet lease = packet_to(to, IPPROTO_UDP, 67);
+    lease.source_port = port(68);
+    packets.push_back(lease);
+    lease.destination_port = port(547);
+    lease.source_port = port(546);
+    packets.push_back(lease);
+    for (const std::uint8_t type : kIcmpTypes) {
+        const bool v4 = packets.front().destination.family() == Family::V4;
+        Packet message = packet_to(to, v4 ? kIcmp : kIcmpv6);
+        message.icmp_type = type;
+        for (const std::uint8_t hop_limit : kHopLimits) {
+            message.hop_limit = hop_limit;
+            packets.push_back(message);
+        }
+    }
+    packets.push_back(packet_to(to, IPPROTO_ESP));
+    packets.push_back(packet_to(to, IPPROTO_GRE));
+    return packets;
+}
+
+struct Sender {
+    std::optional<uid_t> uid;
+    std::uint32_t mark = 0;
+};
+
+constexpr std::array<Sender, 7> kSenders = {{{0, 0},
+                                             {0, kUnderlayMark},
+                                             {65534, 0},
+                                             {1000, 0},
+                                             {1000, kServerMark},
+                                             {{}, 0},
+                                             {{}, kServerMark}}};
+
+/// Some twenty thousand packets out of eth0: by everybody, from more than one address.
+template <typename Visit> void sweep(Visit visit)
+{
+    for (const char* to : kDestinations) {
+        for (Packet packet : packets_to(to)) {
+            const bool v4 = packet.destination.family() == Family::V4;
+            const std::array from = v4 ? std::array{"192.168.50.10", "198.51.100.1"}
+                                       : std::array{"2001:db8:50::10", "fe80::10"};
+            for (const char* source : from) {
+                packet.source = address(source);
+                for (const Sender& sender : kSenders) {
+                    packet.uid = sender.uid;
+                    packet.mark = sender.mark;
+                    visit(packet);
+                }
+            }
+        }
+    }
+}
+
+bool is_inside(const IpAddress& target, std::initializer_list<const char*> prefixes)
+{
+    return std::ranges::any_of(prefixes,
+                               [&](const char* text) { return prefix(text).contains(target); });
+}
+
+bool goes_to(const Packet& packet, const char* to, std::uint8_t protocol, std::uint16_t to_port)
+{
+    return packet.destination == address(to) && packet.protocol == protocol &&
+           packet.destination_port == port(to_port);
+}
+
+bool is_transport(const Packet& packet)
+{
+    const bool program = packet.uid == 0U || packet.uid == 65534U;
+    return (program && goes_to(packet, "203.0.113.2", IPPROTO_UDP, 1194)) ||
+           (program && goes_to(packet, "2001:db8:113::2", IPPROTO_TCP, 443)) ||
+           (packet.mark == kServerMark && goes_to(packet, "203.0.113.3", IPPROTO_UDP, 51820));
+}
+
+bool is_lease(const Packet& packet)
+{
+    return (goes_to(packet, "255.255.255.255", IPPROTO_UDP, 67) &&
+            packet.source_port == port(68)) ||
+           (goes_to(packet, "ff02::1:2", IPPROTO_UDP, 547) && packet.source_port == port(546) &&
+            packet.source.is_link_local());
+}
+
+bool is_discovery(const Packet& packet, std::initializer_list<const char*> neighbours)
+{
+    if (packet.protocol != IPPROTO_ICMPV6) {
+        return false;
+    }
+    switch (packet.icmp_type) {
+    case 133:
+        return packet.hop_limit == 255 && packet.destination == address("ff02::2");
+    case 135:
+        return packet.hop_limit == 255 && (is_inside(packet.destination, {"ff02::1:ff00:0/104"}) ||
+                                           is_inside(packet.destination, neighbours));
+    case 136:
+        return packet.hop_limit == 255 && (packet.destination == address("ff02::1") ||
+                                           is_inside(packet.destination, neighbours));
+    case 143:
+        return packet.hop_limit == 1 && packet.destination == address("ff02::16");
+    default:
+        return false;
+    }
+}
+
+bool is_name_service(const Packet& packet)
+{
+    return packet.destination_port &&
+           std::set<std::uint16_t>{53, 853, 137, 5353, 5355}.contains(
+               packet.destination_port->number()) &&
+           (packet.protocol == IPPROTO_UDP || packet.destination_port->number() != 137) &&
+           (packet.protocol == IPPROTO_UDP || packet.destination_port->number() != 5353);
+}
+
+bool is_local(const Packet& packet)
+{
+    return is_inside(packet.destination, {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+                                          "169.254.0.0/16", "224.0.0.0/24", "239.255.0.0/16",
+                                          "fc00::/7", "fe80::/10", "ff02::/16", "ff05::/16"}) &&
+           !is_name_service(packet);
+}
+
+/// Exactly `permitted` packets pass.
+template <typename Permitted> void expect_passing(const Ruleset& ruleset, Permitted permitted)
+{
+    std::size_t count = 0;
+    sweep([&](const Packet& packet) {
+        ++count;
+        const Trace trace = evaluate_path(ruleset, Path::Sent, packet);
+        ASSERT_EQ(trace.verdict == Verdict::Accept, permitted(packet))
+            << packet.source.to_string() << " to " << packet.destination.to_string() << " protocol "
+            << int{packet.protocol} << " port "
+            << (packet.destination_port ? packet.destination_port->number() : 0) << " type "
+            << int{packet.icmp_type} << " hops " << int{packet.hop_limit} << " uid "
+            << static_cast<int>(packet.uid.value_or(uid_t(-1))) << " mark " << packet.mark << ": "
+            << trace.steps.front().comment;
+    });
+    EXPECT_GT(count, 20'000U);
+}
+
+bool is_always_permitted(const Packet& packet)
+{
+    return is_transport(packet) || is_lease(packet) ||
+           is_discovery(packet, {"fe80::/10", "2001:db8:50::/64"});
+}
+
+TEST(FirewallSweep, BaseFormPassesLeasesAndDiscovery)
+{
+    expect_passing(base_ruleset(), [](const Packet& packet) {
+        return is_lease(packet) || is_discovery(packet, {"fe80::/10"});
+    });
+}
+
+TEST(FirewallSweep, ClosedPassesTransportHousekeepingAndLan)
+{
+    expect_passing(plan(closed_state()), [](const Packet& packet) {
+        return is_always_permitted(packet) || is_local(packet);
+    });
+}
+
+TEST(FirewallSweep, UpPassesTheSameButTheTunnelsNetworks)
+{
+    expect_passing(plan(up_state()), [](const Packet& packet) {
+        return is_always_permitted(packet) ||
+               (is_local(packet) &&
+                !is_inside(packet.destination,
+                           {"10.8.0.0/24", "10.9.0.0/24", "10.99.0.0/16", "fd00:8::/64"}));
+    });
+}
+
+TEST(FirewallSweep, StrictestPassesTransportAndHousekeeping)
+{
+    for (const State& state : {closed_state(), up_state()}) {
+        expect_passing(plan(state, strictest_config()), is_always_permitted);
+    }
+}
+
+TEST(FirewallSweep, ForgottenServersPassHousekeepingOnly)
+{
+    expect_passing(plan({}, strictest_config()), [](const Packet& packet) {
+        return is_lease(packet) || is_discovery(packet, {"fe80::/10", "2001:db8:50::/64"});
+    });
+}
+
+TEST(FirewallSweep, HostileTunnelOpensNothing)
+{
+    const Ruleset ruleset = plan(hostile_state());
+    const Ruleset before = plan(closed_state());
+    sweep([&](const Packet& packet) {
+        ASSERT_TRUE(!passes(ruleset, packet) || passes(before, packet))
+            << packet.destination.to_string();
+    });
+}
+
+TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
+{
+    Config names;
+    names.lan_names = true;
+    for (const Ruleset& ruleset :
+         {plan(hostile_state()), plan(hostile_state(), names),
+          plan(up_state(), with_lan(LanPolicy::Kind::List, {prefix("0.0.0.0/0"), prefix("::/0")})),
+          plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink), Expressions::Essential)}) {
+        sweep([&](const Packet& packet) {
+            if (packet.destination_port == port(53) || packet.destination_port == port(853)) {
+                Packet guest = packet;
+                guest.input = device("br0");
+                ASSERT_FALSE(passes(ruleset, packet)) << packet.destination.to_string();
+                ASSERT_FALSE(passes(ruleset, guest, Path::Forwarded))
+                    << packet.destination.to_string();
+            }
+        });
+    }
+}
+
+TEST(FirewallSweep, GuestsReachOnlyTheLocalNetwork)
+{
+    const Ruleset ruleset = plan(closed_state());
+    sweep([&](Packet packet) {
+        packet.input = device("br0");
+        packet.uid.reset();
+        const bool from_local =
+            is_inside(packet.source, {"10.0.0.0/8", "192.168.0.0/16", "fc00::/7", "fe80::/10"});
+        ASSERT_EQ(passes(ruleset, packet, Path::Forwarded), from_local && is_local(packet))
+            << packet.source.to_string() << " to " << packet.destination.to_string();
+    });
+}
+
+} // namespace
+} // namespace failclosed
