@@ -8,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
+#include "core/apply/boot.hpp"
 #include "core/apply/process.hpp"
 #include "core/apply/users.hpp"
 #include "core/base/file.hpp"
@@ -16,6 +17,7 @@
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
+#include "core/engine/report_outcome.hpp"
 
 namespace failclosed::cli {
 
@@ -23,19 +25,22 @@ namespace {
 
 constexpr std::size_t kLargestConfig = 1 << 20;
 
-/// Says what went wrong and returns the exit code.
 int finish(const Outcome& outcome)
 {
-    for (const auto& line : outcome.warnings) {
-        report_warning(line);
-    }
-    for (const auto& line : outcome.errors) {
-        report_error(line);
-    }
-    if (outcome.protection == Outcome::Protection::NotClosed) {
-        report_error("NOT CLOSED: no firewall could be loaded; disconnect this machine");
-    }
+    report(outcome);
     return outcome.exit_code();
+}
+
+/// What is in force cannot be told without privileges: it counts as not closed.
+constexpr int kNotPermitted = 2;
+
+bool is_permitted(const char* verb)
+{
+    if (geteuid() == 0) {
+        return true;
+    }
+    report_error(std::string(verb) + ": only root can do this; nothing was changed");
+    return false;
 }
 
 /// Files that match the shell patterns; a pattern without a match is none.
@@ -102,7 +107,8 @@ const std::vector<OptionSpec>& tunnel_options()
 std::optional<Remote> parse_server(const std::string& text)
 {
     auto remote = Remote::parse(text);
-    const bool never = remote && remote->name() == nullptr && Server{*remote, {}, {}}.endpoints().empty();
+    const bool never =
+        remote && remote->name() == nullptr && Server{*remote, {}, {}}.endpoints().empty();
     return never ? std::nullopt : std::move(remote);
 }
 
@@ -241,7 +247,7 @@ int lock(const Arguments& arguments)
          {"openvpn-config", "An OpenVPN configuration whose servers to admit", "FILE"},
          {"uid", "A user whose sockets talk to --server", "UID"},
          {"mark", "The firewall mark of packets to --server, in place of users", "MARK"},
-         {"boot", "Before the network: what the boot unit runs", ""}},
+         {"boot", "Now and at every boot, before the network; the boot unit runs this", ""}},
         arguments);
     if (!options) {
         return usage_error("lock", options.error());
@@ -251,11 +257,11 @@ int lock(const Arguments& arguments)
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());
     }
+    if (!is_permitted("lock")) {
+        return kNotPermitted;
+    }
     LockRequested event;
     event.boot = options->has("boot");
-    for (const auto& remote : *remotes) {
-        event.servers.push_back({remote, *identity, {}});
-    }
     for (const auto& file : options->all("openvpn-config")) {
         const auto servers = servers_of(file);
         if (!servers) {
@@ -274,8 +280,21 @@ int lock(const Arguments& arguments)
             event.servers.insert(event.servers.end(), servers->begin(), servers->end());
         }
     }
+    // Of several that name the same server the last counts: a user or mark that was named does
+    // more than one that was guessed.
+    const bool is_named = options->has("uid") || options->has("mark");
+    for (const auto& remote : *remotes) {
+        event.servers.insert(is_named ? event.servers.end() : event.servers.begin(),
+                             {remote, *identity, {}});
+    }
     const Outcome outcome = handle(system, event);
-    return event.boot ? finish(outcome) : start_refresh_where_needed(outcome);
+    if (!event.boot) {
+        return start_refresh_where_needed(outcome);
+    }
+    if (const auto enabled = enable_at_boot(); !enabled) {
+        report_warning(enabled.error().during("not enabled at boot").message());
+    }
+    return finish(outcome);
 }
 
 namespace {
@@ -286,6 +305,9 @@ int handle_without_options(const char* verb, const Event& event, const Arguments
     if (!options) {
         return usage_error(verb, options.error());
     }
+    if (!is_permitted(verb)) {
+        return kNotPermitted;
+    }
     LiveSystem system;
     return finish(handle(system, event));
 }
@@ -294,7 +316,11 @@ int handle_without_options(const char* verb, const Event& event, const Arguments
 
 int unlock(const Arguments& arguments)
 {
-    return handle_without_options("unlock", UnlockRequested{}, arguments);
+    const int code = handle_without_options("unlock", UnlockRequested{}, arguments);
+    if (code == 0 && is_enabled_at_boot()) {
+        report_warning("the next boot locks again: systemctl disable failclosed-lock.service");
+    }
+    return code;
 }
 
 int reapply(const Arguments& arguments)
@@ -311,6 +337,9 @@ int up(const Arguments& arguments)
     auto event = parse_tunnel(*options);
     if (!event) {
         return usage_error("up", event.error());
+    }
+    if (!is_permitted("up")) {
+        return kNotPermitted;
     }
     LiveSystem system;
     take_addresses_from_device(system, event->tunnel);
@@ -332,6 +361,9 @@ int down(const Arguments& arguments)
     }
     if (!*interface) {
         return usage_error("down", Error("--interface is needed"));
+    }
+    if (!is_permitted("down")) {
+        return kNotPermitted;
     }
     LiveSystem system;
     return finish(handle(system, TunnelDown{**interface}));

@@ -17,6 +17,7 @@
 #include "core/codec/resolv_conf.hpp"
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
+#include "core/engine/report_outcome.hpp"
 #include "core/plan/constants.hpp"
 
 using namespace failclosed;
@@ -105,18 +106,17 @@ int refresh()
     if (event.answers.empty() && !missing.empty() && config.bootstrap_dns) {
         event.answers = ask_underlay(system, missing);
     }
+    if (event.answers.empty() && missing.empty() && before.state.tunnels.empty()) {
+        report_warning("no tunnel is up to look names up through; the known addresses stay");
+        return 0;
+    }
     if (event.answers.empty()) {
         report_warning("no server's name could be looked up; what was known stays");
         return 1;
     }
     const bool all_answered = event.answers.size() == names.size();
     const Outcome outcome = handle(system, event);
-    for (const auto& line : outcome.warnings) {
-        report_warning(line);
-    }
-    for (const auto& line : outcome.errors) {
-        report_error(line);
-    }
+    report(outcome);
     if (all_answered) {
         if (const auto noted = note_refresh(LiveSystem::refresh_stamp()); !noted) {
             report_warning(noted.error().message());

@@ -16,6 +16,7 @@
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
+#include "core/engine/report_outcome.hpp"
 
 using namespace failclosed;
 
@@ -81,17 +82,23 @@ LockRequested lock_with(const OpenvpnFacts& facts)
     return lock;
 }
 
-void report(const Outcome& outcome)
+/// What OpenVPN that dropped its privileges runs has none either. Exiting otherwise than with 0
+/// ends OpenVPN, which is right only where no lock would outlast it.
+int run_without_privileges(std::string_view type)
 {
-    for (const auto& line : outcome.warnings) {
-        report_warning(line);
+    LiveSystem system;
+    // Unlike the firewall, rules can be listed by everybody.
+    const auto open = system.routing_holds({});
+    if (open && !*open) {
+        report_warning(std::string(type) +
+                       ": without privileges nothing can be changed; the machine stays closed. "
+                       "The next privileged hook or `failclosed reapply` brings DNS in order");
+        return 0;
     }
-    for (const auto& line : outcome.errors) {
-        report_error(line);
-    }
-    if (outcome.protection == Outcome::Protection::NotClosed) {
-        report_error("NOT CLOSED: no firewall could be loaded; disconnect this machine");
-    }
+    report_error(std::string(type) +
+                 ": NOT CLOSED, and cannot be closed without privileges: start OpenVPN as root "
+                 "(it drops privileges by `user`), or run `failclosed lock` before");
+    return type == "up" ? 2 : 0;
 }
 
 int run(std::span<const char* const> arguments, char** environ_entries)
@@ -110,12 +117,7 @@ int run(std::span<const char* const> arguments, char** environ_entries)
         return kUsageError;
     }
     if (geteuid() != 0) {
-        // OpenVPN that dropped its privileges runs scripts without any; exiting otherwise than
-        // with 0 would end it.
-        report_warning(std::string(type) +
-                       ": without privileges nothing can be changed; the machine stays closed. "
-                       "The next privileged hook or `failclosed reapply` brings DNS in order");
-        return 0;
+        return run_without_privileges(type);
     }
     const OpenvpnFacts facts = gather_facts(environment);
     const auto parsed = parse_openvpn_event(arguments, environment, facts);

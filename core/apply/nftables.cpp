@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <new>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -12,9 +15,12 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/codec/netlink_message.hpp"
 #include "core/plan/constants.hpp"
 
 namespace failclosed {
@@ -99,7 +105,24 @@ std::uint16_t generation_of(const nlmsghdr* message)
     if (mnl_nlmsg_get_payload_len(message) >= sizeof header) {
         std::memcpy(&header, mnl_nlmsg_get_payload(message), sizeof header);
     }
-    return header.res_id;
+    return ntohs(header.res_id);
+}
+
+Result<std::uint32_t> read_generation(const nlmsghdr* message)
+{
+    if (message->nlmsg_type == NLMSG_ERROR) {
+        return fail_errno(kReading, error_number(message));
+    }
+    const auto* bytes = static_cast<const std::uint8_t*>(mnl_nlmsg_get_payload(message));
+    ByteView attributes(bytes, mnl_nlmsg_get_payload_len(message));
+    attributes = attributes.subspan(std::min(attributes.size(), sizeof(nfgenmsg)));
+    while (const auto attribute = take_attribute(attributes)) {
+        const auto number = read_exactly<std::uint32_t>(attribute->value);
+        if (attribute->type == NFTA_GEN_ID && number) {
+            return ntohl(*number);
+        }
+    }
+    return fail_errno(kReading, EBADMSG);
 }
 
 Result<bool> end_of_dump(int number, bool changed)
@@ -111,6 +134,32 @@ Result<bool> end_of_dump(int number, bool changed)
         return fail_errno(kReading, number);
     }
     return true;
+}
+
+constexpr std::size_t kChildStack = 64 * 1024;
+
+struct KeptDescriptors {
+    int socket = -1;
+    int reader = -1;
+};
+
+/// Keeps nothing of the caller's but the socket, until the caller has ended. Memory is the
+/// caller's: system calls and the stack are all that this may use.
+int outlive_caller(void* argument)
+{
+    const KeptDescriptors kept = *static_cast<const KeptDescriptors*>(argument);
+    const auto low = static_cast<unsigned>(std::min(kept.socket, kept.reader));
+    const auto high = static_cast<unsigned>(std::max(kept.socket, kept.reader));
+    if (low > 0) {
+        close_range(0, low - 1, 0);
+    }
+    if (high > low + 1) {
+        close_range(low + 1, high - 1, 0);
+    }
+    close_range(high + 1, ~0U, 0);
+    char byte = 0;
+    const ssize_t end = ::read(kept.reader, &byte, 1);
+    _exit(end == 0 ? 0 : 1);
 }
 
 } // namespace
@@ -126,18 +175,17 @@ Result<Nftables> Nftables::open()
 
 Status Nftables::replace(const Ruleset& ruleset)
 {
-    const std::vector<TableName> names = table_names(ruleset);
-    std::optional<NftContents> before = std::exchange(seen_, std::nullopt);
-    if (!before || before->tables() != names) {
-        before.reset();
-        if (Result<NftContents> now = read(names, Depth::Rules)) {
-            before = std::move(*now);
-        }
+    if (Status status = want(ruleset); !status) {
+        return status;
     }
     EncodeOptions options;
-    if (before) { // where nothing can be read, closing goes on without it
-        options = {before->counters(), before->loaded()};
+    if (look()) { // where nothing can be read, closing goes on without it
+        if (exchange_elements()) {
+            return {};
+        }
+        options = {seen_->counters(), seen_->loaded()};
     }
+    seen_.reset();
     const Result<NftBatch> batch = encode(ruleset, options);
     if (!batch) {
         return Failure(batch.error());
@@ -150,6 +198,70 @@ Status Nftables::replace(const Ruleset& ruleset)
     return whole ? commit(*whole) : Failure(whole.error());
 }
 
+Status Nftables::want(const Ruleset& ruleset)
+{
+    if (ruleset == wanted_ && !wanted_contents_.tables().empty()) {
+        return {};
+    }
+    const Result<NftBatch> batch = encode(ruleset);
+    if (!batch) {
+        return Failure(batch.error());
+    }
+    NftContents contents(table_names(ruleset));
+    contents.add_all(batch->bytes);
+    contents.finish();
+    wanted_ = ruleset;
+    wanted_contents_ = std::move(contents);
+    return {};
+}
+
+Status Nftables::look()
+{
+    const Result<std::uint32_t> generation = ask_generation();
+    if (generation && seen_ && *generation == generation_ &&
+        seen_->tables() == wanted_contents_.tables()) {
+        return {};
+    }
+    Result<NftContents> now = read(wanted_contents_.tables(), Depth::Elements);
+    if (!now) {
+        return Failure(now.error());
+    }
+    seen_ = std::move(*now);
+    return {};
+}
+
+bool Nftables::exchange_elements()
+{
+    const auto changes = seen_->changes_to(wanted_contents_);
+    // The kernel refuses it where anything has changed since the look.
+    if (!changes || !commit(encode_changes(*changes, generation_))) {
+        return false;
+    }
+    if (!changes->empty() && !look_again(*changes)) {
+        seen_.reset();
+    }
+    return true;
+}
+
+bool Nftables::look_again(const std::vector<ElementChange>& changes)
+{
+    const Result<std::uint32_t> generation = ask_generation();
+    if (!generation || *generation != generation_ + 1) {
+        return false;
+    }
+    generation_ = *generation;
+    changed_ = false;
+    for (const ElementChange& change : changes) {
+        const NftContents::SetName set{change.table, change.set};
+        seen_->forget_elements(set);
+        if (!dump(NFT_MSG_GETSETELEM, &set, *seen_)) {
+            return false;
+        }
+    }
+    seen_->finish();
+    return true;
+}
+
 Status Nftables::remove(const std::vector<TableName>& tables)
 {
     seen_.reset();
@@ -158,22 +270,12 @@ Status Nftables::remove(const std::vector<TableName>& tables)
 
 Result<bool> Nftables::holds(const Ruleset& ruleset)
 {
-    if (ruleset != wanted_ || wanted_contents_.tables().empty()) {
-        const Result<NftBatch> batch = encode(ruleset);
-        if (!batch) {
-            return Failure(batch.error());
-        }
-        NftContents contents(table_names(ruleset));
-        contents.add_all(batch->bytes);
-        contents.finish();
-        wanted_ = ruleset;
-        wanted_contents_ = std::move(contents);
+    if (Status status = want(ruleset); !status) {
+        return Failure(status.error());
     }
-    Result<NftContents> now = read(wanted_contents_.tables(), Depth::Elements);
-    if (!now) {
-        return Failure(now.error());
+    if (Status status = look(); !status) {
+        return Failure(status.error());
     }
-    seen_ = std::move(*now);
     return *seen_ == wanted_contents_;
 }
 
@@ -236,27 +338,18 @@ void Nftables::close_in_background(Nftables nftables)
     if (!nftables.committed_) {
         return;
     }
-    int ends[2] = {-1, -1};
-    if (pipe2(ends, O_CLOEXEC) != 0) {
+    // Never unmapped: it is the child's for as long as it lives.
+    void* stack = mmap(nullptr, kChildStack, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    std::array<int, 2> ends = {-1, -1};
+    if (stack == MAP_FAILED || pipe2(ends.data(), O_CLOEXEC) != 0) {
         return;
     }
-    UniqueFd reader(ends[0]);
-    const int writer = ends[1];
-    if (fork() != 0) {
-        // The writing end stays open until we end, and closes with us.
-        return;
-    }
-    // Keeps nothing of the caller's but the socket, until the caller has ended.
-    const int kept_low = std::min(nftables.socket_.get(), reader.get());
-    const int kept_high = std::max(nftables.socket_.get(), reader.get());
-    close(writer);
-    close_range(0, static_cast<unsigned>(kept_low) - 1, 0);
-    close_range(static_cast<unsigned>(kept_low) + 1, static_cast<unsigned>(kept_high) - 1, 0);
-    close_range(static_cast<unsigned>(kept_high) + 1, ~0U, 0);
-    char byte = 0;
-    while (::read(reader.get(), &byte, 1) < 0 && errno == EINTR) {
-    }
-    _exit(0);
+    const UniqueFd reader(ends[0]);
+    auto* kept = new (stack) KeptDescriptors{nftables.socket_.get(), ends[0]};
+    // It shares our memory, which is not copied for it; the descriptors are. The writing end stays
+    // open here until we end, and closes with us.
+    clone(outlive_caller, static_cast<std::byte*>(stack) + kChildStack, CLONE_VM | SIGCHLD, kept);
 }
 
 Status Nftables::commit(const NftBatch& batch)
@@ -289,6 +382,7 @@ Status Nftables::commit(const NftBatch& batch)
 
 Result<NftContents> Nftables::read(const std::vector<TableName>& tables, Depth depth)
 {
+    seen_.reset();
     Result<NftContents> contents = interrupted();
     for (int i = 0; i < kMostReads && !contents && contents.error().number() == EINTR; ++i) {
         contents = read_once(tables, depth);
@@ -298,7 +392,11 @@ Result<NftContents> Nftables::read(const std::vector<TableName>& tables, Depth d
 
 Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, Depth depth)
 {
-    generation_.reset();
+    const Result<std::uint32_t> generation = ask_generation();
+    if (!generation) {
+        return Failure(generation.error());
+    }
+    generation_ = *generation;
     changed_ = false;
     NftContents contents(tables);
     if (Status status = dump(NFT_MSG_GETTABLE, nullptr, contents); !status) {
@@ -333,12 +431,12 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     return contents;
 }
 
-Status Nftables::dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents)
+Status Nftables::request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of)
 {
-    std::array<std::uint8_t, 512> request{};
-    nlmsghdr* message = mnl_nlmsg_put_header(request.data());
+    std::array<std::uint8_t, 512> bytes{};
+    nlmsghdr* message = mnl_nlmsg_put_header(bytes.data());
     message->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type);
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
     message->nlmsg_seq = ++sequence_;
     auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
     header->version = NFNETLINK_V0;
@@ -350,7 +448,35 @@ Status Nftables::dump(std::uint16_t type, const NftContents::SetName* of, NftCon
             mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, of->set.c_str());
         }
     }
-    if (Status status = send({request.data(), message->nlmsg_len}); !status) {
+    return send({bytes.data(), message->nlmsg_len});
+}
+
+Result<std::uint32_t> Nftables::ask_generation()
+{
+    if (Status status = request(NFT_MSG_GETGEN, 0, nullptr); !status) {
+        return Failure(status.error());
+    }
+    while (true) {
+        const Result<std::span<const std::uint8_t>> bytes = receive(0);
+        if (!bytes) {
+            return Failure(bytes.error());
+        }
+        std::optional<Result<std::uint32_t>> answer;
+        for_each_message(*bytes, [&](const nlmsghdr* message) {
+            if (message->nlmsg_seq == sequence_) { // not left from a look that was given up
+                answer = read_generation(message);
+            }
+            return !answer;
+        });
+        if (answer) {
+            return *answer;
+        }
+    }
+}
+
+Status Nftables::dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents)
+{
+    if (Status status = request(type, NLM_F_DUMP, of); !status) {
         return status;
     }
     while (true) {
@@ -380,9 +506,8 @@ Result<bool> Nftables::take_dump(std::span<const std::uint8_t> bytes, NftContent
             done = end_of_dump(error_number(message), changed_);
             return false;
         }
-        const std::uint16_t generation = generation_of(message);
-        changed_ = changed_ || generation_.value_or(generation) != generation;
-        generation_ = generation;
+        // A dump tells the lower half of the number.
+        changed_ = changed_ || generation_of(message) != (generation_ & 0xffff);
         contents.add(message);
         return true;
     });

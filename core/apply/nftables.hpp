@@ -24,10 +24,10 @@ class Nftables {
     static void close_in_background(Nftables nftables);
 
     /// Makes our tables in the kernel what `ruleset` says, in one transaction; tables called
-    /// kTableName that it does not have are removed. Counters of rules
-    /// with the same chain and comment go on from what they were. Elements with timeouts are
-    /// gone afterwards. On failure nothing has changed, and the error names the first operation
-    /// that the kernel refused.
+    /// kTableName that it does not have are removed. Where only elements of sets differ, only
+    /// these are exchanged. Otherwise counters of rules with the same chain and comment go on
+    /// from what they were, and elements with timeouts are gone afterwards. On failure nothing
+    /// has changed, and the error names the first operation that the kernel refused.
     Status replace(const Ruleset& ruleset);
 
     /// Takes away `tables`, in one transaction; succeeds where they are not there.
@@ -35,7 +35,8 @@ class Nftables {
 
     /// Whether the kernel holds exactly `ruleset`: reads its tables, and any other called
     /// kTableName, and compares all that they contain, in both directions. Counter values, handles,
-    /// and elements with timeouts do not count. Fails only where the kernel cannot be read.
+    /// and elements with timeouts do not count. What the kernel says not to have changed since an
+    /// earlier look (NFT_MSG_GETGEN) is not read again. Fails only where the kernel cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
     /// Whether any table called kTableName is loaded, in either of our families.
@@ -58,6 +59,18 @@ class Nftables {
     Status send(std::span<const std::uint8_t> bytes);
     Result<std::span<const std::uint8_t>> receive(int flags);
     Status commit(const NftBatch& batch);
+    /// Makes wanted_contents_ what `ruleset` says.
+    Status want(const Ruleset& ruleset);
+    /// Makes seen_ what the kernel holds in the tables of wanted_contents_.
+    Status look();
+    /// Whether wanted_contents_ could be reached from seen_ by elements of sets alone.
+    bool exchange_elements();
+    /// Brings seen_ up to date after our own `changes`: reads the sets that these are about. False
+    /// where anything else has changed as well.
+    bool look_again(const std::vector<ElementChange>& changes);
+    /// The number of the kernel's rulesets as they are now.
+    Result<std::uint32_t> ask_generation();
+    Status request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of);
     /// Asks for all that `type` stands for, of one table or one set of it where these are given.
     Status dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents);
     /// Whether the dump ended.
@@ -72,11 +85,11 @@ class Nftables {
     std::uint32_t sequence_ = 0;
     bool committed_ = false;
     /// The kernel numbers its rulesets: what one look has seen of them must be one.
-    std::optional<std::uint16_t> generation_;
+    std::uint32_t generation_ = 0;
     bool changed_ = false;
-    /// What holds() saw, until something is changed.
+    /// What the last look saw, of generation_.
     std::optional<NftContents> seen_;
-    /// What holds() was asked for last: usually it is asked before and after a change.
+    /// What was asked for last: usually it is asked for before and after a change.
     Ruleset wanted_;
     NftContents wanted_contents_{{}};
 };

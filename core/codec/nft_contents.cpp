@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <string_view>
 
@@ -37,6 +38,14 @@ template <typename Take> void for_each_attribute(Bytes bytes, Take take)
              bytes.substr(sizeof header, header.nla_len - sizeof header));
         bytes.remove_prefix(std::min<std::size_t>(NLA_ALIGN(header.nla_len), bytes.size()));
     }
+}
+
+/// An attribute with its header and its padding, from its payload where it stands.
+std::string whole_attribute(Bytes payload)
+{
+    std::string attribute(payload.data() - sizeof(nlattr), sizeof(nlattr) + payload.size());
+    attribute.resize(NLA_ALIGN(attribute.size()));
+    return attribute;
 }
 
 /// The attributes in a message or nest, by type; types that we do not know are left out.
@@ -102,8 +111,12 @@ class Line {
   public:
     explicit Line(std::string_view kind, const TableName& table)
     {
-        add(kind).add(to_string(table));
+        text_.reserve(kUsualLength);
+        add(kind).add(table.family == TableFamily::Inet ? "inet" : "arp").add(table.name);
     }
+
+    /// For values that are longer than one can say.
+    std::string& text() { return text_; }
 
     Line& add(std::string_view value)
     {
@@ -126,6 +139,8 @@ class Line {
     std::string take() { return std::move(text_); }
 
   private:
+    static constexpr std::size_t kUsualLength = 240;
+
     std::string text_;
 };
 
@@ -286,6 +301,70 @@ void NftContents::finish()
     // One batch adds a table before it removes it and again after.
     const auto repeated = std::ranges::unique(lines_);
     lines_.erase(repeated.begin(), repeated.end());
+    std::ranges::sort(elements_, {}, &Element::line);
+    fold_intervals();
+    const auto twice = std::ranges::unique(elements_, {}, &Element::line);
+    elements_.erase(twice.begin(), twice.end());
+}
+
+void NftContents::forget_elements(const SetName& set)
+{
+    std::erase_if(elements_, [&](const Element& element) { return sets_[element.set] == set; });
+}
+
+/// Makes one element of an interval's beginning and the end that follows it, so that neither is
+/// exchanged without the other.
+void NftContents::fold_intervals()
+{
+    std::vector<Element> folded;
+    folded.reserve(elements_.size());
+    for (Element& element : elements_) {
+        Element* before = folded.empty() ? nullptr : &folded.back();
+        if (element.is_end && before != nullptr && !before->is_end && !before->is_whole &&
+            before->set == element.set) {
+            before->line += element.line;
+            before->attributes += element.attributes;
+            before->is_whole = true;
+        } else {
+            folded.push_back(std::move(element));
+        }
+    }
+    elements_ = std::move(folded);
+}
+
+template <typename Take>
+void NftContents::for_each_missing(const NftContents& others, Take take) const
+{
+    auto other = others.elements_.begin();
+    for (const Element& element : elements_) {
+        while (other != others.elements_.end() && other->line < element.line) {
+            ++other;
+        }
+        if (other == others.elements_.end() || other->line != element.line) {
+            take(element);
+        }
+    }
+}
+
+std::optional<std::vector<ElementChange>> NftContents::changes_to(const NftContents& wanted) const
+{
+    if (lines_ != wanted.lines_) {
+        return std::nullopt;
+    }
+    std::map<SetName, ElementChange> by_set;
+    for_each_missing(wanted, [&](const Element& element) {
+        by_set[sets_[element.set]].removed.push_back(element.attributes);
+    });
+    wanted.for_each_missing(*this, [&](const Element& element) {
+        by_set[wanted.sets_[element.set]].added.push_back(element.attributes);
+    });
+    std::vector<ElementChange> changes;
+    for (auto& [name, change] : by_set) {
+        change.table = name.table;
+        change.set = name.set;
+        changes.push_back(std::move(change));
+    }
+    return changes;
 }
 
 LoadedTable& NftContents::loaded_table(const TableName& table)
@@ -371,58 +450,64 @@ void NftContents::add_set(const TableName& table, const nlmsghdr* message)
     if ((flags & NFT_SET_ANONYMOUS) == 0) { // the others go with their rules
         loaded.sets.push_back(name);
     }
-    ((flags & NFT_SET_TIMEOUT) != 0 ? timeout_sets_ : sets_).push_back({table, name});
+    if ((flags & NFT_SET_TIMEOUT) == 0) {
+        sets_.push_back({table, name});
+    }
 }
 
 void NftContents::add_elements(const TableName& table, const nlmsghdr* message)
 {
     const Attributes attributes(message);
-    const SetName set{table, std::string(attributes.text(NFTA_SET_ELEM_LIST_SET))};
-    if (std::ranges::count(timeout_sets_, set) != 0) {
+    const SetName name{table, std::string(attributes.text(NFTA_SET_ELEM_LIST_SET))};
+    const auto set = std::ranges::find(sets_, name);
+    if (set == sets_.end()) { // one with timeouts
         return;
     }
-    for_each_attribute(
-        attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS), [&](std::uint16_t, Bytes element) {
-            const Attributes parts(element);
-            const Attributes data = parts.nest(NFTA_SET_ELEM_DATA);
-            const Attributes verdict = data.nest(NFTA_DATA_VERDICT);
-            lines_.push_back(Line("element", table)
-                                 .add(set.set)
-                                 .add_number(parts.u32(NFTA_SET_ELEM_FLAGS))
-                                 .add(parts.nest(NFTA_SET_ELEM_KEY).bytes(NFTA_DATA_VALUE))
-                                 .add(parts.nest(NFTA_SET_ELEM_KEY_END).bytes(NFTA_DATA_VALUE))
-                                 .add(data.bytes(NFTA_DATA_VALUE))
-                                 .add(verdict.bytes(NFTA_VERDICT_CODE))
-                                 .add(verdict.text(NFTA_VERDICT_CHAIN))
-                                 .add(parts.bytes(NFTA_SET_ELEM_TIMEOUT))
-                                 .add(parts.bytes(NFTA_SET_ELEM_USERDATA))
-                                 .add(parts.bytes(NFTA_SET_ELEM_EXPR))
-                                 .add(parts.bytes(NFTA_SET_ELEM_EXPRESSIONS))
-                                 .add(parts.bytes(NFTA_SET_ELEM_OBJREF))
-                                 .take());
-        });
+    const auto place = static_cast<std::size_t>(set - sets_.begin());
+    for_each_attribute(attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS),
+                       [&](std::uint16_t, Bytes element) {
+                           const Attributes parts(element);
+                           const Attributes data = parts.nest(NFTA_SET_ELEM_DATA);
+                           const Attributes verdict = data.nest(NFTA_DATA_VERDICT);
+                           const std::uint32_t flags = parts.u32(NFTA_SET_ELEM_FLAGS);
+                           Line line("element", table);
+                           line.add(name.set)
+                               .add(parts.nest(NFTA_SET_ELEM_KEY).bytes(NFTA_DATA_VALUE))
+                               // Where one interval ends and the next begins, the end sorts first.
+                               .add_number(~flags)
+                               .add(parts.nest(NFTA_SET_ELEM_KEY_END).bytes(NFTA_DATA_VALUE))
+                               .add(data.bytes(NFTA_DATA_VALUE))
+                               .add(verdict.bytes(NFTA_VERDICT_CODE))
+                               .add(verdict.text(NFTA_VERDICT_CHAIN))
+                               .add(parts.bytes(NFTA_SET_ELEM_TIMEOUT))
+                               .add(parts.bytes(NFTA_SET_ELEM_USERDATA))
+                               .add(parts.bytes(NFTA_SET_ELEM_EXPR))
+                               .add(parts.bytes(NFTA_SET_ELEM_EXPRESSIONS))
+                               .add(parts.bytes(NFTA_SET_ELEM_OBJREF));
+                           elements_.push_back({line.take(), whole_attribute(element), place,
+                                                (flags & NFT_SET_ELEM_INTERVAL_END) != 0, false});
+                       });
 }
 
 void NftContents::add_rule(const TableName& table, const nlmsghdr* message)
 {
     const Attributes attributes(message);
-    const std::string chain(attributes.text(NFTA_RULE_CHAIN));
+    const std::string_view chain = attributes.text(NFTA_RULE_CHAIN);
     const std::string_view note = attributes.bytes(NFTA_RULE_USERDATA);
-    const std::string place = to_string(table) + " " + chain;
-    if (place != rule_chain_) {
-        rule_chain_ = place;
+    const std::ptrdiff_t place = &table - tables_.data();
+    if (rule_table_ != place || chain != rule_chain_) {
+        rule_table_ = place;
+        rule_chain_ = chain;
         rule_place_ = 0;
     }
     Line line("rule", table);
     line.add(chain).add_number(rule_place_++).add(note).add(attributes.bytes(NFTA_RULE_COMPAT));
 
-    std::string expressions;
-    RuleReader reader{expressions};
+    RuleReader reader{line.text()};
     for_each_attribute(attributes.bytes(NFTA_RULE_EXPRESSIONS),
                        [&](std::uint16_t, Bytes element) { reader.read(element); });
-    line.add(expressions);
     if (reader.counted) {
-        Counter& sum = counters_[{table, chain, comment_of(note)}];
+        Counter& sum = counters_[{table, std::string(chain), comment_of(note)}];
         sum.packets += reader.counter.packets;
         sum.bytes += reader.counter.bytes;
     }

@@ -3,6 +3,8 @@
 // reader for what the kernel dumps and for what we would send.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -22,7 +24,7 @@ class NftContents {
         TableName table;
         std::string set;
 
-        friend bool operator==(const SetName&, const SetName&) = default;
+        friend auto operator<=>(const SetName&, const SetName&) = default;
     };
 
     /// Reads messages about other tables than `tables` as nothing.
@@ -35,14 +37,23 @@ class NftContents {
     /// Takes every message of a batch.
     void add_all(std::span<const std::uint8_t> messages);
 
-    /// Puts what was read into an order of its own; call once, after the last add().
+    /// Puts what was read into an order of its own; call after the last add().
     void finish();
+
+    /// Forgets the elements of a set, so that they can be added again.
+    void forget_elements(const SetName& set);
 
     /// Comparable after finish().
     friend bool operator==(const NftContents& a, const NftContents& b)
     {
-        return a.lines_ == b.lines_;
+        return a.lines_ == b.lines_ &&
+               std::ranges::equal(a.elements_, b.elements_, {}, &Element::line, &Element::line);
     }
+
+    /// What makes this into `wanted`, where they differ in nothing but elements of sets; nothing
+    /// where they differ in more. Both are finished.
+    [[nodiscard]] std::optional<std::vector<ElementChange>>
+    changes_to(const NftContents& wanted) const;
 
     /// The tables that messages are read about.
     [[nodiscard]] const std::vector<TableName>& tables() const { return tables_; }
@@ -57,6 +68,21 @@ class NftContents {
     [[nodiscard]] const std::vector<SetName>& comparable_sets() const { return sets_; }
 
   private:
+    struct Element {
+        std::string line;
+        /// As ElementChange has them: two for an interval of a single field.
+        std::string attributes;
+        /// Place of its set in sets_.
+        std::size_t set = 0;
+        /// Where an interval ends, not what is in it.
+        bool is_end = false;
+        /// An interval's beginning and end in one.
+        bool is_whole = false;
+    };
+
+    /// Calls `take(element)` for each element that is not in `others`. Both are finished.
+    template <typename Take> void for_each_missing(const NftContents& others, Take take) const;
+    void fold_intervals();
     void add_table(const TableName& table, const nlmsghdr* message);
     void add_chain(const TableName& table, const nlmsghdr* message);
     void add_set(const TableName& table, const nlmsghdr* message);
@@ -66,11 +92,13 @@ class NftContents {
 
     std::vector<TableName> tables_;
     std::vector<std::string> lines_;
+    std::vector<Element> elements_;
     std::vector<LoadedTable> loaded_;
     std::vector<SetName> sets_;
-    std::vector<SetName> timeout_sets_;
     Counters counters_;
-    /// Where the last rule was, and its place there: rules come chain by chain, in their order.
+    /// Where the last rule was, its table by its place in tables_, and its place there: rules come
+    /// chain by chain, in their order.
+    std::ptrdiff_t rule_table_ = 0;
     std::string rule_chain_;
     unsigned rule_place_ = 0;
 };

@@ -13,7 +13,6 @@
 #include <libnftnl/expr.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
-#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_arp.h>
 #include <netinet/icmp6.h>
@@ -114,10 +113,6 @@ class RuleWriter {
         if (guards.protocol) {
             meta(NFT_META_L4PROTO);
             equals_byte(*guards.protocol);
-        }
-        if (guards.original) {
-            conntrack(NFT_CT_PROTOCOL);
-            equals_byte(static_cast<std::uint8_t>(*guards.original));
         }
     }
 
@@ -301,15 +296,6 @@ class RuleWriter {
         put(Expression("ct").u32(NFTNL_EXPR_CT_KEY, key).u32(NFTNL_EXPR_CT_DREG, target));
     }
 
-    /// A field of the flow's first packet.
-    void original(std::uint32_t key, std::uint32_t target)
-    {
-        put(Expression("ct")
-                .u32(NFTNL_EXPR_CT_KEY, key)
-                .u32(NFTNL_EXPR_CT_DREG, target)
-                .u8(NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL));
-    }
-
     void compare(std::uint32_t operation, std::span<const std::uint8_t> value)
     {
         put(Expression("cmp")
@@ -420,14 +406,6 @@ class RuleWriter {
             return meta(NFT_META_SKUID, target);
         case Field::Mark:
             return meta(NFT_META_MARK, target);
-        case Field::OriginalDestination4:
-            return original(NFT_CT_DST_IP, target);
-        case Field::OriginalDestination6:
-            return original(NFT_CT_DST_IP6, target);
-        case Field::OriginalProtocol:
-            return conntrack(NFT_CT_PROTOCOL, target); // the same in both directions
-        case Field::OriginalDestinationPort:
-            return original(NFT_CT_PROTO_DST, target);
         case Field::ArpSource:
             return payload(NFT_PAYLOAD_NETWORK_HEADER, 14, 4, target);
         case Field::ArpTarget:

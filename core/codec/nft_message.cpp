@@ -22,8 +22,12 @@
 namespace failclosed {
 namespace {
 
-/// What one message may need at most: a rule of kMostMatches, or one chunk of elements.
-constexpr std::size_t kMessageRoom = 80 * 1024;
+/// What one message of any kind may need at most, without the parts of a rule and the elements.
+constexpr std::size_t kMessageRoom = 4 * 1024;
+/// What one match or action of a rule may need.
+constexpr std::size_t kPartRoom = 2 * 1024;
+/// What one element may need: two keys of all registers, and the name of a chain.
+constexpr std::size_t kElementRoom = 512;
 constexpr std::size_t kMostMatches = 64;
 constexpr std::size_t kLongestComment = NFTNL_UDATA_COMMENT_MAXLEN - 1;
 /// Where a chunk of elements ends, so that its attribute's 16-bit length holds it.
@@ -44,10 +48,17 @@ class BatchWriter {
   public:
     BatchWriter() { control(NFNL_MSG_BATCH_BEGIN); }
 
-    /// The message stays open for attributes until the next one begins.
-    nlmsghdr* begin(const TableName& table, std::uint16_t type, std::uint16_t flags,
-                    std::string operation)
+    explicit BatchWriter(std::uint32_t generation) : BatchWriter()
     {
+        mnl_attr_put_u32(open_, NFNL_BATCH_GENID, htonl(generation));
+    }
+
+    /// The message stays open for attributes until the next one begins; they may take `room`
+    /// bytes more than kMessageRoom.
+    nlmsghdr* begin(const TableName& table, std::uint16_t type, std::uint16_t flags,
+                    std::string operation, std::size_t room = 0)
+    {
+        make_room(room);
         nlmsghdr* message = open(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type),
                                  flags, nf_family(table.family), 0);
         batch_.operations.push_back(std::move(operation));
@@ -78,10 +89,7 @@ class BatchWriter {
     nlmsghdr* open(std::uint16_t type, std::uint16_t flags, std::uint8_t family,
                    std::uint16_t resource)
     {
-        close();
-        if (batch_.bytes.size() < used_ + kMessageRoom) {
-            batch_.bytes.resize(std::max(2 * batch_.bytes.size(), used_ + kMessageRoom));
-        }
+        make_room(0);
         open_ = mnl_nlmsg_put_header(batch_.bytes.data() + used_);
         open_->nlmsg_type = type;
         open_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
@@ -93,7 +101,20 @@ class BatchWriter {
         return open_;
     }
 
-    void close() { used_ += open_ == nullptr ? 0 : MNL_ALIGN(open_->nlmsg_len); }
+    void close()
+    {
+        used_ += open_ == nullptr ? 0 : MNL_ALIGN(open_->nlmsg_len);
+        open_ = nullptr;
+    }
+
+    void make_room(std::size_t more)
+    {
+        close();
+        const std::size_t needed = used_ + kMessageRoom + more;
+        if (batch_.bytes.size() < needed) {
+            batch_.bytes.resize(std::max(2 * batch_.bytes.size(), needed));
+        }
+    }
 
     NftBatch batch_;
     nlmsghdr* open_ = nullptr;
@@ -368,12 +389,19 @@ void put_element(nlmsghdr* message, const RawElement& element, std::uint64_t tim
     mnl_attr_nest_end(message, nest);
 }
 
+/// For a message of `count` elements, or of as many of them as one message takes.
+std::size_t element_room(std::ptrdiff_t count)
+{
+    return std::min(static_cast<std::size_t>(count) * kElementRoom, kElementChunk + kElementRoom);
+}
+
 void put_elements(BatchWriter& batch, const TableName& table, const Set& set,
                   const std::vector<RawElement>& elements, std::uint64_t timeout_ms)
 {
     for (auto element = elements.begin(); element != elements.end();) {
         nlmsghdr* message = batch.begin(table, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-                                        "elements of set " + set.name + " of " + to_string(table));
+                                        "elements of set " + set.name + " of " + to_string(table),
+                                        element_room(elements.end() - element));
         mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
         nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
         const std::size_t start = message->nlmsg_len;
@@ -382,6 +410,25 @@ void put_elements(BatchWriter& batch, const TableName& table, const Set& set,
             ++element;
         }
         mnl_attr_nest_end(message, list);
+    }
+}
+
+void put_attributes(BatchWriter& batch, const ElementChange& change, std::uint16_t type,
+                    const std::vector<std::string>& attributes)
+{
+    const bool adding = type == NFT_MSG_NEWSETELEM;
+    const std::string operation = std::string(adding ? "" : "removal of ") + "elements of set " +
+                                  change.set + " of " + to_string(change.table);
+    for (auto element = attributes.begin(); element != attributes.end();) {
+        std::string chunk;
+        while (element != attributes.end() && chunk.size() < kElementChunk) {
+            chunk += *element++;
+        }
+        nlmsghdr* message =
+            batch.begin(change.table, type, adding ? NLM_F_CREATE : 0, operation, chunk.size());
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, change.set.c_str());
+        mnl_attr_put(message, NLA_F_NESTED | NFTA_SET_ELEM_LIST_ELEMENTS, chunk.size(),
+                     chunk.data());
     }
 }
 
@@ -449,7 +496,8 @@ Status put_rule(BatchWriter& batch, const TableName& table, const Chain& chain, 
             return fail(describe(rule, chain) + ": matches IP where there is only ARP");
         }
         nlmsghdr* message =
-            batch.begin(table, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, describe(rule, chain));
+            batch.begin(table, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, describe(rule, chain),
+                        (rule.matches.size() + part.actions.size()) * kPartRoom);
         mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain.name.c_str());
         Counter counter;
         if (part.counted && !counters.empty()) {
@@ -585,6 +633,16 @@ Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options)
         if (!is_in(ruleset, loaded.name)) {
             put_removal(batch, loaded.name);
         }
+    }
+    return batch.finish();
+}
+
+NftBatch encode_changes(const std::vector<ElementChange>& changes, std::uint32_t generation)
+{
+    BatchWriter batch(generation);
+    for (const ElementChange& change : changes) {
+        put_attributes(batch, change, NFT_MSG_DELSETELEM, change.removed);
+        put_attributes(batch, change, NFT_MSG_NEWSETELEM, change.added);
     }
     return batch.finish();
 }

@@ -103,6 +103,19 @@ struct EncodeOptions {
 /// of another type than its field, Reject in a verdict map, a comment of over 127 bytes.
 Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options = {});
 
+/// What is to change in a set: elements as attributes of nftables (NFTA_LIST_ELEM), with their
+/// headers and padding.
+struct ElementChange {
+    TableName table;
+    std::string set;
+    std::vector<std::string> removed;
+    std::vector<std::string> added;
+};
+
+/// A batch that changes nothing but elements of loaded sets, and that the kernel refuses with
+/// ERESTART where its rulesets are no longer those of `generation` (NFTA_GEN_ID).
+NftBatch encode_changes(const std::vector<ElementChange>& changes, std::uint32_t generation);
+
 /// A batch after which `tables` are gone, whether they were there or not.
 NftBatch encode_removal(const std::vector<TableName>& tables);
 

@@ -23,7 +23,6 @@ class GuardCollector {
     Guards guards;
     bool possible = true;
     bool needs_ports = false;
-    bool needs_original_ports = false;
 
     void operator()(const InFamily& match) { family(match.family); }
 
@@ -112,21 +111,16 @@ class GuardCollector {
         switch (field) {
         case Field::Source4:
         case Field::Destination4:
-        case Field::OriginalDestination4:
             family(Family::V4);
             break;
         case Field::Source6:
         case Field::Destination6:
-        case Field::OriginalDestination6:
             family(Family::V6);
             break;
         case Field::SourcePort:
         case Field::DestinationPort:
             // Where the protocol is looked up with it, the elements are guard enough.
             needs_ports = needs_ports || std::ranges::count(key, Field::Protocol) == 0;
-            break;
-        case Field::OriginalDestinationPort:
-            needs_original_ports = true;
             break;
         case Field::Icmpv6Kind:
             (*this)(Icmpv6Type{});
@@ -140,7 +134,6 @@ class GuardCollector {
         case Field::Protocol:
         case Field::SocketUid:
         case Field::Mark:
-        case Field::OriginalProtocol:
             break;
         }
     }
@@ -171,11 +164,6 @@ std::vector<Guards> guard_variants(const Rule& rule, const GuardCollector& needs
     if (needs.needs_ports && !needs.guards.protocol) {
         multiply(variants, kPortTransports,
                  [](Guards& guards, Transport value) { guards.protocol = number(value); });
-    }
-    // nft(8) types ports by one protocol: the packet's where it is known, else the flow's.
-    if (needs.needs_original_ports && !variants.front().protocol) {
-        multiply(variants, kPortTransports,
-                 [](Guards& guards, Transport value) { guards.original = value; });
     }
     if (is_reject(rule) && !needs.guards.family) {
         multiply(variants, kFamilies, [](Guards& guards, Family value) { guards.family = value; });
@@ -238,20 +226,16 @@ const FieldType& field_type(Field field)
         return kInterface;
     case Field::Source4:
     case Field::Destination4:
-    case Field::OriginalDestination4:
     case Field::ArpSource:
     case Field::ArpTarget:
         return kAddress4;
     case Field::Source6:
     case Field::Destination6:
-    case Field::OriginalDestination6:
         return kAddress6;
     case Field::Protocol:
-    case Field::OriginalProtocol:
         return kProtocol;
     case Field::SourcePort:
     case Field::DestinationPort:
-    case Field::OriginalDestinationPort:
         return kPort;
     case Field::Icmpv6Kind:
         return kIcmpv6Type;

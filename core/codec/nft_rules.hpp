@@ -17,8 +17,6 @@ struct Guards {
     std::optional<Family> family;
     /// IP protocol of the packet itself.
     std::optional<std::uint8_t> protocol;
-    /// Protocol of the flow's first packet, where nothing is known of the packet's own.
-    std::optional<Transport> original;
     /// An ARP packet for IPv4 over Ethernet.
     bool arp = false;
 };

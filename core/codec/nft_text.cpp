@@ -105,14 +105,6 @@ std::string_view field_text(Field field)
         return "meta skuid";
     case Field::Mark:
         return "meta mark";
-    case Field::OriginalDestination4:
-        return "ct original ip daddr";
-    case Field::OriginalDestination6:
-        return "ct original ip6 daddr";
-    case Field::OriginalProtocol:
-        return "ct original protocol";
-    case Field::OriginalDestinationPort:
-        return "ct original proto-dst";
     case Field::ArpSource:
         return "arp saddr ip";
     case Field::ArpTarget:
@@ -305,9 +297,6 @@ std::vector<std::string> guard_texts(const Guards& guards)
     }
     if (guards.protocol) {
         parts.push_back("meta l4proto " + protocol_name(*guards.protocol));
-    }
-    if (guards.original) {
-        parts.push_back("ct original protocol " + std::string(to_string(*guards.original)));
     }
     return parts;
 }

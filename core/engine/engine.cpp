@@ -100,7 +100,7 @@ class Run {
         outcome_.state = next_state(before, event_, outcome_.config, snapshot_);
         if (const auto* up = std::get_if<TunnelUp>(&event_);
             up != nullptr && snapshot_.find(up->tunnel.interface) == nullptr) {
-            outcome_.warnings.push_back("no such device: " + up->tunnel.interface.text());
+            outcome_.errors.push_back("no such device: " + up->tunnel.interface.text());
         }
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
         changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
@@ -129,9 +129,13 @@ class Run {
     // before the first step, so that a crash in between is repaired by whatever runs next.
     void close(bool loaded_tables)
     {
-        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+        const Status saved = system_.save_state(outcome_.state);
+        note(outcome_.errors, "saving the state", saved);
         close_firewall(loaded_tables);
-        note(outcome_.warnings, "sysctls", system_.set_sysctls(outcome_.state));
+        if (saved) {
+            // Else nobody would know what to put back.
+            note(outcome_.warnings, "sysctls", system_.set_sysctls(outcome_.state));
+        }
         close_routing();
         if (std::holds_alternative<TunnelUp>(event_)) {
             const auto destroyed =

@@ -68,7 +68,7 @@ Status LiveSystem::lock()
         }
     }
     lock_ = std::move(file);
-    return make_directory(kPersistentDirectory);
+    return {};
 }
 
 LoadedConfig LiveSystem::load_config()

@@ -290,7 +290,7 @@ Chain from_tunnel()
 }
 
 /// What is refused whatever the local network admits: DNS, local name services, other people's
-/// packets to servers, and networks of tunnels.
+/// packets to servers, and addresses and networks of tunnels.
 Chain past_tunnel(const Refusals& refusals, const Config& config)
 {
     Chain chain{"past_tunnel", std::nullopt, {}};
@@ -304,6 +304,11 @@ Chain past_tunnel(const Refusals& refusals, const Config& config)
                                Verdict::Reject));
     }
     for (const Family family : kFamilies) {
+        // A flow whose route was taken away would show that address to the local network.
+        rules.push_back(
+            refuse("a tunnel's address outside of it",
+                   {InSet{{source(family)}, of_family("tunnel_destination", family)}},
+                   Verdict::Reject));
         append(rules, refusals("a VPN server by somebody else",
                                {InSet{endpoint_fields(family), of_family("server", family)}},
                                Verdict::Reject));

@@ -336,30 +336,11 @@ class Walk {
             return number_of(packet_.uid);
         case Field::Mark:
             return packet_.mark;
-        case Field::OriginalDestination4:
-        case Field::OriginalDestination6:
-        case Field::OriginalProtocol:
-        case Field::OriginalDestinationPort:
-            return tracked_ ? read_flow(field, *packet_.flow) : FieldValue();
         case Field::ArpSource:
         case Field::ArpTarget:
             break;
         }
         return {};
-    }
-
-    FieldValue read_flow(Field field, const TrackedFlow& flow) const
-    {
-        switch (field) {
-        case Field::OriginalDestination4:
-            return of_family(flow.destination, Family::V4);
-        case Field::OriginalDestination6:
-            return of_family(flow.destination, Family::V6);
-        case Field::OriginalProtocol:
-            return std::uint32_t{flow.protocol};
-        default:
-            return number_of(flow.destination_port);
-        }
     }
 
     const SetElement* find(const std::string& name, std::span<const FieldValue> values) const
@@ -418,8 +399,7 @@ Packet seen_at(Hook hook, Packet packet)
         packet.output.reset();
     }
     if (!packet.flow) {
-        packet.flow = TrackedFlow{TrackedFlow::State::New, 0, packet.destination, packet.protocol,
-                                  packet.destination_port};
+        packet.flow.emplace();
     }
     return packet;
 }

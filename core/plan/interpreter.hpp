@@ -16,10 +16,6 @@ struct TrackedFlow {
 
     State state = State::New;
     std::uint32_t mark = 0;
-    /// Where the first packet of the flow went.
-    IpAddress destination = IpAddress::unspecified(Family::V4);
-    std::uint8_t protocol = 0;
-    std::optional<Port> destination_port;
 
     friend bool operator==(const TrackedFlow&, const TrackedFlow&) = default;
 };

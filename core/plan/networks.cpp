@@ -111,7 +111,10 @@ std::vector<IpPrefix> tunnel_networks(Family family, const State& state)
     for (const auto& tunnel : state.tunnels) {
         for (const auto& address : tunnel.addresses) {
             if (address.address.family() == family && !address.address.is_link_local()) {
-                networks.push_back(address.prefix());
+                // A server may push a netmask that claims everything.
+                networks.push_back(address.prefix_length < kShortestNetwork
+                                       ? IpPrefix::host(address.address)
+                                       : address.prefix());
             }
         }
         for (const auto& network : tunnel.networks) {

@@ -163,8 +163,8 @@ void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family 
         return;
     }
     for (const auto& found : underlay_defaults(in, family)) {
-        routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric,
-                          Route::Type::Unicast, found.device, found.gateway});
+        routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric, Route::Type::Unicast,
+                          found.device, found.gateway});
     }
 }
 
@@ -262,6 +262,15 @@ void add_destinations(std::vector<RoutingRule>& rules, const std::vector<IpPrefi
     }
 }
 
+RoutingRule to_local_network(const IpPrefix& prefix)
+{
+    return {.family = prefix.family(),
+            .priority = kLanPriority,
+            .action = RoutingRule::Action::Goto,
+            .target = kLocalPriority,
+            .to = prefix};
+}
+
 /// A tunnel program that adds a route to its server names the underlay's gateway and no device:
 /// the kernel then looks the gateway up by these rules, as user 0, and would find it behind the
 /// tunnel where the gateway is not in an allowed local network.
@@ -269,13 +278,36 @@ void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family fami
 {
     for (const auto& found : underlay_defaults(in, family)) {
         if (found.gateway && !found.gateway->is_link_local()) {
-            auto rule = lookup(family, kLanPriority, RT_TABLE_MAIN);
-            rule.to = IpPrefix::host(*found.gateway);
+            auto rule = to_local_network(IpPrefix::host(*found.gateway));
             rule.local_only = true;
             rule.uid = 0;
             rules.push_back(rule);
         }
     }
+}
+
+/// Only what is sent there by name comes to the last rules: DNS is no part of the local network,
+/// the rest is looked up in main, and in the tunnel where main does not know it.
+void add_local_network(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
+{
+    for (const auto& prefix : lan_prefixes(family, in.state, in.config, in.snapshot)) {
+        rules.push_back(to_local_network(prefix));
+    }
+    add_gateways(rules, in, family);
+    for (const auto transport : {Transport::Udp, Transport::Tcp}) {
+        for (const int number : {53, 853}) {
+            rules.push_back({.family = family,
+                             .priority = kLocalPriority,
+                             // A rule about ports for other packets too would make the kernel
+                             // dissect each one that it receives.
+                             .local_only = true,
+                             .transport = transport,
+                             .destination_port = Port::make(static_cast<std::uint16_t>(number))});
+        }
+    }
+    rules.push_back(lookup(family, kLocalPriority + 1, RT_TABLE_MAIN));
+    rules.push_back(lookup(family, kLocalPriority + 2, kTunnelTable));
+    rules.push_back({.family = family, .priority = kLocalPriority + 3});
 }
 
 std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted)
@@ -294,9 +326,7 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
                          .mark_mask = kUnderlayMarkMask});
         add_destinations(rules, tunnel_networks(family, in.state), kTunnelNetworkPriority,
                          kTunnelTable);
-        add_destinations(rules, lan_prefixes(family, in.state, in.config, in.snapshot),
-                         kLanPriority, RT_TABLE_MAIN);
-        add_gateways(rules, in, family);
+        add_local_network(rules, in, family);
         rules.push_back(lookup(family, kTunnelPriority, kTunnelTable));
         // Holds where the table of tunnels was emptied: IPv6 forgets even unreachable routes when
         // `lo` goes down.

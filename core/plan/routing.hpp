@@ -78,6 +78,7 @@ inline constexpr std::uint32_t kTunnelNetworkPriority = 5000;
 inline constexpr std::uint32_t kLanPriority = 5001;
 inline constexpr std::uint32_t kTunnelPriority = 5010;
 inline constexpr std::uint32_t kClosedPriority = 5011;
+inline constexpr std::uint32_t kLocalPriority = 5012;
 inline constexpr std::uint32_t kServerPriority = 5020;
 inline constexpr std::uint32_t kPastTunnelPriority = 5030;
 inline constexpr std::uint32_t kDefaultPriority = 5031;

@@ -25,14 +25,10 @@ enum class Field : std::uint8_t {
     Protocol,
     SourcePort,
     DestinationPort,
-    Icmpv6Kind,           ///< type of an ICMPv6 message; other packets never match
-    SocketUid,            ///< uid that created the socket; packets without one never match
-    Mark,                 ///< meta mark, whole
-    OriginalDestination4, ///< of the flow's first packet, from conntrack
-    OriginalDestination6,
-    OriginalProtocol,
-    OriginalDestinationPort,
-    ArpSource, ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
+    Icmpv6Kind, ///< type of an ICMPv6 message; other packets never match
+    SocketUid,  ///< uid that created the socket; packets without one never match
+    Mark,       ///< meta mark, whole
+    ArpSource,  ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
     ArpTarget,
 };
 

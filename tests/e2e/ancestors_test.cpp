@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What opened the programs before this one, each shown to leak without failclosed and to hold.
+#include <cstdio>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -85,14 +86,14 @@ TEST_P(LiveFlows, StayInsideOrNowhere)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Triggers, LiveFlows,
-    ::testing::Combine(::testing::ValuesIn(triggers),
-                       ::testing::Values(Protected::No, Protected::Yes)),
-    [](const auto& test) {
-        return std::string(std::get<0>(test.param).name) +
-               (std::get<1>(test.param) == Protected::Yes ? "Holds" : "LeaksWithout");
-    });
+INSTANTIATE_TEST_SUITE_P(Triggers, LiveFlows,
+                         ::testing::Combine(::testing::ValuesIn(triggers),
+                                            ::testing::Values(Protected::No, Protected::Yes)),
+                         [](const auto& test) {
+                             return std::string(std::get<0>(test.param).name) +
+                                    (std::get<1>(test.param) == Protected::Yes ? "Holds"
+                                                                               : "LeaksWithout");
+                         });
 
 // What made a hook fail on its way, and OpenVPN with it.
 struct Setting {
@@ -142,14 +143,14 @@ TEST_P(FailingHooks, StayClosed)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Settings, FailingHooks,
-    ::testing::Combine(::testing::ValuesIn(settings),
-                       ::testing::Values(Protected::No, Protected::Yes)),
-    [](const auto& test) {
-        return std::string(std::get<0>(test.param).name) +
-               (std::get<1>(test.param) == Protected::Yes ? "Holds" : "LeaksWithout");
-    });
+INSTANTIATE_TEST_SUITE_P(Settings, FailingHooks,
+                         ::testing::Combine(::testing::ValuesIn(settings),
+                                            ::testing::Values(Protected::No, Protected::Yes)),
+                         [](const auto& test) {
+                             return std::string(std::get<0>(test.param).name) +
+                                    (std::get<1>(test.param) == Protected::Yes ? "Holds"
+                                                                               : "LeaksWithout");
+                         });
 
 // The other half of it: a hook that cannot understand OpenVPN ends it, and still closes.
 TEST(FailingHook, ThatIsOursClosesFirst)
@@ -290,11 +291,10 @@ TEST(LoopbackResolver, IsNotRefused)
 {
     const Lab lab(with_product());
     const VpnServer server(lab);
-    const Process stub = lab.client().start({"dnsmasq", "--keep-in-foreground",
-                                             "--conf-file=/dev/null", "--log-facility=-",
-                                             "--user=root", "--pid-file", "--no-hosts",
-                                             "--no-resolv", "--server=10.8.0.1", "--interface=lo",
-                                             "--bind-interfaces"});
+    const Process stub = lab.client().start(
+        {"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--log-facility=-",
+         "--user=root", "--pid-file", "--no-hosts", "--no-resolv", "--server=10.8.0.1",
+         "--interface=lo", "--bind-interfaces"});
     ASSERT_TRUE(stub.wait_for("started")) << stub.output();
     VpnClient client(lab);
     ASSERT_TRUE(client.wait_connected()) << client.log();

@@ -21,11 +21,8 @@ namespace failclosed::lab {
 
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
-using ::testing::UnorderedElementsAreArray;
 
 constexpr std::chrono::seconds patient_time{40};
 
@@ -63,11 +60,11 @@ class Machine : public ::testing::Test {
 
     void SetUp() override
     {
-        ASSERT_EQ(failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp", "--server",
-                                        "203.0.113.2:1194/tcp", "--server", "203.0.113.3:1194/udp",
-                                        "--server", "[2001:db8:113::2]:1194/udp"})
-                      .status,
-                  0);
+        const auto locked =
+            failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp", "--server",
+                                  "203.0.113.2:1194/tcp", "--server", "203.0.113.3:1194/udp",
+                                  "--server", "[2001:db8:113::2]:1194/udp"});
+        ASSERT_EQ(locked.status, 0) << locked.err;
         count_from_now();
     }
 
@@ -339,7 +336,7 @@ TEST_F(Machine, ServerThatOrdersARestartIsFollowed)
     connect();
     expect_up();
     server().stop();
-    EXPECT_TRUE(vpn().process().wait_for("server-exit-notification", 1, patient_time))
+    EXPECT_TRUE(vpn().process().wait_for("server-pushed-connection-reset", 1, patient_time))
         << vpn().log();
     EXPECT_TRUE(traffic_.wait_all_sent(2));
     expect_no_leak();
@@ -415,8 +412,8 @@ INSTANTIATE_TEST_SUITE_P(Lifecycle, SecondRemote, ::testing::ValuesIn(second_rem
 
 TEST_F(Machine, PeerModeIsATunnelToo)
 {
-    const std::string keys = "<ca>\n" + pki().ca + "</ca>\n<tls-crypt>\n" + pki().tls_crypt +
-                             "</tls-crypt>\n";
+    const std::string keys =
+        "<ca>\n" + pki().ca + "</ca>\n<tls-crypt>\n" + pki().tls_crypt + "</tls-crypt>\n";
     lab_.internet().write_file("/etc/openvpn/peer.conf",
                                "dev peer0\ndev-type tun\nproto udp4\nlocal 203.0.113.2\n"
                                "port 1194\ntls-server\ndh none\nifconfig 10.77.0.1 10.77.0.2\n"
@@ -425,17 +422,16 @@ TEST_F(Machine, PeerModeIsATunnelToo)
                                    pki().server_certificate + "</cert>\n<key>\n" +
                                    pki().server_key + "</key>\n" + keys,
                                0600);
-    const Process peer =
-        lab_.internet().start({"openvpn", "--config", "/etc/openvpn/peer.conf"});
-    client().write_file(
-        "/etc/openvpn/peer.conf",
-        "dev tun0\nproto udp\nnobind\nremote 203.0.113.2 1194\ntls-client\n"
-        "remote-cert-tls server\nifconfig 10.77.0.2 10.77.0.1\n"
-        "ifconfig-ipv6 fd00:77::2/64 fd00:77::1\nredirect-gateway def1 ipv6\n"
-        "dhcp-option DNS 10.77.0.1\nkeepalive 1 4\nscript-security 2\n"
-        "up /etc/openvpn/failclosed\ndown /etc/openvpn/failclosed\n<cert>\n" +
-            pki().client_certificate + "</cert>\n<key>\n" + pki().client_key + "</key>\n" + keys,
-        0600);
+    const Process peer = lab_.internet().start({"openvpn", "--config", "/etc/openvpn/peer.conf"});
+    client().write_file("/etc/openvpn/peer.conf",
+                        "dev tun0\nproto udp\nnobind\nremote 203.0.113.2 1194\ntls-client\n"
+                        "remote-cert-tls server\nifconfig 10.77.0.2 10.77.0.1\n"
+                        "ifconfig-ipv6 fd00:77::2/64 fd00:77::1\nredirect-gateway def1 ipv6\n"
+                        "dhcp-option DNS 10.77.0.1\nkeepalive 1 4\nscript-security 2\n"
+                        "up /etc/openvpn/failclosed\ndown /etc/openvpn/failclosed\n<cert>\n" +
+                            pki().client_certificate + "</cert>\n<key>\n" + pki().client_key +
+                            "</key>\n" + keys,
+                        0600);
     const Process program = client().start({"openvpn", "--config", "/etc/openvpn/peer.conf"});
     EXPECT_TRUE(program.wait_for("Initialization Sequence Completed")) << program.output();
     expect_up({"10.77.0.1"});
@@ -500,6 +496,46 @@ TEST_F(OpenMachine, IsClosedByTheFirstTunnel)
     vpn().start();
     expect_connected(2);
     expect_up();
+}
+
+Command openvpn_of_nobody()
+{
+    return {"setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=+net_admin",
+            "--ambient-caps=+net_admin",
+            "openvpn",
+            "--config",
+            "/etc/openvpn/nobody.conf"};
+}
+
+TEST_F(OpenMachine, EndsATunnelWhoseHookCannotCloseIt)
+{
+    expect_not_armed_yet();
+    serve();
+    connect();
+    const std::string config = vpn().config();
+    expect_end();
+    ASSERT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    client().write_file("/etc/openvpn/nobody.conf", config, 0644);
+    const Process program = client().start(openvpn_of_nobody());
+    EXPECT_TRUE(program.wait().has_value()) << program.output();
+    EXPECT_THAT(program.output(), HasSubstr("NOT CLOSED"));
+
+    // Where it is locked, such a tunnel comes up, and waits for somebody to tell of it.
+    ASSERT_EQ(
+        failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp", "--uid", "65534"}).status,
+        0);
+    count_from_now();
+    const Process again = client().start(openvpn_of_nobody());
+    EXPECT_TRUE(again.wait_for("Initialization Sequence Completed")) << again.output();
+    EXPECT_THAT(again.output(), HasSubstr("stays closed"));
+    EXPECT_FALSE(answers(client(), addr::site4));
+    EXPECT_EQ(failclosed(client(), {"up", "--interface", "tun0"}).status, 0);
+    wait_alive(lab_);
+    expect_no_leak();
 }
 
 TEST_F(OpenMachine, IsClosedAndOpenvpnEndsWhereUpCannotUnderstandWhatItIsTold)

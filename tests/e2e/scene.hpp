@@ -94,7 +94,8 @@ inline std::string kernel_state(const Box& client)
     return text;
 }
 
-/// Blocks between blank lines, sorted: in what order the kernel keeps chains and sets means nothing.
+/// Blocks between blank lines, sorted: in what order the kernel keeps chains and sets means
+/// nothing.
 inline std::string sorted_blocks(std::string text, const std::string& separator)
 {
     std::vector<std::string> blocks;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The main promise: whatever happens to the tunnel, nothing leaves past it from lock to unlock.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.hpp"
@@ -17,8 +17,6 @@
 namespace failclosed::lab {
 
 namespace {
-
-using ::testing::IsEmpty;
 
 constexpr std::chrono::milliseconds interval{10};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // `unlock` puts every byte back in a machine that had rules, routes, settings and files of its own.
-#include <fstream>
+#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -49,7 +49,7 @@ table arp filter {
 constexpr char foreign_routes[] = "rule add pref 100 from 10.66.0.0/16 lookup 100\n"
                                   "rule add pref 5010 from 10.67.0.0/16 lookup 100\n"
                                   "rule add pref 5000 to 10.68.0.0/16 lookup main\n"
-                                                                    "route add 192.0.2.0/24 via 192.168.50.9 table 100\n"
+                                  "route add 192.0.2.0/24 via 192.168.50.9 table 100\n"
                                   "route add blackhole 10.69.0.0/16 metric 7\n"
                                   "route add unreachable 10.70.0.0/16 table 64600\n"
                                   "route add 2001:db8:66::/48 via fe80::1 dev eth0 table 100\n"
@@ -125,7 +125,8 @@ class Unlock : public ::testing::Test {
 
     void lock_and_connect()
     {
-        ASSERT_EQ(failclosed(client(), {"lock", "--server", "vpn4.example.net:1194/udp"}).status, 0);
+        ASSERT_EQ(failclosed(client(), {"lock", "--server", "vpn4.example.net:1194/udp"}).status,
+                  0);
         ASSERT_TRUE(eventually([&] { return !our_hosts(client()).empty(); }));
         vpn_.emplace(lab_, client_to({"vpn4.example.net 1194"}));
         ASSERT_TRUE(vpn_->wait_connected()) << vpn_->log();
@@ -157,8 +158,8 @@ class Unlock : public ::testing::Test {
 TEST_F(Unlock, AfterAWholeSessionTwice)
 {
     const Before before(client());
-    lock_and_connect();
-    disconnect();
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
+    ASSERT_NO_FATAL_FAILURE(disconnect());
     unlock();
     expect_as(before);
     unlock();
@@ -175,12 +176,12 @@ TEST_F(Unlock, OfAMachineThatWasNeverLockedChangesNothing)
 TEST_F(Unlock, WhileTheTunnelIsUp)
 {
     const Before before(client());
-    lock_and_connect();
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
     unlock();
     EXPECT_EQ(file(client(), "/etc/resolv.conf"), before.resolv_conf);
     EXPECT_EQ(file(client(), "/etc/hosts"), before.hosts);
     EXPECT_EQ(failclosed(client(), {"check"}).status, 2);
-    disconnect();
+    ASSERT_NO_FATAL_FAILURE(disconnect());
     expect_as(before);
 }
 
@@ -192,8 +193,8 @@ TEST_F(Unlock, WithLinksInThePlacesOfTheFiles)
         client().must({"ln", "-s", std::string(name) + ".real", path});
     }
     const Before before(client());
-    lock_and_connect();
-    disconnect();
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
+    ASSERT_NO_FATAL_FAILURE(disconnect());
     unlock();
     expect_as(before);
 }
@@ -201,8 +202,8 @@ TEST_F(Unlock, WithLinksInThePlacesOfTheFiles)
 TEST_F(Unlock, AfterTheStateWasRemoved)
 {
     const Before before(client());
-    lock_and_connect();
-    disconnect();
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
+    ASSERT_NO_FATAL_FAILURE(disconnect());
     client().must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
     // Closed until then: the tables alone are enough to know it.
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);

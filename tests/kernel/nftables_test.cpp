@@ -241,6 +241,108 @@ INSTANTIATE_TEST_SUITE_P(
         ForeignChange{"EverythingDeleted", "flush ruleset"}),
     [](const auto& test) { return std::string(test.param.name); });
 
+class ElementChangeTest : public NftablesTest, public testing::WithParamInterface<std::size_t> {
+  protected:
+    /// What names the rules, chains and sets that are loaded: other ones would have other numbers.
+    static std::string handles()
+    {
+        const std::string json = must({"nft", "-a", "-j", "list", "ruleset"});
+        const std::regex number("\"handle\": [0-9]+");
+        std::string list;
+        for (std::sregex_iterator match(json.begin(), json.end(), number), end; match != end;
+             ++match) {
+            list += match->str() + "\n";
+        }
+        return list;
+    }
+
+    /// The sample, with other elements in the set at `place`.
+    static Ruleset changed(std::size_t place)
+    {
+        Ruleset ruleset = test::sample_ruleset();
+        std::vector<SetElement>& elements = ruleset.tables[0].sets[place].elements;
+        switch (place) {
+        case 0: // verdicts: one changes, one goes
+            elements[0].decision = Verdict::Drop;
+            elements.pop_back();
+            break;
+        case 1: // a hash of concatenations
+            elements[1].key[0] = Uid{7};
+            elements.push_back({{Uid{8}, address("203.0.113.3"), Transport::Udp, port(1)}, {}});
+            break;
+        case 3: // intervals: two that touch, one that grows, one that shrinks, one at the end
+            elements = {{{prefix("10.0.0.0/9")}, {}},
+                        {{prefix("10.128.0.0/9")}, {}},
+                        {{prefix("11.0.0.0/8")}, {}},
+                        {{prefix("192.168.1.0/24")}, {}},
+                        {{prefix("255.255.255.255/32")}, {}}};
+            break;
+        case 5: // all of it
+            elements = {{{prefix("::/1")}, {}}};
+            break;
+        case 6: // intervals in concatenations
+            elements[0].key[1] = prefix("10.8.0.0/16");
+            elements.push_back({{test::device("tun2"), prefix("10.9.0.1/32")}, {}});
+            break;
+        default: // verdicts of intervals
+            elements[0].decision = Verdict::Drop;
+            elements[1].key[0] = prefix("240.0.0.0/5");
+            break;
+        }
+        return ruleset;
+    }
+};
+
+TEST_P(ElementChangeTest, ExchangesNothingButElements)
+{
+    const Ruleset before = test::sample_ruleset();
+    const Ruleset after = changed(GetParam());
+    load(before);
+    const std::string loaded = handles();
+    for (int i = 0; i < 2; ++i) {
+        load(after);
+        EXPECT_TRUE(holds(after));
+        EXPECT_FALSE(holds(before));
+        EXPECT_EQ(handles(), loaded);
+        EXPECT_TRUE(*Nftables::open().value().holds(after)) << "seen by another look";
+        load(before);
+        EXPECT_TRUE(holds(before));
+        EXPECT_EQ(handles(), loaded);
+    }
+}
+
+TEST_P(ElementChangeTest, IsHealedWithoutTouchingRules)
+{
+    const Ruleset ruleset = changed(GetParam());
+    load(ruleset);
+    const std::string loaded = handles();
+    nft("delete element inet failclosed protocols { esp }\n"
+        "add element inet failclosed lan4 { 8.8.8.0/24 comment \"theirs\" }\n"
+        "add element inet failclosed by_device { \"eth7\" : goto tunnel }");
+    EXPECT_FALSE(holds(ruleset));
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    EXPECT_EQ(handles(), loaded);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, ElementChangeTest, testing::Values(0, 1, 3, 5, 6, 7));
+
+TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const SetElement timed{{address("192.0.2.53"), Transport::Udp}, {}};
+    ASSERT_TRUE(nftables.add_timed(kTables[0], ruleset.tables[0].sets[8], {timed},
+                                   std::chrono::minutes(10)));
+    ruleset.tables[0].sets[1].elements.pop_back();
+    load(ruleset);
+    EXPECT_NE(must({"nft", "list", "set", "inet", "failclosed", "resolvers"}).find("192.0.2.53"),
+              std::string::npos);
+    EXPECT_TRUE(holds(ruleset));
+    nft("add rule inet failclosed forward accept");
+    EXPECT_FALSE(holds(ruleset)) << "what was seen before is not taken for what is there";
+}
+
 TEST_F(NftablesTest, RefusedBatchChangesNothing)
 {
     const Ruleset ruleset = test::sample_ruleset();
@@ -315,7 +417,7 @@ TEST_F(NftablesTest, TimedElementsExpireAndDoNotCount)
 {
     const Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
-    const Set& resolvers = ruleset.tables[0].sets[10];
+    const Set& resolvers = ruleset.tables[0].sets[8];
     const SetElement element{{address("192.0.2.53"), Transport::Udp}, {}};
     const Status status =
         nftables.add_timed(kTables[0], resolvers, {element}, std::chrono::milliseconds(400));
@@ -365,10 +467,12 @@ TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
     EXPECT_FALSE(send_datagram("127.0.0.1", 9));
     const CounterKey key{kTables[0], "only", "counted"};
     EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
-    load(ruleset);
+    Ruleset longer = ruleset;
+    longer.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
+    load(longer);
     EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
     EXPECT_FALSE(send_datagram("127.0.0.1", 9));
-    EXPECT_TRUE(holds(ruleset));
+    EXPECT_TRUE(holds(longer));
     nft("add counter inet failclosed foreign"); // makes the next one a replacement from nothing
     EXPECT_FALSE(holds(ruleset));
     load(ruleset);
@@ -386,6 +490,8 @@ TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)
     for (int i = 0; i < 3; ++i) {
         EXPECT_FALSE(send_datagram("127.0.0.1", 53));
         EXPECT_FALSE(send_datagram("::1", 853));
+        ruleset.tables[0].chains[0].base->policy = i == 0 ? Verdict::Drop : Verdict::Accept;
+        ruleset.tables[0].chains[0].rules.push_back({"more", {}, false, {}, {}});
         load(ruleset);
     }
     EXPECT_EQ(nftables.counters(kTables)->at({kTables[0], "only", "DNS"}).packets, 6U);
@@ -489,6 +595,53 @@ class Flood {
     std::atomic<bool> stop_ = false;
     std::thread thread_;
 };
+
+TEST_F(NftablesTest, ExchangingElementsUnderAFloodNeitherLosesNorLeaks)
+{
+    // A set of each kind that the kernel has; the flood's own elements stay.
+    const auto to = [](const char* text) { return SetElement{{prefix(text)}, {}}; };
+    const auto of = [](const char* device, const char* text) {
+        return SetElement{{test::device(device), prefix(text)}, {}};
+    };
+    const auto port_is = [](std::uint16_t number) {
+        return SetElement{{Transport::Udp, port(number)}, {}};
+    };
+    const auto with = [&](bool more) {
+        Set networks{"networks", {Field::Destination4}, true, false, false, {to("127.0.0.0/9")}};
+        Set inside{"inside", {Field::OutputInterface, Field::Destination4}, true, false, false, {}};
+        Set ports{"ports", {Field::Protocol, Field::DestinationPort}, false, false, false, {}};
+        inside.elements = {of("lo", "127.0.0.0/8")};
+        ports.elements = {port_is(7)};
+        if (more) {
+            networks.elements.push_back(to("127.128.0.0/9"));
+            inside.elements.push_back(of("tun0", "127.0.0.0/16"));
+            ports.elements.push_back(port_is(8));
+        }
+        const Rule rule{"admitted",
+                        {InSet{networks.key, "networks"}, InSet{inside.key, "inside"},
+                         InSet{ports.key, "ports"}},
+                        true,
+                        {},
+                        Verdict::Accept};
+        Table table{TableFamily::Inet, "failclosed", {networks, inside, ports}, {}};
+        table.chains = {{"output", BaseChain{Hook::Output, 0, Verdict::Drop}, {rule}}};
+        return Ruleset{{table}};
+    };
+    load(with(false));
+    Flood admitted("127.0.0.1", 7);
+    Flood refused("127.0.0.1", 9);
+    while (admitted.sent == 0 || refused.refused == 0) {
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 200; ++i) {
+        load(with(i % 2 == 0));
+    }
+    admitted.finish();
+    refused.finish();
+    EXPECT_EQ(admitted.refused, 0);
+    EXPECT_EQ(refused.sent, 0);
+    EXPECT_TRUE(holds(with(false)));
+}
 
 TEST_F(NftablesTest, ReplacingUnderAFloodNeitherLosesNorLeaks)
 {

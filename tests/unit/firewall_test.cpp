@@ -58,7 +58,7 @@ State up_state()
 State hostile_state()
 {
     State state = closed_state();
-    state.tunnels = {tunnel("tun0", {{address("192.168.50.10"), 0}, {address("fe80::10"), 0}},
+    state.tunnels = {tunnel("tun0", {{address("10.66.0.2"), 0}, {address("fe80::10"), 0}},
                             {prefix("0.0.0.0/0"), prefix("::/0"), prefix("0.0.0.0/1"),
                              prefix("128.0.0.0/1"), prefix("224.0.0.0/8"), prefix("127.0.0.0/8")},
                             {address("192.168.50.1"), address("fe80::1"), address("203.0.113.2")})};
@@ -189,7 +189,8 @@ TEST(Firewall, TrafficChainsDropWhatNoRuleTakes)
 
 TEST(Firewall, EveryChainIsReached)
 {
-    const Table table = plan(up_state()).tables.front();
+    const Ruleset ruleset = plan(up_state());
+    const Table& table = ruleset.tables.front();
     std::set<std::string> reached;
     for (const Set& set : table.sets) {
         for (const SetElement& element : set.elements) {
@@ -198,6 +199,11 @@ TEST(Firewall, EveryChainIsReached)
             }
         }
     }
+    each_rule(ruleset, [&](const Table&, const Rule& rule) {
+        if (const auto* jump = std::get_if<Jump>(&rule.end)) {
+            reached.insert(jump->chain);
+        }
+    });
     for (const Chain& one : table.chains) {
         EXPECT_TRUE(one.base || reached.contains(one.name)) << one.name;
     }
@@ -245,7 +251,7 @@ TEST(Firewall, RulesStayTheSameWhateverTheSetsHold)
     }
     const auto chains = [](const Ruleset& ruleset) { return ruleset.tables.front().chains; };
     EXPECT_EQ(chains(plan(many)), chains(plan(closed_state())));
-    EXPECT_EQ(chains(plan(hostile_state())), chains(plan(State())));
+    EXPECT_EQ(chains(plan(hostile_state())), chains(plan(closed_state())));
     EXPECT_EQ(chains(plan(up_state(), with_lan(LanPolicy::Kind::Deny))), chains(plan(up_state())));
 }
 
@@ -280,6 +286,62 @@ bool passes(const Ruleset& ruleset, const Packet& packet, Path path = Path::Sent
     return evaluate_path(ruleset, path, packet).verdict == Verdict::Accept;
 }
 
+Packet packet_from(const char* name, const char* from, const char* to,
+                   std::uint8_t protocol = IPPROTO_UDP)
+{
+    Packet packet;
+    packet.input = device(name);
+    packet.source = address(from);
+    packet.destination = address(to);
+    packet.protocol = protocol;
+    return packet;
+}
+
+TEST(Firewall, LoopbackIsOpenInEveryForm)
+{
+    for (const Ruleset& ruleset : all_rulesets()) {
+        Packet packet = packet_to("127.0.0.1");
+        packet.output = device("lo");
+        EXPECT_TRUE(passes(ruleset, packet));
+        EXPECT_TRUE(passes(ruleset, packet_from("lo", "127.0.0.1", "127.0.0.53"), Path::Received));
+        EXPECT_TRUE(passes(ruleset, packet_from("lo", "10.8.0.2", "10.8.0.2"), Path::Received))
+            << "a tunnel's own address is reached over lo";
+    }
+}
+
+TEST(Firewall, BaseFormTakesLeasesAndDiscoveryIn)
+{
+    Packet lease = packet_from("eth0", "192.168.50.1", "192.168.50.10");
+    lease.source_port = port(67);
+    lease.destination_port = port(68);
+    EXPECT_TRUE(passes(base_ruleset(), lease, Path::Received));
+    lease.destination_port = port(69);
+    EXPECT_FALSE(passes(base_ruleset(), lease, Path::Received));
+    Packet router = packet_from("eth0", "fe80::1", "ff02::1", IPPROTO_ICMPV6);
+    router.icmp_type = 134;
+    router.hop_limit = 255;
+    EXPECT_TRUE(passes(base_ruleset(), router, Path::Received));
+    router.hop_limit = 64;
+    EXPECT_FALSE(passes(base_ruleset(), router, Path::Received));
+}
+
+TEST(Firewall, AnswersOfServersAreMarkedForSourceValidation)
+{
+    Packet answer = packet_from("eth0", "203.0.113.2", "192.168.50.10");
+    answer.source_port = port(1194);
+    answer.destination_port = port(40000);
+    answer.flow = TrackedFlow{TrackedFlow::State::Established, kUnderlayMark};
+    const auto mark = [&] {
+        return evaluate(plan(up_state()), Hook::Prerouting, answer).packet.mark;
+    };
+    EXPECT_EQ(mark(), kUnderlayMark);
+    answer.flow->state = TrackedFlow::State::New;
+    EXPECT_EQ(mark(), 0U);
+    answer.flow->state = TrackedFlow::State::Established;
+    answer.flow->mark = 0;
+    EXPECT_EQ(mark(), 0U) << "a flow that no admitted program began";
+}
+
 TEST(Firewall, EssentialFormDropsMultipathInsteadOfStrippingIt)
 {
     Packet multipath = packet_to("198.51.100.20", IPPROTO_TCP, 443);
@@ -309,6 +371,16 @@ TEST(Firewall, TunnelsDoNotCarryEachOthersAddresses)
     EXPECT_FALSE(passes(ruleset, packet));
 }
 
+TEST(Firewall, TunnelThatClaimsEverythingOwnsItsAddressOnly)
+{
+    const Ruleset ruleset = plan(hostile_state());
+    EXPECT_TRUE(passes(ruleset, packet_to("192.168.50.20"))) << "still the local network";
+    Packet forged = packet_from("tun0", "192.168.50.20", "192.168.50.10");
+    EXPECT_FALSE(passes(ruleset, forged, Path::Received));
+    forged.source = address("198.51.100.20");
+    EXPECT_TRUE(passes(ruleset, forged, Path::Received));
+}
+
 TEST(Firewall, ServersWithoutPortsAreAdmittedByProtocol)
 {
     State state = closed_state();
@@ -322,11 +394,7 @@ TEST(Firewall, ServersWithoutPortsAreAdmittedByProtocol)
     Packet gre = esp;
     gre.protocol = IPPROTO_GRE;
     EXPECT_FALSE(passes(ruleset, gre));
-    Packet answer;
-    answer.input = device("eth0");
-    answer.source = esp.destination;
-    answer.destination = esp.source;
-    answer.protocol = IPPROTO_ESP;
+    const Packet answer = packet_from("eth0", "203.0.113.4", "192.168.50.10", IPPROTO_ESP);
     EXPECT_TRUE(passes(ruleset, answer, Path::Received));
     EXPECT_FALSE(passes(plan(closed_state()), answer, Path::Received));
 }

@@ -178,6 +178,40 @@ TEST(NftContents, SeesEveryDifference)
     }
 }
 
+TEST(NftContents, ElementsAloneAreExchangedByTheirOwnBatch)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    const NftContents contents = contents_of(ruleset);
+    EXPECT_TRUE(contents.changes_to(contents)->empty());
+
+    Ruleset other = ruleset;
+    other.tables[0].sets[3].elements[0].key[0] = prefix("10.0.0.0/9"); // an interval: both its ends
+    other.tables[0].sets[1].elements.pop_back();
+    const auto changes = contents.changes_to(contents_of(other)).value();
+    ASSERT_EQ(changes.size(), 2U);
+    EXPECT_EQ(changes[0].set, "lan4");
+    EXPECT_EQ(changes[0].removed.size(), 1U);
+    EXPECT_EQ(changes[0].added.size(), 1U);
+    EXPECT_EQ(changes[1].set, "servers4");
+    EXPECT_EQ(changes[1].removed.size(), 1U);
+    EXPECT_TRUE(changes[1].added.empty());
+
+    const NftBatch batch = encode_changes(changes, 0x01020304);
+    std::vector<int> types;
+    for (const nlmsghdr& header : headers(batch)) {
+        types.push_back(type_of(header));
+    }
+    EXPECT_EQ(types, (std::vector<int>{NFNL_MSG_BATCH_BEGIN, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM,
+                                       NFT_MSG_DELSETELEM, NFNL_MSG_BATCH_END}));
+    const std::vector<std::uint8_t> generation = {8, 0, NFNL_BATCH_GENID, 0, 1, 2, 3, 4};
+    const auto at = batch.bytes.begin() + sizeof(nlmsghdr) + sizeof(nfgenmsg);
+    EXPECT_TRUE(std::equal(generation.begin(), generation.end(), at));
+    EXPECT_EQ(batch.describe(1), "removal of elements of set lan4 of inet failclosed");
+
+    other.tables[0].chains[1].rules.pop_back();
+    EXPECT_FALSE(contents.changes_to(contents_of(other))) << "a rule is no element";
+}
+
 TEST(NftContents, SurvivesBytesThatAreNoMessages)
 {
     std::vector<std::uint8_t> bytes = encode(test::sample_ruleset()).value().bytes;

@@ -66,12 +66,18 @@ class PlanRoutingTest : public testing::Test {
 
     RoutingPlan plan() const { return plan_routing(state_, config_, snapshot_); }
 
-    /// The rules and routes of one family as text.
-    std::vector<std::string> rules(Family family = Family::V4) const
+    static bool is_of_local_network(const RoutingRule& rule)
+    {
+        return rule.priority >= kLocalPriority && rule.priority < kServerPriority;
+    }
+
+    /// The rules and routes of one family as text; the rules for the local network, which are
+    /// always the same, by themselves.
+    std::vector<std::string> rules(Family family = Family::V4, bool of_local_network = false) const
     {
         std::vector<std::string> lines;
         for (const auto& rule : plan().rules) {
-            if (rule.family == family) {
+            if (rule.family == family && is_of_local_network(rule) == of_local_network) {
                 lines.push_back(to_string(rule));
             }
         }
@@ -122,6 +128,18 @@ TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
     }
 }
 
+TEST_F(PlanRoutingTest, DnsIsNoPartOfTheLocalNetwork)
+{
+    for (const auto family : kFamilies) {
+        EXPECT_EQ(rules(family, true),
+                  (Lines{"5012 iif lo ipproto 6 dport 53 unreachable",
+                         "5012 iif lo ipproto 6 dport 853 unreachable",
+                         "5012 iif lo ipproto 17 dport 53 unreachable",
+                         "5012 iif lo ipproto 17 dport 853 unreachable", "5013 lookup main",
+                         "5014 lookup 64600", "5015 unreachable"}));
+    }
+}
+
 TEST_F(PlanRoutingTest, OneTunnelCarriesEverything)
 {
     state_.tunnels = {tunnel(tun(0))};
@@ -150,6 +168,18 @@ TEST_F(PlanRoutingTest, WhileATunnelIsUpTheUnderlaysDefaultsAreKept)
     ASSERT_NE(kept, all.end());
     EXPECT_EQ(*kept, (Route{kUnderlayTable, IpPrefix::any(Family::V4), 100, Route::Type::Unicast, 2,
                             IpAddress::parse("192.168.50.1")}));
+}
+
+// OpenVPN adds `SERVER via GATEWAY` and names no device: the kernel finds it by these rules.
+TEST_F(PlanRoutingTest, TheUnderlaysGatewayIsFoundInMainByUser0)
+{
+    snapshot_.default_routes = {DefaultRoute{Family::V4, 2, IpAddress::parse("192.168.50.1"), 100},
+                                DefaultRoute{Family::V4, tun(0).index, std::nullopt, 0},
+                                DefaultRoute{Family::V6, 2, IpAddress::parse("fe80::1"), 1024}};
+    EXPECT_EQ(std::ranges::count(rules(), "5001 to 192.168.50.1/32 iif lo uidrange 0-0 goto 5012"),
+              1);
+    EXPECT_EQ(rules().size(), 7U);
+    EXPECT_EQ(rules(Family::V6).size(), 6U);
 }
 
 TEST_F(PlanRoutingTest, UnreachableIsTheLastChoice)
@@ -194,13 +224,23 @@ TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
     EXPECT_EQ(
         rules(),
         (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030", "5000 to 10.8.0.0/24 lookup 64600",
-               "5000 to 192.168.9.0/24 lookup 64600", "5001 to 10.8.0.0/25 lookup main",
-               "5001 to 10.9.0.0/16 lookup main", "5001 to 192.168.0.0/16 lookup main",
+               "5000 to 192.168.9.0/24 lookup 64600", "5001 to 10.8.0.0/25 goto 5012",
+               "5001 to 10.9.0.0/16 goto 5012", "5001 to 192.168.0.0/16 goto 5012",
                "5010 lookup 64600", "5011 unreachable", "5020 lookup 64601",
                "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
     EXPECT_EQ(routes(kServerTable),
               (Lines{"0.0.0.0/0 dev tun0", "unreachable 0.0.0.0/0", "10.8.0.0/24 dev tun0",
                      "throw 10.9.0.0/16", "throw 192.168.0.0/16", "192.168.9.0/24 dev tun0"}));
+}
+
+// Where a tunnel ends while its device is still there (down-pre), its networks are nobody's.
+TEST_F(PlanRoutingTest, APointToPointLinkHasNoLocalNetwork)
+{
+    config_.lan = {LanPolicy::Kind::OnLink, {}};
+    const std::string inside = "5001 to 10.8.0.0/24 goto 5012";
+    EXPECT_EQ(std::ranges::count(rules(), inside), 0);
+    snapshot_.links[1].point_to_point = false;
+    EXPECT_EQ(std::ranges::count(rules(), inside), 1);
 }
 
 TEST_F(PlanRoutingTest, AServerInsideAPushedNetworkIsReachedOutside)

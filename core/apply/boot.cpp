@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Enabling the boot unit.
+#include "core/apply/boot.hpp"
+
+#include <array>
+#include <chrono>
+
+#include <unistd.h>
+
+#include "core/apply/child.hpp"
+
+namespace failclosed {
+
+namespace {
+
+constexpr const char* kUnit = "failclosed-lock.service";
+constexpr const char* kUnitFile = "/usr/lib/systemd/system/failclosed-lock.service";
+constexpr const char* kLink = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
+constexpr std::array kSystemctl = {"/usr/bin/systemctl", "/bin/systemctl"};
+constexpr std::chrono::seconds kTimeLimit{10};
+
+bool exists(const char* path)
+{
+    return access(path, F_OK) == 0;
+}
+
+} // namespace
+
+bool is_enabled_at_boot()
+{
+    return exists(kLink);
+}
+
+Status enable_at_boot()
+{
+    const bool started_by_systemd = getppid() == 1;
+    if (is_enabled_at_boot() || started_by_systemd) {
+        return {};
+    }
+    if (!exists(kUnitFile)) {
+        return fail(std::string("there is no ") + kUnitFile);
+    }
+    for (const char* program : kSystemctl) {
+        if (exists(program)) {
+            return run_program({program, "--quiet", "enable", kUnit}, "", kTimeLimit);
+        }
+    }
+    return fail("systemctl is not installed: let your init system run `failclosed lock --boot` "
+                "before the network");
+}
+
+} // namespace failclosed

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A machine as docs/security.md has it, in a network namespace, and what its kernel does with one
+// packet.
+#pragma once
+
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/fsuid.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "core/apply/nftables.hpp"
+#include "core/codec/nft_text.hpp"
+#include "core/plan/firewall.hpp"
+#include "tests/kernel/network.hpp"
+#include "tests/kernel/security_rows.hpp"
+#include "tests/kernel/security_wire.hpp"
+
+namespace failclosed::test {
+
+// ---- The ruleset as it is loaded ----
+
+inline std::vector<Hook> hooks_of(Path path)
+{
+    switch (path) {
+    case Path::Sent:
+        return {Hook::Output, Hook::Postrouting};
+    case Path::Received:
+        return {Hook::Prerouting, Hook::Input};
+    case Path::Forwarded:
+        break;
+    }
+    return {Hook::Prerouting, Hook::Forward, Hook::Postrouting};
+}
+
+/// The same decisions, so that counters tell who made them: every rule counts and has a number in
+/// its comment, and policies are rules of their own at the end of their chains.
+inline Ruleset numbered(Ruleset ruleset)
+{
+    for (Table& table : ruleset.tables) {
+        unsigned number = 0;
+        for (Chain& chain : table.chains) {
+            if (chain.base) {
+                chain.rules.push_back({"policy", {}, true, {}, chain.base->policy});
+            }
+            for (Rule& rule : chain.rules) {
+                rule.counted = true;
+                rule.comment += " #" + std::to_string(++number);
+            }
+        }
+    }
+    return ruleset;
+}
+
+inline std::string without_number(const std::string& comment)
+{
+    return comment.substr(0, comment.rfind(" #"));
+}
+
+inline SetElement bootstrap_element()
+{
+    return {{address(kResolver), Transport::Udp, port(53)}, {}};
+}
+
+// ---- Outcomes ----
+
+/// What became of a packet, and the numbered comments of the rules that decided, chain by chain.
+struct Fate {
+    Verdict verdict = Verdict::Drop;
+    std::set<std::string> rules;
+
+    friend bool operator==(const Fate&, const Fate&) = default;
+};
+
+/// The comments of rules that a packet has come to.
+using Moved = std::set<std::string>;
+
+/// The chains that a rule may go on to.
+inline std::vector<std::string> targets(const Table& table, const Rule& rule)
+{
+    std::vector<std::string> names;
+    if (const auto* jump = std::get_if<Jump>(&rule.end)) {
+        names.push_back(jump->chain);
+    } else if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
+        const auto map = std::ranges::find(table.sets, dispatch->map, &Set::name);
+        for (const SetElement& element : map->elements) {
+            if (const auto* next = std::get_if<Goto>(&*element.decision)) {
+                names.push_back(next->chain);
+            }
+        }
+    }
+    return names;
+}
+
+/// The last rule that was met in `chain`, and in the chains that it went on to.
+inline const Rule* last_met(const Table& table, const Chain& chain, const Moved& moved)
+{
+    const auto met = std::ranges::find_if(chain.rules.rbegin(), chain.rules.rend(),
+                                          [&](auto& rule) { return moved.contains(rule.comment); });
+    if (met == chain.rules.rend()) {
+        return nullptr;
+    }
+    for (const std::string& name : targets(table, *met)) {
+        const auto target = std::ranges::find(table.chains, name, &Chain::name);
+        if (const Rule* further = last_met(table, *target, moved)) {
+            return further;
+        }
+    }
+    return &*met;
+}
+
+inline std::set<std::string> deciders(const Table& table, Path path, const Moved& moved)
+{
+    const auto hooks = hooks_of(path);
+    std::set<std::string> rules;
+    for (const Chain& chain : table.chains) {
+        if (chain.base && std::ranges::find(hooks, chain.base->hook) != hooks.end()) {
+            if (const Rule* rule = last_met(table, chain, moved)) {
+                rules.insert(rule->comment);
+            }
+        }
+    }
+    return rules;
+}
+
+/// Whether the kernel can answer a refused packet with an ICMP error (RFC 1122, RFC 4443).
+inline bool is_answerable(const IpAddress& destination)
+{
+    const auto bytes = destination.bytes();
+    return !destination.is_multicast() &&
+           (destination.family() == Family::V6 || bytes.back() != 255);
+}
+
+// ---- The machine ----
+
+enum class Loader : std::uint8_t { Netlink, Nft };
+
+/// Lets through only packets with kSignature, so that nothing else moves counters; counts what
+/// came through everything and what was answered by a refusal. And the address translation of
+/// somebody's own.
+inline constexpr const char* kWitness = R"(
+table inet witness {
+    chain first_in {
+        type filter hook prerouting priority -350;
+        ip dscp != 0x0a drop
+        ip6 dscp != 0x0a drop
+    }
+    chain first_out {
+        type filter hook output priority -350;
+        icmp type destination-unreachable icmp code admin-prohibited counter drop comment "refused"
+        icmpv6 type destination-unreachable icmpv6 code no-route counter drop comment "refused"
+        ip dscp != 0x0a drop
+        ip6 dscp != 0x0a drop
+    }
+    chain input {
+        type filter hook input priority 400;
+        counter comment "passed"
+    }
+    chain postrouting {
+        type filter hook postrouting priority 400;
+        counter comment "passed"
+    }
+}
+table arp witness {
+    chain input {
+        type filter hook input priority 400;
+        counter comment "passed"
+    }
+    chain output {
+        type filter hook output priority 400;
+        counter comment "passed"
+    }
+}
+table ip translation {
+    chain postrouting {
+        type nat hook postrouting priority srcnat;
+        oifname "tun0" ip saddr 172.20.0.3 snat to 10.8.0.2
+    }
+}
+)";
+
+inline void write_sysctl(const std::string& name, const char* value)
+{
+    std::ofstream file("/proc/sys/net/" + name);
+    if (!(file << value << std::flush)) {
+        throw std::runtime_error("sysctl " + name);
+    }
+}
+
+template <typename Address>
+void must_send(int socket, std::span<const std::uint8_t> bytes, const Address& to)
+{
+    (void)sendto(socket, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+                 sizeof to); // the verdict is read elsewhere
+}
+
+/// A socket that sends Ethernet frames from the device called `name` in the current namespace.
+class FrameSender {
+  public:
+    explicit FrameSender(const char* name)
+        : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)), index_(if_nametoindex(name))
+    {
+    }
+
+    void send(std::span<const std::uint8_t> to, std::uint16_t type,
+              std::span<const std::uint8_t> content) const
+    {
+        Bytes frame(to.begin(), to.end());
+        put(frame, hardware);
+        put16(frame, type);
+        put(frame, content);
+        sockaddr_ll target{};
+        target.sll_family = AF_PACKET;
+        target.sll_ifindex = static_cast<int>(index_);
+        must_send(socket_.get(), frame, target);
+    }
+
+    static constexpr std::array<std::uint8_t, 6> hardware = {2, 0, 0, 0, 0, 0x99};
+
+  private:
+    UniqueFd socket_;
+    unsigned index_;
+};
+
+inline UniqueFd open_tun(const char* name)
+{
+    UniqueFd tun(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    ifreq request{};
+    std::strcpy(request.ifr_name, name);
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    if (ioctl(tun.get(), TUNSETIFF, &request) != 0) {
+        throw std::runtime_error("TUNSETIFF");
+    }
+    return tun;
+}
+
+class Machine {
+  public:
+    /// Loads a ruleset from numbered(). The calling thread stays in the machine's network
+    /// namespace.
+    Machine(Ruleset ruleset, Loader loader)
+        : wires_(NetworkNamespace::make()), network_(NetworkNamespace::make()),
+          ruleset_(std::move(ruleset))
+    {
+        make_links();
+        wires_.enter();
+        ip("link set wire up\nlink set guest up\n");
+        wire_.emplace("wire");
+        guest_.emplace("guest");
+        network_.enter();
+        nftables_.emplace(Nftables::open().value());
+        must({"nft", "-f", "-"}, kWitness);
+        load(loader);
+    }
+
+    void enter() const { network_.enter(); }
+
+    /// Admits the refresh helper's question for longer than a test takes.
+    void admit_bootstrap(Loader loader)
+    {
+        const SetElement element = bootstrap_element();
+        if (loader == Loader::Nft) {
+            must({"nft", "add element inet failclosed bootstrap4 { " + to_nft(element) +
+                             " timeout 60s }"});
+        } else if (!nftables_->add_timed(own(TableFamily::Inet), bootstrap_set(Family::V4),
+                                         {element}, std::chrono::seconds(60))) {
+            throw std::runtime_error("bootstrap");
+        }
+    }
+
+    /// What the kernel does with the packet. Waits until that is `expected`, for a while: packets
+    /// from other namespaces are received in the background.
+    Fate decide(Path path, const Sample& sample, const Fate& expected)
+    {
+        Bytes about;
+        if (const auto& opener = sample.opener) {
+            about = wire(opener->packet);
+            (void)observe(opener->path, opener->packet, {},
+                          [](const Fate& outcome) { return outcome.verdict == Verdict::Accept; });
+        }
+        return observe(path, sample.packet, about,
+                       [&](const Fate& outcome) { return outcome == expected; });
+    }
+
+  private:
+    static constexpr std::array<std::uint8_t, 6> kHardware = {2, 0, 0, 0, 0, 0x10};
+    static constexpr const char* kHardwareText = "02:00:00:00:00:10";
+
+    void make_links()
+    {
+        for (const char* name : {"all", "default"}) {
+            const std::string conf = std::string("conf/") + name + "/";
+            write_sysctl("ipv4/" + conf + "rp_filter", "0");
+            write_sysctl("ipv4/" + conf + "forwarding", "1");
+            write_sysctl("ipv6/" + conf + "forwarding", "1");
+            write_sysctl("ipv6/" + conf + "disable_ipv6", "0");
+        }
+        write_sysctl("ipv6/conf/default/addr_gen_mode", "1");
+        write_sysctl("ipv4/icmp_ratemask", "0");
+        write_sysctl("ipv6/icmp/ratelimit", "0");
+        const std::string mac = kHardwareText;
+        tun_ = open_tun("tun0");
+        ip("link add eth0 address " + mac + " type veth peer name wire netns " + wires_.path() +
+           "\nlink add br0 address " + mac + " type bridge\nlink add port0 type veth peer name " +
+           "guest netns " + wires_.path() + "\nlink set port0 master br0 up\n" +
+           "link set br0 up\nlink set eth0 up\nlink set tun0 up\n" +
+           "addr add 192.168.50.10/24 broadcast 192.168.50.255 dev eth0\n" +
+           "addr add 10.8.0.2/24 dev tun0\naddr add 172.20.0.1/16 dev br0\n" +
+           "-6 addr add 2001:db8:50::10/64 dev eth0 nodad\n-6 addr add fe80::10/64 dev eth0 " +
+           "nodad\n-6 addr add fd00:8::2/64 dev tun0 nodad\n" +
+           "-6 addr add fd20::1/64 dev br0 nodad\n" +
+           "route add default via 192.168.50.1 dev eth0\nroute add 10.99.0.0/16 dev tun0\n" +
+           "-6 route add default via fe80::1 dev eth0\n-6 route add default dev tun0 metric " +
+           "4000\n");
+        // One question for each neighbour, not one more each second.
+        write_sysctl("ipv4/neigh/eth0/mcast_solicit", "1");
+    }
+
+    void load(Loader loader)
+    {
+        if (loader == Loader::Nft) {
+            must({"nft", "-f", "-"}, to_nft(ruleset_));
+        } else if (const Status status = nftables_->replace(ruleset_); !status) {
+            throw std::runtime_error(status.error().message());
+        }
+    }
+
+    static TableName own(TableFamily family) { return {family, kTableName}; }
+
+    static TableName witness(TableFamily family) { return {family, "witness"}; }
+
+    Counters counters()
+    {
+        return nftables_
+            ->counters({own(TableFamily::Inet), own(TableFamily::Arp), witness(TableFamily::Inet),
+                        witness(TableFamily::Arp)})
+            .value();
+    }
+
+    template <typename Done>
+    Fate observe(Path path, const Packet& packet, std::span<const std::uint8_t> about, Done done)
+    {
+        const Counters before = counters();
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+        send(path, packet, about);
+        Fate outcome;
+        do {
+            outcome = difference(path, packet, before, counters());
+        } while (!done(outcome) && std::chrono::steady_clock::now() < limit);
+        if (is_kernels(path, packet)) {
+            ip("link del vxlan0\n");
+        }
+        return outcome;
+    }
+
+    static bool is_kernels(Path path, const Packet& packet)
+    {
+        return path == Path::Sent && !packet.uid && !packet.arp;
+    }
+
+    Fate difference(Path path, const Packet& packet, const Counters& before,
+                    const Counters& after) const
+    {
+        const TableFamily family = packet.arp ? TableFamily::Arp : TableFamily::Inet;
+        Moved moved;
+        Moved seen;
+        for (const auto& [key, counter] : after) {
+            const auto old = before.find(key);
+            if (old != before.end() && old->second.packets == counter.packets) {
+                continue;
+            }
+            if (key.table == own(family)) {
+                moved.insert(key.comment);
+            } else if (key.table == witness(family)) {
+                seen.insert(key.comment == "refused" ? key.comment : key.chain);
+            }
+        }
+        Fate outcome;
+        const auto table = std::ranges::find(ruleset_.tables, family, &Table::family);
+        outcome.rules = deciders(*table, path, moved);
+        const bool arp_out = packet.arp && path == Path::Sent;
+        const char* const last = arp_out                  ? "output"
+                                 : path == Path::Received ? "input"
+                                                          : "postrouting";
+        if (seen.contains(last)) {
+            outcome.verdict = Verdict::Accept;
+        } else if (seen.contains("refused")) {
+            outcome.verdict = Verdict::Reject;
+        }
+        return outcome;
+    }
+
+    // ---- Sending ----
+
+    void send(Path path, const Packet& packet, std::span<const std::uint8_t> about)
+    {
+        const bool from_here = path == Path::Sent || packet.input == device("lo");
+        if (packet.arp && from_here) {
+            // The kernel asks for a neighbour on behalf of a packet from that address, which the
+            // IP rules must let pass: of the tunnel program's to its server.
+            Packet reason =
+                udp(packet.arp->source.to_string(), packet.arp->target.to_string(), 1194);
+            send_by_socket(by(0, reason), "eth0", wire(reason));
+        } else if (packet.arp) {
+            wire_->send(kHardware, ETH_P_ARP, arp_request(*packet.arp, FrameSender::hardware));
+        } else if (is_kernels(path, packet)) {
+            send_by_kernel(packet);
+        } else if (from_here) {
+            const auto& out = path == Path::Sent ? packet.output : packet.input;
+            send_by_socket(packet, out->text(), wire(packet, about));
+        } else {
+            inject(packet, wire(packet, about));
+        }
+    }
+
+    void inject(const Packet& packet, std::span<const std::uint8_t> bytes)
+    {
+        if (packet.input == device("tun0")) {
+            if (write(tun_.get(), bytes.data(), bytes.size()) < 0) {
+                throw std::runtime_error("write to tun0");
+            }
+            return;
+        }
+        const FrameSender& sender = packet.input == device("eth0") ? *wire_ : *guest_;
+        sender.send(kHardware, packet.source.family() == Family::V4 ? ETH_P_IP : ETH_P_IPV6, bytes);
+    }
+
+    /// Whole, by a socket that the packet's user has made and bound to the device.
+    static void send_by_socket(const Packet& packet, const std::string& name,
+                               std::span<const std::uint8_t> bytes)
+    {
+        const bool v6 = packet.source.family() == Family::V6;
+        setfsuid(packet.uid.value_or(kSomebody));
+        const UniqueFd sender(
+            socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+        setfsuid(0);
+        const int on = 1;
+        const auto set = [&](int option, const void* value, std::size_t size) {
+            if (setsockopt(sender.get(), SOL_SOCKET, option, value, static_cast<socklen_t>(size)) !=
+                0) {
+                throw std::runtime_error("setsockopt");
+            }
+        };
+        set(SO_BROADCAST, &on, sizeof on);
+        set(SO_MARK, &packet.mark, sizeof packet.mark);
+        set(SO_BINDTODEVICE, name.c_str(), name.size());
+        const auto target = packet.destination.bytes();
+        if (v6) {
+            sockaddr_in6 to{};
+            to.sin6_family = AF_INET6;
+            to.sin6_scope_id = if_nametoindex(name.c_str());
+            std::ranges::copy(target, reinterpret_cast<std::uint8_t*>(&to.sin6_addr));
+            must_send(sender.get(), bytes, to);
+        } else {
+            sockaddr_in to{};
+            to.sin_family = AF_INET;
+            std::ranges::copy(target, reinterpret_cast<std::uint8_t*>(&to.sin_addr));
+            must_send(sender.get(), bytes, to);
+        }
+    }
+
+    /// As the kernel's own tunnels send: a frame of a guest goes out in VXLAN, which has the
+    /// packet's addresses and ports.
+    void send_by_kernel(const Packet& packet)
+    {
+        const std::string from = std::to_string(packet.source_port->number());
+        const std::string above = std::to_string(packet.source_port->number() + 1);
+        const std::string to = std::to_string(packet.destination_port->number());
+        ip("link add vxlan0 type vxlan id 1 local " + packet.source.to_string() + " remote " +
+           packet.destination.to_string() + " dev eth0 srcport " + from + " " + above +
+           " dstport " + to + " tos 0x28\nlink set vxlan0 master br0 up\n");
+        constexpr std::array<std::uint8_t, 6> nobody = {2, 0, 0, 0, 0, 0x55};
+        guest_->send(nobody, ETH_P_802_EX1, Bytes(46));
+    }
+
+    NetworkNamespace wires_;
+    NetworkNamespace network_;
+    Ruleset ruleset_;
+    UniqueFd tun_;
+    std::optional<FrameSender> wire_;
+    std::optional<FrameSender> guest_;
+    std::optional<Nftables> nftables_;
+};
+
+} // namespace failclosed::test

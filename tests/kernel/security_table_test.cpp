@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// docs/security.md, row by row: decided by the interpreter, by the kernel, and by the kernel with
+// what nft(8) makes of our text.
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <regex>
+#include <tuple>
+
+#include <gtest/gtest.h>
+
+#include "tests/kernel/network.hpp"
+#include "tests/kernel/security_rows.hpp"
+#include "tests/kernel/security_scene.hpp"
+
+namespace failclosed::test {
+
+void PrintTo(const Row& row, std::ostream* out)
+{
+    *out << row.id << " (" << row.state << ")";
+}
+
+void PrintTo(const Fate& outcome, std::ostream* out)
+{
+    *out << std::array{"accept", "drop", "reject",
+                       "return"}[static_cast<std::size_t>(outcome.verdict)];
+    for (const auto& rule : outcome.rules) {
+        *out << " | " << rule;
+    }
+}
+
+namespace {
+
+// ---- The document ----
+
+/// Id, state, verdict and rule of a row.
+using Line = std::tuple<std::string, std::string, std::string, std::string>;
+
+std::vector<std::string> cells(const std::string& line)
+{
+    std::vector<std::string> parts;
+    std::istringstream stream(line);
+    for (std::string part; std::getline(stream, part, '|');) {
+        parts.push_back(std::regex_replace(part, std::regex("^ +| +$"), ""));
+    }
+    return parts;
+}
+
+std::vector<Line> document_lines()
+{
+    std::ifstream file(FAILCLOSED_DOCS "/security.md");
+    std::vector<Line> lines;
+    for (std::string text; std::getline(file, text);) {
+        if (!std::regex_search(text, std::regex("^\\| (out|in|fwd|arp)-"))) {
+            continue;
+        }
+        const auto parts = cells(text);
+        if (parts.size() == 6) {
+            lines.emplace_back(parts[1], parts[2], parts[4], parts[5]);
+        } else {
+            ADD_FAILURE() << "not five cells: " << text;
+        }
+    }
+    return lines;
+}
+
+TEST(SecurityDocument, HasTheRowsOfThisTest)
+{
+    std::vector<Line> lines;
+    for (const Row& row : security_rows()) {
+        lines.emplace_back(row.id, row.state, row.verdict, row.rule);
+    }
+    const auto documented = document_lines();
+    for (const Line& line : documented) {
+        EXPECT_EQ(std::ranges::count(lines, line), 1)
+            << "not once in the test: " << testing::PrintToString(line);
+    }
+    for (const Line& line : lines) {
+        EXPECT_EQ(std::ranges::count(documented, line), 1)
+            << "not once in the document: " << testing::PrintToString(line);
+    }
+}
+
+// ---- The interpreter ----
+
+Ruleset planned(const Row& row)
+{
+    const Scenario scene = scenario(row.state);
+    return numbered(plan_firewall(scene.state, scene.config, scene.snapshot));
+}
+
+/// What is in force while the packets of `row` are sent.
+Ruleset ruleset_of(const Row& row)
+{
+    Ruleset ruleset = planned(row);
+    if (row.bootstrap) {
+        auto& sets = ruleset.tables[0].sets;
+        std::ranges::find(sets, bootstrap_set(Family::V4).name, &Set::name)
+            ->elements.push_back(bootstrap_element());
+    }
+    return ruleset;
+}
+
+Trace interpret(const Ruleset& ruleset, Path path, const Sample& sample)
+{
+    Trace whole{Verdict::Accept, {}, sample.packet};
+    if (const auto& opener = sample.opener) {
+        const Trace first = interpret(ruleset, opener->path, {opener->packet, {}, {}, {}});
+        TrackedFlow flow = first.packet.flow.value();
+        flow.state = opener->state;
+        whole.packet.flow = flow;
+    }
+    for (const Hook hook : hooks_of(path)) {
+        if (hook != Hook::Prerouting && sample.restored_destination) {
+            whole.packet.destination = *sample.restored_destination;
+        }
+        if (hook == Hook::Postrouting && sample.translated_source) {
+            whole.packet.source = *sample.translated_source;
+        }
+        const Trace part = evaluate(ruleset, hook, whole.packet);
+        whole.verdict = part.verdict;
+        whole.packet = part.packet;
+        whole.steps.insert(whole.steps.end(), part.steps.begin(), part.steps.end());
+        if (whole.verdict != Verdict::Accept) {
+            break;
+        }
+    }
+    return whole;
+}
+
+/// The rule that a trace names as the one that decided: the last that is not a policy.
+std::string deciding_rule(const Trace& trace)
+{
+    std::string rule = "policy";
+    for (const Step& step : trace.steps) {
+        const std::string comment = without_number(step.comment);
+        if (comment != "policy") {
+            rule = comment;
+        }
+    }
+    return rule;
+}
+
+Verdict verdict_of(const std::string& text)
+{
+    return text == "accept" ? Verdict::Accept : text == "reject" ? Verdict::Reject : Verdict::Drop;
+}
+
+/// What the kernel shows of a trace.
+Fate expected_fate(const Trace& trace, const Sample& sample)
+{
+    const bool silent =
+        trace.verdict == Verdict::Reject && !is_answerable(sample.packet.destination);
+    Fate fate{silent ? Verdict::Drop : trace.verdict, {}};
+    for (const Step& step : trace.steps) {
+        fate.rules.insert(step.comment);
+    }
+    return fate;
+}
+
+// ---- The test ----
+
+class SecurityTable : public testing::TestWithParam<Row> {
+  protected:
+    static void TearDownTestSuite() { machines.clear(); }
+
+    /// The kernel does what the interpreter says.
+    static void expect_agreement(Loader loader)
+    {
+        const Row& row = GetParam();
+        Machine& machine = machine_for(row, loader);
+        machine.enter();
+        const Ruleset ruleset = ruleset_of(row);
+        for (const Sample& sample : row.samples) {
+            const Fate expected = expected_fate(interpret(ruleset, row.path, sample), sample);
+            EXPECT_EQ(machine.decide(row.path, sample, expected), expected);
+        }
+    }
+
+  private:
+    using Key = std::tuple<std::string, bool, Loader>;
+
+    static Machine& machine_for(const Row& row, Loader loader)
+    {
+        auto& machine = machines[{row.state, row.bootstrap, loader}];
+        if (!machine) {
+            machine = std::make_unique<Machine>(planned(row), loader);
+            if (row.bootstrap) {
+                machine->admit_bootstrap(loader);
+            }
+        }
+        return *machine;
+    }
+
+    ReturnToNetwork return_;
+    static inline std::map<Key, std::unique_ptr<Machine>> machines;
+};
+
+TEST_P(SecurityTable, IsWhatTheInterpreterSays)
+{
+    const Row& row = GetParam();
+    const Ruleset ruleset = ruleset_of(row);
+    for (const Sample& sample : row.samples) {
+        const Trace trace = interpret(ruleset, row.path, sample);
+        EXPECT_EQ(trace.verdict, verdict_of(row.verdict));
+        EXPECT_EQ(deciding_rule(trace), row.rule);
+    }
+}
+
+TEST_P(SecurityTable, IsWhatTheKernelDoes)
+{
+    expect_agreement(Loader::Netlink);
+}
+
+TEST_P(SecurityTable, IsWhatTheKernelDoesWithOurText)
+{
+    expect_agreement(Loader::Nft);
+}
+
+// Without this, a test that looks in the wrong place would find every packet dropped.
+TEST(SecurityMachine, SeesALeak)
+{
+    const ReturnToNetwork back;
+    const Row& row = *std::ranges::find(security_rows(), "out-dns-lan", &Row::id);
+    Ruleset ruleset = planned(row);
+    for (Chain& chain : ruleset.tables.front().chains) {
+        for (Rule& rule : chain.rules) {
+            if (without_number(rule.comment) == row.rule && rule.actions.empty()) {
+                rule.end = Verdict::Accept;
+            }
+        }
+    }
+    Machine machine(ruleset, Loader::Netlink);
+    const Sample& sample = row.samples.front();
+    const Fate leak = expected_fate(interpret(ruleset, row.path, sample), sample);
+    EXPECT_EQ(leak.verdict, Verdict::Accept);
+    EXPECT_EQ(machine.decide(row.path, sample, leak), leak);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, SecurityTable, testing::ValuesIn(security_rows()),
+                         [](const auto& test) {
+                             return std::regex_replace(test.param.id, std::regex("-"), "_");
+                         });
+
+} // namespace
+} // namespace failclosed::test

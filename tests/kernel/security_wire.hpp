@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Packets of the interpreter as the bytes that a wire carries.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <netinet/in.h>
+
+#include "core/plan/interpreter.hpp"
+
+namespace failclosed::test {
+
+using Bytes = std::vector<std::uint8_t>;
+
+/// The type of service that tells packets of a test from those that the kernel makes (AF11).
+inline constexpr std::uint8_t kSignature = 0x28;
+
+inline void put16(Bytes& bytes, std::uint32_t value)
+{
+    bytes.push_back(static_cast<std::uint8_t>(value >> 8));
+    bytes.push_back(static_cast<std::uint8_t>(value));
+}
+
+inline void put32(Bytes& bytes, std::uint32_t value)
+{
+    put16(bytes, value >> 16);
+    put16(bytes, value);
+}
+
+inline void put(Bytes& bytes, std::span<const std::uint8_t> more)
+{
+    bytes.insert(bytes.end(), more.begin(), more.end());
+}
+
+inline void put(Bytes& bytes, const IpAddress& address)
+{
+    put(bytes, address.bytes());
+}
+
+/// RFC 1071.
+inline std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes)
+{
+    std::uint32_t sum = 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        sum += i % 2 == 0 ? std::uint32_t{bytes[i]} << 8 : std::uint32_t{bytes[i]};
+    }
+    while ((sum >> 16) != 0) {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    return static_cast<std::uint16_t>(~sum);
+}
+
+inline void set16(Bytes& bytes, std::size_t offset, std::uint16_t value)
+{
+    bytes[offset] = static_cast<std::uint8_t>(value >> 8);
+    bytes[offset + 1] = static_cast<std::uint8_t>(value);
+}
+
+/// A segment that begins a connection, a datagram, or a message with `about` in it, which an ICMP
+/// error carries; the checksum is 0.
+inline Bytes payload(const Packet& packet, std::span<const std::uint8_t> about)
+{
+    Bytes bytes;
+    if (packet.source_port && packet.destination_port) {
+        put16(bytes, packet.source_port->number());
+        put16(bytes, packet.destination_port->number());
+    }
+    if (packet.protocol == IPPROTO_TCP) {
+        put32(bytes, 1); // sequence
+        put32(bytes, 0);
+        put16(bytes, 0x5002); // five words of header, SYN
+        put16(bytes, 64240);
+        put32(bytes, 0); // checksum, no urgent data
+        return bytes;
+    }
+    if (packet.protocol == IPPROTO_UDP) {
+        put16(bytes, 12);
+        put16(bytes, 0);
+        put32(bytes, 0);
+        return bytes;
+    }
+    const bool too_big =
+        packet.protocol == IPPROTO_ICMP ? packet.icmp_type == 3 : packet.icmp_type == 2;
+    bytes.push_back(packet.icmp_type);
+    bytes.push_back(too_big && packet.protocol == IPPROTO_ICMP ? 4 : 0); // fragmentation needed
+    put16(bytes, 0);
+    put32(bytes, too_big ? 1400 : 1);
+    put(bytes, about);
+    if (about.empty()) {
+        bytes.resize(bytes.size() + 32);
+    }
+    return bytes;
+}
+
+inline std::size_t checksum_offset(std::uint8_t protocol)
+{
+    return protocol == IPPROTO_TCP ? 16 : protocol == IPPROTO_UDP ? 6 : 2;
+}
+
+/// The packet from its IP header on. `about` is the packet that an ICMP error answers.
+inline Bytes wire(const Packet& packet, std::span<const std::uint8_t> about = {})
+{
+    Bytes rest = payload(packet, about);
+    const auto length = static_cast<std::uint32_t>(rest.size());
+    Bytes sum;
+    if (packet.protocol != IPPROTO_ICMP) { // a pseudo header, the same for both families
+        put(sum, packet.source);
+        put(sum, packet.destination);
+        put32(sum, length);
+        put32(sum, packet.protocol);
+    }
+    put(sum, rest);
+    set16(rest, checksum_offset(packet.protocol), internet_checksum(sum));
+    Bytes bytes;
+    if (packet.source.family() == Family::V4) {
+        put16(bytes, 0x4500 | kSignature);
+        put16(bytes, 20 + length);
+        put32(bytes, 0x00010000);
+        put16(bytes, std::uint32_t{packet.hop_limit} << 8 | packet.protocol);
+        put16(bytes, 0);
+    } else {
+        put32(bytes, 0x60000000U | std::uint32_t{kSignature} << 20);
+        put16(bytes, length);
+        put16(bytes, std::uint32_t{packet.protocol} << 8 | packet.hop_limit);
+    }
+    put(bytes, packet.source);
+    put(bytes, packet.destination);
+    if (packet.source.family() == Family::V4) {
+        set16(bytes, 10, internet_checksum(bytes));
+    }
+    put(bytes, rest);
+    return bytes;
+}
+
+/// A request for the target, from its Ethernet payload on (RFC 826).
+inline Bytes arp_request(const ArpAddresses& addresses, std::span<const std::uint8_t> hardware)
+{
+    Bytes bytes;
+    put32(bytes, 0x00010800); // Ethernet, IPv4
+    put32(bytes, 0x06040001); // sizes of addresses, request
+    put(bytes, hardware);
+    put(bytes, addresses.source);
+    bytes.resize(bytes.size() + 6);
+    put(bytes, addresses.target);
+    return bytes;
+}
+
+} // namespace failclosed::test
