@@ -31,7 +31,7 @@ constexpr std::size_t kElementRoom = 512;
 constexpr std::size_t kMostMatches = 64;
 constexpr std::size_t kLongestComment = NFTNL_UDATA_COMMENT_MAXLEN - 1;
 /// Where a chunk of elements ends, so that its attribute's 16-bit length holds it.
-constexpr std::size_t kElementChunk = 64000;
+constexpr std::size_t kElementChunk = 60000;
 constexpr std::uint32_t kVerdictType = NFT_DATA_VERDICT;
 constexpr std::uint32_t kTypeBits = 6;
 /// The byte orders of nft(8)'s own notes to itself.
