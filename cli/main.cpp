@@ -10,6 +10,8 @@
 
 #include "cli/commands.hpp"
 #include "core/base/report.hpp"
+#include "core/engine/engine.hpp"
+#include "core/engine/live_system.hpp"
 
 using namespace failclosed;
 
@@ -66,6 +68,18 @@ int run(int argc, char** argv)
     return verb->run(cli::Arguments(argv + 2, argv + argc));
 }
 
+/// Out of memory, say. At boot 1 lets the network start, so it has to be true that the machine is
+/// closed. What throws here again ends the program, which counts as not closed.
+int code_after_exception(std::string_view verb)
+{
+    LiveSystem system;
+    if (verb == "lock" || verb == "up") {
+        return ensure_closed(system) ? 1 : 2;
+    }
+    const auto exists = system.firewall_exists();
+    return exists && *exists ? 1 : 2;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -76,6 +90,6 @@ int main(int argc, char** argv)
         return run(argc, argv);
     } catch (const std::exception& error) {
         report_error(error.what());
-        return 1;
+        return code_after_exception(argc > 1 ? argv[1] : "");
     }
 }

@@ -66,7 +66,11 @@ std::vector<ServersResolved::Answer> ask_in_tunnel(const State& state, const Con
         return {};
     }
     const auto& tunnel = plan.tunnels.front();
-    const auto answers = cli::look_up(names, {tunnel.resolvers, tunnel.interface});
+    cli::ResolverPath path{tunnel.resolvers, tunnel.interface};
+    if (std::ranges::any_of(path.resolvers, &IpAddress::is_loopback)) {
+        path.device.reset(); // a resolver of the administrator's own is not in the tunnel
+    }
+    const auto answers = cli::look_up(names, path);
     return answers ? *answers : std::vector<ServersResolved::Answer>{};
 }
 

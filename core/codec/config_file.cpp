@@ -62,11 +62,13 @@ bool set_lan(Config& config, std::string_view text)
     return set_list(config.lan.prefixes, text, parse_lan_prefix) && !config.lan.prefixes.empty();
 }
 
+/// Of another host, or of a resolver of the administrator's own on this one.
 std::optional<IpAddress> parse_resolver(const std::string& text)
 {
     const auto address = IpAddress::parse(text);
-    return address && address->is_unicast_host() && !address->is_link_local() ? address
-                                                                              : std::nullopt;
+    const bool usable = address && !address->is_link_local() &&
+                        (address->is_unicast_host() || address->is_loopback());
+    return usable ? address : std::nullopt;
 }
 
 std::optional<std::string> parse_pattern(const std::string& text)
@@ -93,7 +95,7 @@ constexpr std::array<ConfigKey, 8> kKeys = {{
     {"server", "a list of HOST:PORT/PROTO, PROTO being udp, tcp, udp4, udp6, tcp4 or tcp6, or of "
                "HOST/gre and HOST/esp"},
     {"openvpn-configs", "a list of absolute file names, which may hold *, ? and [...]"},
-    {"dns-servers", "a list of addresses of other hosts"},
+    {"dns-servers", "a list of addresses of resolvers"},
     {"bootstrap-dns", kSwitch},
     {"server-expiry-days", "a number from 1 to 3650"},
     {"log", kSwitch},

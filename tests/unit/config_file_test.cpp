@@ -28,7 +28,7 @@ TEST(ConfigFile, EveryKey)
                              "lan-names = yes\n"
                              "server = vpn.example:1194/udp; [2001:db8::1]:443/tcp;192.0.2.1/esp\n"
                              "openvpn-configs = /etc/a.conf;/srv/*/b.ovpn\n"
-                             "dns-servers = 192.0.2.53;2001:db8::53\n"
+                             "dns-servers = 192.0.2.53;2001:db8::53;127.0.0.1\n"
                              "bootstrap-dns = no\n"
                              "server-expiry-days = 7\n"
                              "log = no\n");
@@ -39,7 +39,7 @@ TEST(ConfigFile, EveryKey)
     ASSERT_EQ(config->servers.size(), 3U);
     EXPECT_EQ(to_string(config->servers[1]), "[2001:db8::1]:443/tcp");
     EXPECT_EQ(config->openvpn_configs, (std::vector<std::string>{"/etc/a.conf", "/srv/*/b.ovpn"}));
-    EXPECT_EQ(config->dns_servers.size(), 2U);
+    EXPECT_EQ(config->dns_servers.size(), 3U);
     EXPECT_FALSE(config->bootstrap_dns);
     EXPECT_EQ(config->server_expiry, std::chrono::days(7));
     EXPECT_FALSE(config->log);
@@ -94,7 +94,7 @@ TEST(ConfigFile, WhatIsNotAllowedIsAnError)
                              "server=2001:db8::1:443/tcp",
                              "server=$(id):1/udp",
                              "openvpn-configs=relative.conf",
-                             "dns-servers=127.0.0.53",
+                             "dns-servers=0.0.0.0",
                              "dns-servers=fe80::1",
                              "dns-servers=dns.example",
                              "bootstrap-dns=1",
