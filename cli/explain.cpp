@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <unistd.h>
+
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "core/base/report.hpp"
@@ -84,7 +86,11 @@ Result<Question> parse_question(const Options& options)
     Question question{**to};
     question.from = *from;
     question.port = *port;
-    question.transport = *protocol ? **protocol : std::optional(Transport::Udp);
+    if (*protocol) {
+        question.transport = **protocol;
+    } else if (question.port) {
+        question.transport = Transport::Udp;
+    }
     question.uid = static_cast<uid_t>(uid->value_or(0));
     question.mark = static_cast<std::uint32_t>(mark->value_or(0));
     question.device = *device;
@@ -119,6 +125,10 @@ const Link* underlay(const Inspection& found)
 const Link* find_device(const Inspection& found, const Question& question)
 {
     const Snapshot& snapshot = found.snapshot;
+    if (question.device && snapshot.find(*question.device) == nullptr) {
+        std::printf("route: no such device: %s\n", question.device->text().c_str());
+        return nullptr;
+    }
     if (question.device) {
         std::printf("route: the socket is bound to %s\n", question.device->text().c_str());
         return snapshot.find(*question.device);
@@ -224,16 +234,16 @@ void print_verdict(const Inspection& found, const Question& question)
 
 int explain(const Arguments& arguments)
 {
-    const auto options =
-        Options::parse("explain",
-                       {{"to", "The destination", "ADDR"},
-                        {"from", "The source; the device's own where it is not given", "ADDR"},
-                        {"port", "The destination port", "N"},
-                        {"proto", "udp (if not given), tcp, gre, esp or icmp", "PROTO"},
-                        {"uid", "The user that made the socket; root if not given", "UID"},
-                        {"mark", "The packet's firewall mark", "MARK"},
-                        {"oif", "The device that the socket is bound to", "IF"}},
-                       arguments);
+    const auto options = Options::parse(
+        "explain",
+        {{"to", "The destination", "ADDR"},
+         {"from", "The source; the device's own where it is not given", "ADDR"},
+         {"port", "The destination port", "N"},
+         {"proto", "udp, tcp, gre, esp or icmp; udp if only a port is given, else icmp", "PROTO"},
+         {"uid", "The user that made the socket; root if not given", "UID"},
+         {"mark", "The packet's firewall mark", "MARK"},
+         {"oif", "The device that the socket is bound to", "IF"}},
+        arguments);
     if (!options) {
         return usage_error("explain", options.error());
     }
@@ -241,12 +251,21 @@ int explain(const Arguments& arguments)
     if (!question) {
         return usage_error("explain", question.error());
     }
+    if (geteuid() != 0) {
+        report_error("explain: only root can look at what is in force");
+        return 1;
+    }
     LiveSystem system;
     const Inspection found = inspect(system);
     for (const auto& line : found.errors) {
         report_warning(line);
     }
     print_verdict(found, *question);
+    if (!differences(system, found).empty()) {
+        report_warning("the kernel holds something else than what was explained: see "
+                       "`failclosed check`");
+        return 1;
+    }
     return 0;
 }
 

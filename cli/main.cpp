@@ -50,7 +50,7 @@ int usage(FILE* stream)
 int run(int argc, char** argv)
 {
     const std::string_view name = argc > 1 ? argv[1] : "";
-    if (name == "--help" || name == "help") {
+    if (name == "--help" || name == "-h" || name == "help") {
         return usage(stdout);
     }
     if (name == "--version") {

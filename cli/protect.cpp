@@ -8,13 +8,13 @@
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
+#include "cli/status.hpp"
 #include "core/apply/boot.hpp"
 #include "core/apply/process.hpp"
 #include "core/apply/users.hpp"
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/openvpn_config.hpp"
-#include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"
@@ -226,7 +226,7 @@ void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
     }
 }
 
-int start_refresh_where_needed(const Outcome& outcome)
+void start_refresh_where_needed(const Outcome& outcome)
 {
     if (outcome.state.armed == Armed::Yes &&
         needs_refresh(outcome.state, LiveSystem::refresh_stamp())) {
@@ -234,7 +234,37 @@ int start_refresh_where_needed(const Outcome& outcome)
             report_warning(started.error().message());
         }
     }
-    return finish(outcome);
+}
+
+/// What `lock` learns from files, and those named with it that it could not read.
+struct LearntServers {
+    std::vector<Server> servers;
+    std::vector<std::string> errors;
+};
+
+LearntServers learn_from_files(const std::vector<std::string>& named,
+                               const std::vector<std::string>& patterns)
+{
+    LearntServers learnt;
+    const auto add = [&](const std::string& file) -> Status {
+        const auto servers = servers_of(file);
+        if (!servers) {
+            return Failure(servers.error());
+        }
+        learnt.servers.insert(learnt.servers.end(), servers->begin(), servers->end());
+        return {};
+    };
+    for (const auto& file : named) {
+        if (const auto added = add(file); !added) {
+            learnt.errors.push_back(added.error().during("--openvpn-config").message());
+        }
+    }
+    for (const auto& file : matching_files(patterns)) {
+        if (const auto added = add(file); !added) {
+            report_warning(added.error().message());
+        }
+    }
+    return learnt;
 }
 
 } // namespace
@@ -260,26 +290,10 @@ int lock(const Arguments& arguments)
     if (!is_permitted("lock")) {
         return kNotPermitted;
     }
-    LockRequested event;
-    event.boot = options->has("boot");
-    for (const auto& file : options->all("openvpn-config")) {
-        const auto servers = servers_of(file);
-        if (!servers) {
-            return usage_error("lock", servers.error());
-        }
-        event.servers.insert(event.servers.end(), servers->begin(), servers->end());
-    }
     LiveSystem system;
-    if (!event.boot) {
-        for (const auto& file : matching_files(system.load_config().config.openvpn_configs)) {
-            const auto servers = servers_of(file);
-            if (!servers) {
-                report_warning(servers.error().message());
-                continue;
-            }
-            event.servers.insert(event.servers.end(), servers->begin(), servers->end());
-        }
-    }
+    const auto learnt = learn_from_files(options->all("openvpn-config"),
+                                         system.load_config().config.openvpn_configs);
+    LockRequested event{learnt.servers, options->has("boot")};
     // Of several that name the same server the last counts: a user or mark that was named does
     // more than one that was guessed.
     const bool is_named = options->has("uid") || options->has("mark");
@@ -287,12 +301,20 @@ int lock(const Arguments& arguments)
         event.servers.insert(is_named ? event.servers.end() : event.servers.begin(),
                              {remote, *identity, {}});
     }
-    const Outcome outcome = handle(system, event);
-    if (!event.boot) {
-        return start_refresh_where_needed(outcome);
+    Outcome outcome = handle(system, event);
+    // What could not be read keeps nobody from being closed.
+    outcome.errors.insert(outcome.errors.end(), learnt.errors.begin(), learnt.errors.end());
+    if (outcome.state.servers.empty()) {
+        outcome.warnings.emplace_back(kNoServer);
     }
-    if (const auto enabled = enable_at_boot(); !enabled) {
-        report_warning(enabled.error().during("not enabled at boot").message());
+    if (event.boot) {
+        if (const auto enabled = enable_at_boot(); !enabled) {
+            outcome.warnings.push_back(enabled.error().during("not enabled at boot").message());
+        }
+    }
+    // The boot unit runs before the network: there is nobody to ask yet.
+    if (!is_started_by_systemd()) {
+        start_refresh_where_needed(outcome);
     }
     return finish(outcome);
 }
@@ -343,7 +365,9 @@ int up(const Arguments& arguments)
     }
     LiveSystem system;
     take_addresses_from_device(system, event->tunnel);
-    return start_refresh_where_needed(handle(system, *event));
+    const Outcome outcome = handle(system, *event);
+    start_refresh_where_needed(outcome);
+    return finish(outcome);
 }
 
 int down(const Arguments& arguments)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/resolver.hpp"
+#include "core/apply/journal.hpp"
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/resolv_conf.hpp"
@@ -38,16 +40,28 @@ constexpr std::array kUnderlayResolvers = {
     "/etc/resolv.conf",
 };
 
-std::vector<IpAddress> underlay_resolvers()
+/// What resolv.conf said before it was ours, and what those say who write it: but nothing of ours,
+/// and nobody inside a tunnel, who must not be asked past it.
+std::vector<IpAddress> underlay_resolvers(const State& state)
 {
-    std::vector<IpAddress> resolvers;
+    std::vector<std::string> texts;
+    if (const auto journal = JournalFile(LiveSystem::persistent_directory()).load();
+        journal && journal->resolv_conf &&
+        journal->resolv_conf->kind == ResolvConfBefore::Kind::Regular) {
+        texts.push_back(journal->resolv_conf->data);
+    }
     for (const char* path : kUnderlayResolvers) {
-        const auto text = read_file(path, 1 << 16);
-        if (!text) {
-            continue;
+        if (auto text = read_file(path, 1 << 16); text && !is_our_resolv_conf(*text)) {
+            texts.push_back(*std::move(text));
         }
-        for (const auto& resolver : parse_resolv_conf(*text).servers) {
-            if (resolver.is_unicast_host() && !resolver.is_link_local() &&
+    }
+    std::vector<IpAddress> resolvers;
+    for (const auto& text : texts) {
+        for (const auto& resolver : parse_resolv_conf(text).servers) {
+            const auto inside = tunnel_networks(resolver.family(), state);
+            const bool in_tunnel = std::ranges::any_of(
+                inside, [&](const IpPrefix& network) { return network.contains(resolver); });
+            if (resolver.is_unicast_host() && !resolver.is_link_local() && !in_tunnel &&
                 resolvers.size() < kMostBootstrapResolvers &&
                 std::ranges::find(resolvers, resolver) == resolvers.end()) {
                 resolvers.push_back(resolver);
@@ -58,8 +72,8 @@ std::vector<IpAddress> underlay_resolvers()
 }
 
 /// Asks through the first tunnel that has resolvers.
-std::vector<ServersResolved::Answer> ask_in_tunnel(const State& state, const Config& config,
-                                                   const std::vector<HostName>& names)
+cli::Lookup ask_in_tunnel(const State& state, const Config& config,
+                          const std::vector<HostName>& names)
 {
     const auto plan = plan_dns(state, config);
     if (plan.tunnels.empty()) {
@@ -70,29 +84,34 @@ std::vector<ServersResolved::Answer> ask_in_tunnel(const State& state, const Con
     if (std::ranges::any_of(path.resolvers, &IpAddress::is_loopback)) {
         path.device.reset(); // a resolver of the administrator's own is not in the tunnel
     }
-    const auto answers = cli::look_up(names, path);
-    return answers ? *answers : std::vector<ServersResolved::Answer>{};
+    return cli::look_up(names, path).value_or(cli::Lookup{});
 }
 
 /// Asks the underlay's resolvers, which alone can bring the tunnel back. The firewall lets just
 /// these questions pass, for seconds.
-std::vector<ServersResolved::Answer> ask_underlay(LiveSystem& system,
-                                                  const std::vector<HostName>& names)
+cli::Lookup ask_underlay(LiveSystem& system, const State& state, const std::vector<HostName>& names)
 {
-    for (const auto& resolver : underlay_resolvers()) {
+    if (names.empty()) {
+        return {};
+    }
+    for (const auto& resolver : underlay_resolvers(state)) {
         if (const auto opened = system.admit_bootstrap(resolver, kBootstrapTime); !opened) {
             report_warning(opened.error().during("bootstrap DNS").message());
             continue;
         }
-        const auto answers = cli::look_up(names, {{resolver}, {}, kUnderlayMark});
-        if (answers && !answers->empty()) {
-            return *answers;
+        auto lookup = cli::look_up(names, {{resolver}, {}, kUnderlayMark});
+        if (lookup && !lookup->answers.empty()) {
+            return *std::move(lookup);
         }
     }
     return {};
 }
 
-int refresh()
+/// Asking past the tunnel tells the network which VPN is used. The helper does so only for names
+/// that nothing is known of; a person who asks says that what is known is of no use.
+enum class AskedBy : std::uint8_t { Helper, Person };
+
+int refresh(AskedBy asker)
 {
     if (geteuid() != 0) {
         report_error("refresh: only root can look servers up");
@@ -105,19 +124,21 @@ int refresh()
         return 0;
     }
     const Config& config = before.config.config;
-    ServersResolved event{ask_in_tunnel(before.state, config, names)};
-    const auto missing = names_without_address(before.state);
-    if (event.answers.empty() && !missing.empty() && config.bootstrap_dns) {
-        event.answers = ask_underlay(system, missing);
+    cli::Lookup lookup = ask_in_tunnel(before.state, config, names);
+    // A resolver in a working tunnel has the last word: to ask past it would tell others the name.
+    if (!lookup.reached && config.bootstrap_dns) {
+        lookup =
+            ask_underlay(system, before.state,
+                         asker == AskedBy::Person ? names : names_without_address(before.state));
     }
-    if (event.answers.empty() && missing.empty() && before.state.tunnels.empty()) {
-        report_warning("no tunnel is up to look names up through; the known addresses stay");
-        return 0;
-    }
-    if (event.answers.empty()) {
-        report_warning("no server's name could be looked up; what was known stays");
+    if (lookup.answers.empty()) {
+        const std::string why = before.state.tunnels.empty() && !config.bootstrap_dns
+                                    ? " (no tunnel is up, and bootstrap-dns=no)"
+                                    : "";
+        report_warning("no server's name could be looked up; what was known stays" + why);
         return 1;
     }
+    const ServersResolved event{std::move(lookup.answers)};
     const bool all_answered = event.answers.size() == names.size();
     const Outcome outcome = handle(system, event);
     report(outcome);
@@ -137,7 +158,7 @@ int main(int argc, char** argv)
     set_up_reports("refresh", foreground ? ReportTo::StandardError : ReportTo::SystemLogToo);
     umask(077);
     try {
-        return refresh();
+        return refresh(foreground ? AskedBy::Person : AskedBy::Helper);
     } catch (const std::exception& error) {
         report_error(error.what());
         return 1;

@@ -45,13 +45,28 @@ std::optional<IpAddress> address_of(const ares_addrinfo_node& node)
     return std::nullopt;
 }
 
+/// Whether the status is what a resolver said, and not that none could be asked.
+bool is_of_resolver(int status)
+{
+    return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_EFORMERR ||
+           status == ARES_ESERVFAIL || status == ARES_ENOTFOUND || status == ARES_ENOTIMP ||
+           status == ARES_EREFUSED;
+}
+
+/// One name's question.
+struct Question {
+    ServersResolved::Answer answer;
+    bool reached = false;
+};
+
 void take_answer(void* data, int status, int, ares_addrinfo* result)
 {
     const Owned<ares_addrinfo, ares_freeaddrinfo> owned(result);
+    auto& [answer, reached] = *static_cast<Question*>(data);
+    reached = is_of_resolver(status);
     if (status != ARES_SUCCESS || result == nullptr) {
         return;
     }
-    auto& answer = *static_cast<ServersResolved::Answer*>(data);
     for (const auto* node = result->nodes; node != nullptr; node = node->ai_next) {
         if (const auto address = address_of(*node)) {
             answer.addresses.push_back(*address);
@@ -95,11 +110,11 @@ void wait_for_answers(ares_channel channel)
 
 } // namespace
 
-Result<std::vector<ServersResolved::Answer>> look_up(const std::vector<HostName>& names,
-                                                     const ResolverPath& path)
+Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& path)
 {
     ares_options options{};
-    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
+    // NOCHECKRESP: a refusal is an answer too, and is told from silence.
+    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP;
     options.timeout = static_cast<int>(path.timeout.count());
     options.tries = 2;
     std::string lookups = "b"; // DNS alone: /etc/hosts holds our own, older answers
@@ -128,21 +143,27 @@ Result<std::vector<ServersResolved::Answer>> look_up(const std::vector<HostName>
     }
     std::uint32_t mark = path.mark;
     ares_set_socket_configure_callback(channel.get(), set_mark, &mark);
-    std::vector<ServersResolved::Answer> answers;
+    std::vector<Question> questions;
     for (const auto& name : names) {
-        answers.push_back({name, {}});
+        questions.push_back({{name, {}}});
     }
     ares_addrinfo_hints hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_flags = ARES_AI_NOSORT;
     hints.ai_socktype = SOCK_DGRAM;
-    for (auto& answer : answers) {
-        ares_getaddrinfo(channel.get(), answer.name.text().c_str(), nullptr, &hints, take_answer,
-                         &answer);
+    for (auto& question : questions) {
+        ares_getaddrinfo(channel.get(), question.answer.name.text().c_str(), nullptr, &hints,
+                         take_answer, &question);
     }
     wait_for_answers(channel.get());
-    std::erase_if(answers, [](const auto& answer) { return answer.addresses.empty(); });
-    return answers;
+    Lookup lookup;
+    for (auto& question : questions) {
+        lookup.reached = lookup.reached || question.reached;
+        if (!question.answer.addresses.empty()) {
+            lookup.answers.push_back(std::move(question.answer));
+        }
+    }
+    return lookup;
 }
 
 } // namespace failclosed::cli

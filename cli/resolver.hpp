@@ -23,9 +23,15 @@ struct ResolverPath {
     std::chrono::milliseconds timeout{2000};
 };
 
-/// The IPv4 and IPv6 addresses of each name that has any, whatever its canonical name is. Returns
-/// when all are answered or have timed out: at most 4 * timeout * number of resolvers.
-Result<std::vector<ServersResolved::Answer>> look_up(const std::vector<HostName>& names,
-                                                     const ResolverPath& path);
+struct Lookup {
+    /// The names that have any address.
+    std::vector<ServersResolved::Answer> answers;
+    /// A resolver answered, be it that it knows nothing.
+    bool reached = false;
+};
+
+/// The IPv4 and IPv6 addresses of each name, whatever its canonical name is. Returns when all are
+/// answered or have timed out: at most 4 * timeout * number of resolvers.
+Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& path);
 
 } // namespace failclosed::cli

@@ -10,6 +10,7 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
+#include "core/apply/boot.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/nft_text.hpp"
 #include "core/codec/resolv_conf.hpp"
@@ -37,6 +38,7 @@ StatusReport look()
     StatusReport report;
     report.state = found.state;
     report.config = found.config.config;
+    report.boot_lock = is_enabled_at_boot();
     report.differences = differences(system, found);
     const auto exists = system.firewall_exists();
     const bool loaded = exists && *exists;
@@ -150,6 +152,9 @@ int plan(const Arguments& arguments)
     const auto options = Options::parse("plan", {}, arguments);
     if (!options) {
         return usage_error("plan", options.error());
+    }
+    if (needs_root("plan")) {
+        return 1;
     }
     LiveSystem system;
     Inspection found = inspect(system);

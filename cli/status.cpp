@@ -179,7 +179,13 @@ std::string status_text(const StatusReport& report)
         text += "\n";
     }
     if (report.protection != Outcome::Protection::Open) {
+        if (report.state.servers.empty()) {
+            text += std::string(kNoServer) + "\n";
+        }
         text += "local network: " + std::string(lan_name(report.config.lan.kind)) + "\n";
+    }
+    if (!report.boot_lock) {
+        text += "at boot: not locked before the network; `failclosed lock --boot`\n";
     }
     for (const auto& [reason, counter] : by_reason(report.counters)) {
         if (counter.packets != 0) {
@@ -199,6 +205,7 @@ std::string status_json(const StatusReport& report)
         json.key("protection").string(protection_name(report.protection));
         json.key("armed").boolean(report.state.armed == Armed::Yes);
         json.key("as_wanted").boolean(report.differences.empty());
+        json.key("boot_lock").boolean(report.boot_lock);
         json.strings("differences", report.differences,
                      [](const std::string& line) { return line; });
         json.key("lan").string(lan_name(report.config.lan.kind));

@@ -10,10 +10,16 @@
 
 namespace failclosed::cli {
 
+/// Said after `lock`, and in the status, where nothing is admitted that could bring a tunnel up.
+inline constexpr const char* kNoServer =
+    "no server is known: no tunnel can come up; see --server and --openvpn-config";
+
 struct StatusReport {
     Outcome::Protection protection = Outcome::Protection::NotClosed;
     State state;
     Config config;
+    /// The machine is locked at every boot, before its network.
+    bool boot_lock = false;
     /// What differs from what is wanted, one line each.
     std::vector<std::string> differences;
     Counters counters;

@@ -13,7 +13,6 @@
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/openvpn_environment.hpp"
-#include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"

@@ -31,10 +31,14 @@ bool is_enabled_at_boot()
     return exists(kLink);
 }
 
+bool is_started_by_systemd()
+{
+    return getppid() == 1;
+}
+
 Status enable_at_boot()
 {
-    const bool started_by_systemd = getppid() == 1;
-    if (is_enabled_at_boot() || started_by_systemd) {
+    if (is_enabled_at_boot() || is_started_by_systemd()) {
         return {};
     }
     if (!exists(kUnitFile)) {

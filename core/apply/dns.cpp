@@ -55,7 +55,7 @@ Status restore_all_but(DnsRun& run, const DnsBackend* kept)
 
 /// Chooses, and undoes what was done through every other system. Undoing may change resolv.conf
 /// and with it the choice, so that it is made again until nothing is left to undo. A service that
-/// went away cannot be undone now; its record stays for a later restore().
+/// does not answer cannot be undone now; its record stays for a later restore().
 Result<const DnsBackend*> take_over(DnsRun& run)
 {
     for (;;) {

@@ -25,6 +25,10 @@ struct DnsPaths {
     /// Of failclosed-dbus.so, loaded only where resolv.conf says that a service on D-Bus is in
     /// charge: linking GIO would cost every start of a hook.
     std::string module_directory = FAILCLOSED_MODULE_DIR;
+    /// Where NetworkManager keeps what it was told on D-Bus over its restarts.
+    std::string network_manager_file = "/var/lib/NetworkManager/NetworkManager-intern.conf";
+    /// Where systemd-resolved keeps links' settings over its restarts, in files called as ifindex.
+    std::string resolved_links = "/run/systemd/resolve/netif";
     /// Where resolvconf(8) is looked for, in this order.
     std::vector<std::string> resolvconf_programs = {"/sbin/resolvconf", "/usr/sbin/resolvconf",
                                                     "/usr/bin/resolvconf"};
@@ -44,7 +48,8 @@ class Dns {
     [[nodiscard]] Result<DnsSystem> apply(const DnsPlan& plan) const;
 
     /// Puts back what was there before the first apply(). A resolv.conf that another program has
-    /// written meanwhile is left alone.
+    /// written meanwhile is left alone. For a service that does not run, what it has stored is
+    /// put right, so that none that was stopped or removed stands in the way.
     [[nodiscard]] Status restore() const;
 
     /// Whether the system would change nothing if apply(plan) were called.

@@ -57,4 +57,11 @@ Result<bool> bus_answer(const std::string& what, FailclosedAnswer answer, char* 
     return answer == FailclosedYes;
 }
 
+Result<bool> service_runs(const BusModule& bus, const char* bus_name, const char* name)
+{
+    char* error = nullptr;
+    const FailclosedAnswer answer = bus.answers(bus_name, &error);
+    return bus_answer(name, answer, error);
+}
+
 } // namespace failclosed

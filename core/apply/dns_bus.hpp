@@ -29,4 +29,8 @@ Status bus_status(const std::string& what, FailclosedAnswer answer, char* error)
 /// The outcome of a function that answers a question; frees `error`.
 Result<bool> bus_answer(const std::string& what, FailclosedAnswer answer, char* error);
 
+/// Whether the service `bus_name`, called `name` in errors, runs. A bus that does not answer is
+/// an error.
+Result<bool> service_runs(const BusModule& bus, const char* bus_name, const char* name);
+
 } // namespace failclosed

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NetworkManager, where it writes resolv.conf (or feeds its own dnsmasq) itself.
+#include <cerrno>
 #include <cstdlib>
 
 #include "core/apply/dns_backends.hpp"
 #include "core/apply/dns_bus.hpp"
+#include "core/base/file.hpp"
 #include "core/base/owned.hpp"
+#include "core/codec/network_manager_file.hpp"
 
 namespace failclosed {
 namespace {
 
 constexpr const char* kService = "org.freedesktop.NetworkManager";
 constexpr const char* kName = "NetworkManager";
+constexpr std::size_t kFileLimit = 1 << 20;
 
 bool in_charge(const DnsRun& run, const ResolvConfView& view)
 {
@@ -20,7 +24,7 @@ bool in_charge(const DnsRun& run, const ResolvConfView& view)
         return false;
     }
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
-    return bus && bus->answers(kService) == FailclosedYes;
+    return bus && service_runs(*bus, kService, kName) == true;
 }
 
 std::string quoted(const std::string& text)
@@ -86,6 +90,28 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     return same ? Status() : set(*bus, wanted);
 }
 
+/// For a NetworkManager that does not run: what would bring our settings back when it starts.
+Status put_back_in_file(const std::string& path, const std::string& before)
+{
+    const Result<std::string> contents = read_file(path, kFileLimit);
+    if (!contents) {
+        return contents.error().number() == ENOENT ? Status() : Failure(contents.error());
+    }
+    const Result<std::string> wanted = replace_global_dns(*contents, before);
+    return wanted ? replace_file(path, *wanted) : Failure(wanted.error().during(kName));
+}
+
+/// Where NetworkManager.conf has DNS settings, NetworkManager takes no others, these neither.
+Status put_back_over_bus(const BusModule& bus, const std::string& before)
+{
+    const Result<std::string> now = get(bus);
+    if (!now) {
+        return Failure(now.error());
+    }
+    const bool same = bus.nm_same(now->c_str(), before.c_str()) == FailclosedYes;
+    return same ? Status() : set(bus, before);
+}
+
 Status restore(DnsRun& run)
 {
     if (!run.journal.network_manager) {
@@ -95,7 +121,14 @@ Status restore(DnsRun& run)
     if (!bus) {
         return Failure(bus.error());
     }
-    if (Status back = set(*bus, *run.journal.network_manager); !back) {
+    const Result<bool> runs = service_runs(*bus, kService, kName);
+    if (!runs) {
+        return Failure(runs.error());
+    }
+    const std::string& before = *run.journal.network_manager;
+    const Status back = *runs ? put_back_over_bus(*bus, before)
+                              : put_back_in_file(run.paths.network_manager_file, before);
+    if (!back) {
         return back;
     }
     run.journal.network_manager.reset();

@@ -22,12 +22,17 @@ constexpr std::size_t kProgramLimit = 1 << 20;
 
 /// Debian's resolvconf has no exclusive mode, and resolvectl answers to the same name: the file
 /// tells which one it is. No process is started to find out.
+bool is_openresolv(const std::string& path)
+{
+    const Result<std::string> text = read_file(path, kProgramLimit);
+    return text && text->starts_with("#!") &&
+           text->find("\nOPENRESOLV_VERSION=") != std::string::npos;
+}
+
 std::optional<std::string> find_program(const DnsRun& run)
 {
     for (const std::string& path : run.paths.resolvconf_programs) {
-        const Result<std::string> text = read_file(path, kProgramLimit);
-        if (text && text->starts_with("#!") &&
-            text->find("\nOPENRESOLV_VERSION=") != std::string::npos) {
+        if (is_openresolv(path)) {
             return path;
         }
     }
@@ -82,10 +87,13 @@ Status restore(DnsRun& run)
     if (!run.journal.resolvconf) {
         return {};
     }
-    Status removed = run_program({*run.journal.resolvconf, "-f", "-d", kRecord}, "", kTimeLimit);
-    // The package may have been removed, and its records with it.
-    if (!removed && removed.error().number() != ENOENT) {
-        return removed;
+    const std::string& program = *run.journal.resolvconf;
+    // The package may have been removed or replaced, and its records with it.
+    if (is_openresolv(program)) {
+        if (Status removed = run_program({program, "-f", "-d", kRecord}, "", kTimeLimit);
+            !removed) {
+            return removed;
+        }
     }
     run.journal.resolvconf.reset();
     return run.file.save(run.journal);

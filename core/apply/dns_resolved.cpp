@@ -6,6 +6,7 @@
 
 #include "core/apply/dns_backends.hpp"
 #include "core/apply/dns_bus.hpp"
+#include "core/base/file.hpp"
 
 namespace failclosed {
 namespace {
@@ -77,7 +78,7 @@ bool in_charge(const DnsRun& run, const ResolvConfView& view)
         return false;
     }
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
-    return bus && bus->answers(kService) == FailclosedYes;
+    return bus && service_runs(*bus, kService, kName) == true;
 }
 
 Result<bool> link_holds(const BusModule& bus, const LinkDns& link)
@@ -98,6 +99,8 @@ Status set_link(const BusModule& bus, const LinkDns& link)
     return bus_status(kName, answer, error);
 }
 
+/// Where resolved does not run, without its memory of the link, which is all that could bring our
+/// settings back; otherwise they go with the link.
 Status revert_link(const DnsRun& run, const InterfaceName& name)
 {
     const int index = link_index(name);
@@ -107,6 +110,14 @@ Status revert_link(const DnsRun& run, const InterfaceName& name)
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
     if (!bus) {
         return Failure(bus.error());
+    }
+    const Result<bool> runs = service_runs(*bus, kService, kName);
+    if (!runs) {
+        return Failure(runs.error());
+    }
+    if (!*runs) {
+        return remove_file(run.paths.resolved_links + "/" + std::to_string(index),
+                           Durability::Volatile);
     }
     char* error = nullptr;
     const FailclosedAnswer answer = bus->resolved_revert(index, &error);

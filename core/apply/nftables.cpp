@@ -38,6 +38,7 @@ Failure interrupted()
     return fail_errno(kReading, EINTR);
 }
 
+/// The one that closes the machine first.
 const std::vector<TableName>& own_tables()
 {
     static const std::vector<TableName> tables = {{TableFamily::Inet, kTableName},
@@ -285,7 +286,8 @@ Result<bool> Nftables::exists()
     if (!now) {
         return Failure(now.error());
     }
-    return !now->loaded().empty();
+    const TableName& closing = own_tables().front();
+    return std::ranges::count(now->loaded(), closing, &LoadedTable::name) != 0;
 }
 
 Result<Counters> Nftables::counters(const std::vector<TableName>& tables)

@@ -39,7 +39,7 @@ class Nftables {
     /// earlier look (NFT_MSG_GETGEN) is not read again. Fails only where the kernel cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
-    /// Whether any table called kTableName is loaded, in either of our families.
+    /// Whether the table that closes the machine is loaded, whatever it contains.
     Result<bool> exists();
 
     /// What the rules of `tables` have counted.

@@ -15,6 +15,7 @@ constexpr std::size_t kLargestState = 16 << 20;
 constexpr std::size_t kLargestConfig = 1 << 20;
 
 constexpr const char* kTunnelsFile = "state";
+constexpr const char* kInsideFile = "inside";
 constexpr const char* kServersFile = "servers";
 constexpr const char* kArmedFile = "armed";
 constexpr const char* kConfigFile = "failclosed.conf";
@@ -120,6 +121,7 @@ StoredState StateStore::load()
     stored.absent = true;
     tunnels_ = load_file(paths_.run, kTunnelsFile, stored);
     servers_ = load_file(paths_.persistent, kServersFile, stored);
+    inside_ = load_file(paths_.persistent, kInsideFile, stored);
     armed_ = load_file(paths_.persistent, kArmedFile, stored);
     if (tunnels_) {
         take(stored.state.tunnels, read_tunnels(*tunnels_), paths_.run + "/" + kTunnelsFile,
@@ -127,6 +129,10 @@ StoredState StateStore::load()
     }
     if (servers_) {
         take(stored.state.servers, read_servers(*servers_), paths_.persistent + "/" + kServersFile,
+             stored.damage);
+    }
+    if (inside_) {
+        take(stored.state.inside, read_inside(*inside_), paths_.persistent + "/" + kInsideFile,
              stored.damage);
     }
     if (armed_) {
@@ -180,6 +186,8 @@ Status StateStore::save(const State& state)
         save_armed();
     }
     keep_first(save_file(paths_.persistent, kServersFile, write_servers(state.servers), servers_,
+                         Durability::Durable));
+    keep_first(save_file(paths_.persistent, kInsideFile, write_inside(state.inside), inside_,
                          Durability::Durable));
     keep_first(save_file(paths_.run, kTunnelsFile, write_tunnels(state.tunnels), tunnels_,
                          Durability::Volatile));

@@ -64,6 +64,7 @@ class StateStore {
     /// What stands in the files, where that is known.
     std::optional<std::string> tunnels_;
     std::optional<std::string> servers_;
+    std::optional<std::string> inside_;
     std::optional<std::string> armed_;
 };
 

@@ -15,6 +15,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_arp.h>
+#include <linux/rtnetlink.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
@@ -189,6 +190,23 @@ class RuleWriter {
     {
         meta(NFT_META_SKUID);
         equals(host_order(match.uid.number));
+    }
+
+    void operator()(const HasSocket&)
+    {
+        meta(NFT_META_SKUID); // ends the rule for packets without a socket
+        compare(NFT_CMP_NEQ, host_order(kNoUid));
+    }
+
+    void operator()(const ToOthers&)
+    {
+        for (const std::uint32_t type : {RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST}) {
+            put(Expression("fib")
+                    .u32(NFTNL_EXPR_FIB_DREG, NFT_REG_1)
+                    .u32(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE)
+                    .u32(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR));
+            compare(NFT_CMP_NEQ, host_order(type));
+        }
     }
 
     void operator()(const HasMark& match)

@@ -70,6 +70,10 @@ class GuardCollector {
 
     void operator()(const FromUid&) {}
 
+    void operator()(const HasSocket&) {}
+
+    void operator()(const ToOthers&) {}
+
     void operator()(const HasMark&) {}
 
     void operator()(const HasConntrackMark&) {}

@@ -12,6 +12,9 @@
 
 namespace failclosed {
 
+/// The user of no socket (setreuid(2)): that a socket's is another one says that there is a socket.
+inline constexpr std::uint32_t kNoUid = 0xffffffff;
+
 /// What must hold of a packet before the bytes that a rule's matches read mean anything.
 struct Guards {
     std::optional<Family> family;

@@ -201,6 +201,16 @@ class RuleText {
         return "meta skuid " + std::to_string(match.uid.number);
     }
 
+    std::string operator()(const HasSocket&) const
+    {
+        return "meta skuid != " + std::to_string(kNoUid);
+    }
+
+    std::string operator()(const ToOthers&) const
+    {
+        return "fib daddr type != local fib daddr type != broadcast fib daddr type != multicast";
+    }
+
     std::string operator()(const HasMark& match) const
     {
         return masked("meta mark", match.value, match.mask);

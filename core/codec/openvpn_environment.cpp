@@ -41,6 +41,7 @@ class Reader {
     {
     }
 
+    Result<Event> tunnel_down(std::span<const char* const> arguments);
     Result<Event> tunnel_up(std::span<const char* const> arguments);
     Event restarted();
     [[nodiscard]] Result<InterfaceName> interface(std::span<const char* const> arguments) const;
@@ -526,6 +527,20 @@ Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
     return TunnelUp{std::move(tunnel), std::move(found), answered};
 }
 
+Result<Event> Reader::tunnel_down(std::span<const char* const> arguments)
+{
+    const auto name = interface(arguments);
+    if (!name) {
+        return Failure(name.error());
+    }
+    TunnelDown event{*name, {}};
+    // A parent that OpenVPN did not name may be a wrapper, another one each time.
+    if (process_ != nullptr && environment_.get("daemon_pid") == std::to_string(process_->id.pid)) {
+        event.owner = process_->id;
+    }
+    return event;
+}
+
 Event Reader::restarted()
 {
     auto found = servers();
@@ -594,18 +609,12 @@ Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
         result.event = reader.restarted();
     } else if (down && restart) {
         result.event = ReapplyRequested{};
-    } else if (up) {
-        auto event = reader.tunnel_up(arguments);
+    } else if (up || down) {
+        auto event = up ? reader.tunnel_up(arguments) : reader.tunnel_down(arguments);
         if (!event) {
             return Failure(event.error());
         }
         result.event = *std::move(event);
-    } else if (down) {
-        const auto interface = reader.interface(arguments);
-        if (!interface) {
-            return Failure(interface.error());
-        }
-        result.event = TunnelDown{*interface};
     }
     result.warnings = std::move(reader.warnings);
     return result;

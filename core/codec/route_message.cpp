@@ -2,6 +2,7 @@
 // Encoding with libmnl, decoding by copies out of bounds-checked views.
 #include "core/codec/route_message.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -350,6 +351,32 @@ std::optional<Route> read_route(const rtmsg& header, Family family, ByteView att
     return route.destination.length() == header.rtm_dst_len ? std::optional(route) : std::nullopt;
 }
 
+/// What makes the device (`ip link add type KIND`); empty for hardware and for what does not say.
+std::string_view link_kind(ByteView attributes)
+{
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == IFLA_INFO_KIND) {
+            return read_text(attribute->value).value_or("");
+        }
+    }
+    return {};
+}
+
+bool is_tunnel_kind(std::string_view kind, bool point_to_point)
+{
+    // Tunnels that carry Ethernet resolve neighbours, and so look like a network card.
+    constexpr std::array<std::string_view, 6> ethernet = {"tun",     "gretap", "ip6gretap",
+                                                          "l2tpeth", "vxlan",  "geneve"};
+    // Ways to a network card, some of which have no neighbours to resolve.
+    constexpr std::array<std::string_view, 14> underlay = {
+        "bond",   "bridge", "ifb",  "ipvlan", "ipvtap", "macvlan", "macvtap",
+        "netkit", "rmnet",  "team", "veth",   "vlan",   "vrf",     "wwan"};
+    if (std::ranges::find(ethernet, kind) != ethernet.end()) {
+        return true;
+    }
+    return point_to_point && std::ranges::find(underlay, kind) == underlay.end();
+}
+
 bool has_our_protocol(ByteView attributes)
 {
     while (const auto attribute = take_attribute(attributes)) {
@@ -510,23 +537,38 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
     if (message.type != RTM_NEWLINK || !header || header->ifi_index <= 0) {
         return std::nullopt;
     }
+    std::string_view name;
+    std::string_view kind;
+    bool is_hardware = false;
     auto attributes = message.payload.subspan(sizeof(ifinfomsg));
     while (const auto attribute = take_attribute(attributes)) {
-        if (attribute->type != IFLA_IFNAME) {
-            continue;
+        switch (attribute->type) {
+        case IFLA_IFNAME:
+            name = read_text(attribute->value).value_or("");
+            break;
+        case IFLA_LINKINFO:
+            kind = link_kind(attribute->value);
+            break;
+        case IFLA_PARENT_DEV_NAME:
+            is_hardware = true;
+            break;
+        default:
+            break;
         }
-        const auto name = InterfaceName::parse(read_text(attribute->value).value_or(""));
-        if (!name) {
-            return std::nullopt;
-        }
-        return Link{.name = *name,
-                    .index = static_cast<unsigned>(header->ifi_index),
-                    .up = (header->ifi_flags & IFF_UP) != 0,
-                    .loopback = (header->ifi_flags & IFF_LOOPBACK) != 0,
-                    .point_to_point = (header->ifi_flags & (IFF_POINTOPOINT | IFF_NOARP)) != 0,
-                    .addresses = {}};
     }
-    return std::nullopt;
+    const auto valid_name = InterfaceName::parse(name);
+    if (!valid_name) {
+        return std::nullopt;
+    }
+    const bool loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
+    const bool point_to_point = (header->ifi_flags & (IFF_POINTOPOINT | IFF_NOARP)) != 0;
+    return Link{.name = *valid_name,
+                .index = static_cast<unsigned>(header->ifi_index),
+                .up = (header->ifi_flags & IFF_UP) != 0,
+                .loopback = loopback,
+                .point_to_point = point_to_point,
+                .addresses = {},
+                .can_be_tunnel = !loopback && !is_hardware && is_tunnel_kind(kind, point_to_point)};
 }
 
 std::optional<AddressOnLink> decode_address(const NetlinkMessage& message)

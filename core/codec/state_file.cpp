@@ -231,6 +231,15 @@ std::optional<Tunnel> read_tunnel(Group& group)
     return tunnel;
 }
 
+std::optional<InsideNetworks> read_inside_networks(Group& group)
+{
+    const auto interface = group.get("interface", read_interface);
+    if (!interface) {
+        return std::nullopt;
+    }
+    return InsideNetworks{*interface, group.list("networks", IpPrefix::parse)};
+}
+
 std::optional<Server> read_server(Group& group)
 {
     const auto remote = group.get("remote", Remote::parse);
@@ -280,6 +289,22 @@ std::string write_tunnels(const std::vector<Tunnel>& tunnels)
 Result<std::vector<Tunnel>> read_tunnels(std::string_view text)
 {
     return read_parts<Tunnel>(text, "tunnels", "tunnel", read_tunnel);
+}
+
+std::string write_inside(const std::vector<InsideNetworks>& inside)
+{
+    std::string text = head("inside", inside.size());
+    for (std::size_t i = 0; i < inside.size(); ++i) {
+        text += "\n[" + group_name("inside", i + 1) + "]\n";
+        text += line("interface", text_of(inside[i].interface));
+        text += list_line("networks", inside[i].networks, kToString);
+    }
+    return text;
+}
+
+Result<std::vector<InsideNetworks>> read_inside(std::string_view text)
+{
+    return read_parts<InsideNetworks>(text, "inside", "inside", read_inside_networks);
 }
 
 std::string write_servers(const std::vector<Server>& servers)

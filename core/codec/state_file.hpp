@@ -21,6 +21,9 @@ std::string write_tunnels(const std::vector<Tunnel>& tunnels);
 Result<std::vector<Tunnel>> read_tunnels(std::string_view text);
 
 /// Servers with identities and learnt addresses.
+std::string write_inside(const std::vector<InsideNetworks>& inside);
+Result<std::vector<InsideNetworks>> read_inside(std::string_view text);
+
 std::string write_servers(const std::vector<Server>& servers);
 Result<std::vector<Server>> read_servers(std::string_view text);
 

@@ -55,10 +55,14 @@ class Run {
         append(config.damage);
         append(loaded.damage);
         const bool loaded_tables = tables_exist();
+        const bool unlocks = std::holds_alternative<UnlockRequested>(event_);
         if (loaded.absent && !loaded_tables) {
             loaded.state.armed = Armed::No;
+        } else if (loaded_tables && !unlocks) {
+            // Rules in the kernel say more than a file that could not be written.
+            loaded.state.armed = Armed::Yes;
         }
-        if (std::holds_alternative<UnlockRequested>(event_) && !locked) {
+        if (unlocks && !locked) {
             outcome_.errors.emplace_back("not unlocked: another run may be at work");
             finish(loaded.state, loaded_tables);
             return std::move(outcome_);
@@ -66,8 +70,7 @@ class Run {
         decide(loaded.state);
         if (outcome_.state.armed == Armed::Yes) {
             close(loaded_tables);
-        } else if (loaded.state.armed == Armed::Yes || loaded_tables ||
-                   std::holds_alternative<UnlockRequested>(event_)) {
+        } else if (unlocks) {
             open();
         } else {
             outcome_.protection = Outcome::Protection::Open;
@@ -76,9 +79,12 @@ class Run {
     }
 
   private:
+    /// What could not be read keeps nobody from unlocking.
     void append(const std::vector<std::string>& damage)
     {
-        outcome_.errors.insert(outcome_.errors.end(), damage.begin(), damage.end());
+        auto& lines =
+            std::holds_alternative<UnlockRequested>(event_) ? outcome_.warnings : outcome_.errors;
+        lines.insert(lines.end(), damage.begin(), damage.end());
     }
 
     /// Unknown counts as loaded: what must not be opened is not touched for want of knowledge.
@@ -97,13 +103,22 @@ class Run {
         } else {
             snapshot_ = *std::move(snapshot);
         }
-        outcome_.state = next_state(before, event_, outcome_.config, snapshot_);
-        if (const auto* up = std::get_if<TunnelUp>(&event_);
-            up != nullptr && snapshot_.find(up->tunnel.interface) == nullptr) {
-            outcome_.errors.push_back("no such device: " + up->tunnel.interface.text());
-        }
+        outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
         changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
+    }
+
+    /// The event; but of a tunnel on a device that is none only its servers, and the lock.
+    Event believed()
+    {
+        const auto* up = std::get_if<TunnelUp>(&event_);
+        const auto refused = up != nullptr ? refusal(snapshot_, up->tunnel) : std::nullopt;
+        if (!refused) {
+            return event_;
+        }
+        outcome_.errors.push_back(refused->message() + "; the machine is locked without it");
+        refused_ = true;
+        return LockRequested{up->servers};
     }
 
     /// Where links cannot be read, tunnels are taken to be there: forgetting one would put the
@@ -114,6 +129,7 @@ class Run {
         for (const auto& tunnel : state.tunnels) {
             Link link{.name = tunnel.interface};
             link.up = true;
+            link.can_be_tunnel = true;
             links.push_back(std::move(link));
         }
         return links;
@@ -146,6 +162,7 @@ class Run {
             }
         }
         apply_names();
+        outcome_.enforced = outcome_.enforced && !refused_;
     }
 
     void close_firewall(bool loaded_tables)
@@ -231,6 +248,7 @@ class Run {
     const Event& event_;
     Snapshot snapshot_;
     Protection wanted_;
+    bool refused_ = false;
     /// The event asks for other rules than those that an earlier run has left.
     bool changes_firewall_ = false;
     Outcome outcome_;
@@ -279,6 +297,8 @@ Inspection inspect(System& system)
     const auto exists = system.firewall_exists();
     if (found.loaded.absent && exists && !*exists) {
         found.loaded.state.armed = Armed::No;
+    } else if (exists && *exists) {
+        found.loaded.state.armed = Armed::Yes;
     }
     auto snapshot = system.observe();
     if (snapshot) {

@@ -46,6 +46,11 @@ LiveSystem::~LiveSystem()
     }
 }
 
+const char* LiveSystem::persistent_directory()
+{
+    return kPersistentDirectory;
+}
+
 std::string LiveSystem::refresh_stamp()
 {
     return std::string(kRunDirectory) + "/refreshed";
@@ -128,10 +133,6 @@ Result<bool> LiveSystem::firewall_holds(const Ruleset& ruleset)
     const auto firewall = nftables();
     if (!firewall) {
         return Failure(firewall.error());
-    }
-    if (ruleset.tables.empty()) {
-        const auto exists = (*firewall)->exists();
-        return exists ? Result<bool>(!*exists) : exists;
     }
     return (*firewall)->holds(ruleset);
 }

@@ -21,6 +21,9 @@ class LiveSystem final : public System {
     LiveSystem& operator=(const LiveSystem&) = delete;
     ~LiveSystem() override;
 
+    /// Where the journal and what is remembered for good are.
+    static const char* persistent_directory();
+
     /// The file that tells when servers' names were last looked up.
     static std::string refresh_stamp();
 

@@ -46,7 +46,7 @@ class System {
     virtual Status save_state(const State& state) = 0;
     virtual Result<Snapshot> observe() = 0;
 
-    /// Whether any table of ours is loaded.
+    /// Whether the table of ours that closes the machine is loaded.
     virtual Result<bool> firewall_exists() = 0;
     virtual Result<bool> firewall_holds(const Ruleset& ruleset) = 0;
     /// All or nothing, without a moment in between.

@@ -34,7 +34,8 @@ struct Config {
     /// Servers besides those of tunnels and OpenVPN configurations.
     std::vector<Remote> servers;
     /// Files whose remotes `lock` learns; shell patterns, absolute.
-    std::vector<std::string> openvpn_configs = {"/etc/openvpn/*.conf", "/etc/openvpn/client/*.conf",
+    std::vector<std::string> openvpn_configs = {"/etc/openvpn/*.conf", "/etc/openvpn/*.ovpn",
+                                                "/etc/openvpn/client/*.conf",
                                                 "/etc/openvpn/client/*.ovpn"};
     /// Resolvers to use in every tunnel in place of the pushed ones.
     std::vector<IpAddress> dns_servers;

@@ -51,6 +51,8 @@ struct TunnelRestarted {
 /// The tunnel is gone for good or until it is announced again.
 struct TunnelDown {
     InterfaceName interface;
+    /// The program whose tunnel it was, where it is known.
+    std::optional<ProcessId> owner = {};
 
     friend bool operator==(const TunnelDown&, const TunnelDown&) = default;
 };

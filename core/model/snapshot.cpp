@@ -12,4 +12,19 @@ const Link* Snapshot::find(const InterfaceName& name) const
     return found == links.end() ? nullptr : &*found;
 }
 
+std::optional<Error> refusal(const Snapshot& snapshot, const Tunnel& tunnel)
+{
+    const Link* link = snapshot.find(tunnel.interface);
+    if (link == nullptr) {
+        return Error("no such device: " + tunnel.interface.text());
+    }
+    if (link->can_be_tunnel) {
+        return std::nullopt;
+    }
+    return Error(
+        tunnel.interface.text() +
+        " is no tunnel: what is sent through it would leave in clear; name the device that "
+        "the tunnel program made");
+}
+
 } // namespace failclosed

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/result.hpp"
 #include "core/model/state.hpp"
 
 namespace failclosed {
@@ -19,6 +20,9 @@ struct Link {
     /// IFF_POINTOPOINT or IFF_NOARP: what is sent to it needs no next hop.
     bool point_to_point = false;
     std::vector<InterfaceAddress> addresses;
+    /// Made by a tunnel program or by the kernel as a tunnel: not loopback, no network card, and
+    /// none of what leads to one (bridge, VLAN, veth...).
+    bool can_be_tunnel = false;
 
     friend bool operator==(const Link&, const Link&) = default;
 };
@@ -45,5 +49,9 @@ struct Snapshot {
 
     friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
+
+/// Why `tunnel` must not be recorded: its device is there and can be no tunnel, so that what is
+/// sent "into the tunnel" would leave in clear. Nothing where it can be one, or is not there.
+std::optional<Error> refusal(const Snapshot& snapshot, const Tunnel& tunnel);
 
 } // namespace failclosed

@@ -51,6 +51,15 @@ struct Tunnel {
     friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
 
+/// What was inside a tunnel when it was last up. It belongs to nobody else afterwards: what was sent
+/// to a company's network must not go to the local one of the same addresses when the tunnel ends.
+struct InsideNetworks {
+    InterfaceName interface;
+    std::vector<IpPrefix> networks;
+
+    friend bool operator==(const InsideNetworks&, const InsideNetworks&) = default;
+};
+
 /// A pushed route with fewer bits than this claims a share of everything, not a network.
 inline constexpr unsigned kShortestNetwork = 8;
 
@@ -61,6 +70,8 @@ struct State {
     Armed armed = Armed::Yes;
     std::vector<Tunnel> tunnels;
     std::vector<Server> servers;
+    /// One for each device that was a tunnel since the machine was locked.
+    std::vector<InsideNetworks> inside;
 
     friend bool operator==(const State&, const State&) = default;
 };

@@ -13,9 +13,10 @@ namespace failclosed {
 
 namespace {
 
-// Priorities of linux/netfilter_ipv4.h. Raw comes before connection tracking; the check of what
-// enters a tunnel comes after source NAT, so that it sees the address that will be on the wire.
-constexpr int kPriorityRaw = -300;
+// Priorities of linux/netfilter_ipv4.h. Raw comes before reassembly, which answers what it does
+// not get whole; the check of what enters a tunnel comes after source NAT, so that it sees the
+// address that will be on the wire.
+constexpr int kPriorityRaw = -450;
 constexpr int kPriorityMangle = -150;
 constexpr int kPriorityFilter = 0;
 constexpr int kPriorityAfterNat = 300;
@@ -28,6 +29,8 @@ constexpr std::uint8_t kRedirect = 5;
 namespace icmpv6 {
 constexpr std::uint8_t kDestinationUnreachable = 1;
 constexpr std::uint8_t kPacketTooBig = 2;
+constexpr std::uint8_t kTimeExceeded = 3;
+constexpr std::uint8_t kParameterProblem = 4;
 constexpr std::uint8_t kListenerQuery = 130;
 constexpr std::uint8_t kListenerReport = 131;
 constexpr std::uint8_t kListenerDone = 132;
@@ -226,6 +229,37 @@ Chain prerouting_mark()
     return chain;
 }
 
+/// The kernel answers what it cannot forward ("time exceeded", "unreachable", redirects) before
+/// any later chain, and to a source elsewhere it would do so through the tunnel. After the
+/// translation of destinations, so that published services of guests count as forwarded.
+Chain prerouting_filter()
+{
+    return {"prerouting_filter",
+            BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
+            {{"by device", {}, false, {}, Dispatch{{Field::InputInterface}, "inner_device"}},
+             {"through this machine", {ToOthers{}}, false, {}, Goto{"passing_through"}}}};
+}
+
+Rule no_tunnel_network_elsewhere(Family family)
+{
+    return refuse("a tunnel's network on another device",
+                  {InSet{{source(family)}, of_family("tunnel_network", family)}}, Verdict::Drop);
+}
+
+Chain passing_through(const Refusals& refusals)
+{
+    Chain chain{"passing_through", std::nullopt, {}};
+    for (const Family family : kFamilies) {
+        chain.rules.push_back(no_tunnel_network_elsewhere(family));
+        chain.rules.push_back(
+            allow("from the local network", {InSet{{source(family)}, of_family("lan", family)}}));
+        chain.rules.push_back(allow("from a private network",
+                                    {InSet{{source(family)}, of_family("private", family)}}));
+    }
+    append(chain.rules, refusals("through this machine from elsewhere", {}, Verdict::Drop));
+    return chain;
+}
+
 Chain input(const Refusals& refusals, bool portless)
 {
     Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
@@ -261,9 +295,7 @@ Chain input(const Refusals& refusals, bool portless)
     rules.push_back(refuse("ICMP redirect", {IcmpType{icmp::kRedirect}}, Verdict::Drop));
     rules.push_back(refuse("ICMPv6 redirect", {Icmpv6Type{icmpv6::kRedirect}}, Verdict::Drop));
     for (const Family family : kFamilies) {
-        rules.push_back(refuse("a tunnel's network on another device",
-                               {InSet{{source(family)}, of_family("tunnel_network", family)}},
-                               Verdict::Drop));
+        rules.push_back(no_tunnel_network_elsewhere(family));
         rules.push_back(
             allow("local network", {InSet{{source(family)}, of_family("lan", family)}}));
     }
@@ -305,10 +337,9 @@ Chain past_tunnel(const Refusals& refusals, const Config& config)
     }
     for (const Family family : kFamilies) {
         // A flow whose route was taken away would show that address to the local network.
-        rules.push_back(
-            refuse("a tunnel's address outside of it",
-                   {InSet{{source(family)}, of_family("tunnel_destination", family)}},
-                   Verdict::Reject));
+        rules.push_back(refuse("a tunnel's address outside of it",
+                               {InSet{{source(family)}, of_family("tunnel_destination", family)}},
+                               Verdict::Reject));
         append(rules, refusals("a VPN server by somebody else",
                                {InSet{endpoint_fields(family), of_family("server", family)}},
                                Verdict::Reject));
@@ -334,11 +365,17 @@ Chain forward(const Refusals& refusals)
                           {from_tunnel, InConntrackState{.established = true, .related = true}}));
     rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
     rules.push_back(allow("into a tunnel", {InSet{{Field::OutputInterface}, "tunnel_device"}}));
+    // Below, refusals are answered: to the local network only, never through a tunnel.
+    for (const Family family : kFamilies) {
+        rules.push_back(no_tunnel_network_elsewhere(family));
+        append(rules,
+               refusals("forwarded outside the tunnel",
+                        {InSet{{source(family)}, of_family("lan", family), true}}, Verdict::Drop));
+    }
     rules.push_back(refused_before_lan());
     for (const Family family : kFamilies) {
-        const auto lan = of_family("lan", family);
         rules.push_back(allow("between local networks",
-                              {InSet{{source(family)}, lan}, InSet{{destination(family)}, lan}}));
+                              {InSet{{destination(family)}, of_family("lan", family)}}));
     }
     append(rules, refusals("forwarded outside the tunnel", {}, Verdict::Reject));
     return chain;
@@ -380,11 +417,26 @@ std::vector<Rule> vpn_transport(const Needs& needs)
             admit("vpn_portless_uid", Field::SocketUid, family, false);
             admit("vpn_portless_mark", Field::Mark, family, false);
         }
-        rules.push_back(allow(
-            "VPN server, by the kernel in the same flow",
-            {of_admitted_flow(), InSet{endpoint_fields(family), of_family("server", family)}}));
     }
+    rules.push_back({"in a flow of a tunnel program's",
+                     {of_admitted_flow()},
+                     false,
+                     {},
+                     Jump{"admitted_flow"}});
     return rules;
+}
+
+Chain admitted_flow()
+{
+    Chain chain{"admitted_flow", std::nullopt, {}};
+    // Whoever binds the port of a tunnel program that has ended sends in its flow.
+    chain.rules.push_back(
+        {"a socket is admitted by its user only", {HasSocket{}}, false, {}, Verdict::Return});
+    for (const Family family : kFamilies) {
+        chain.rules.push_back(allow("VPN server, by the kernel in the same flow",
+                                    {InSet{endpoint_fields(family), of_family("server", family)}}));
+    }
+    return chain;
 }
 
 Chain output(const Refusals& refusals, const Needs& needs)
@@ -392,7 +444,7 @@ Chain output(const Refusals& refusals, const Needs& needs)
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
     rules.push_back(
-        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "output_device"}});
+        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "inner_device"}});
     append(rules, vpn_transport(needs));
     append(rules, dhcp_out());
     rules.push_back(
@@ -441,11 +493,20 @@ Chain into_tunnel(Expressions expressions)
     } else {
         rules.push_back(refuse("no MPTCP inside a tunnel", {HasMptcpOption{}}, Verdict::Drop));
     }
-    for (const Family family : kFamilies) {
+    const auto from_own = [](Family family) {
+        return allow(
+            "from the tunnel's own address",
+            {InSet{{Field::OutputInterface, source(family)}, of_family("tunnel_address", family)}});
+    };
+    rules.push_back(from_own(Family::V4));
+    // A malformed hop-by-hop header and missing fragments are answered before any rule sees them,
+    // from whatever device they came: so a neighbour could ask, in the name of its own host, who
+    // has the tunnel's address.
+    for (const auto type : {icmpv6::kTimeExceeded, icmpv6::kParameterProblem}) {
         rules.push_back(
-            allow("from the tunnel's own address", {InSet{{Field::OutputInterface, source(family)},
-                                                          of_family("tunnel_address", family)}}));
+            refuse("ICMPv6 answers before any rule", {Icmpv6Type{type}}, Verdict::Drop));
     }
+    rules.push_back(from_own(Family::V6));
     rules.push_back(allow("neighbour discovery inside a tunnel",
                           {FromNetwork{prefix("fe80::/10")}, HopLimit{255},
                            InSet{{Field::Icmpv6Kind}, "neighbour_inside"}}));
@@ -643,7 +704,7 @@ std::vector<Set> plan_sets(const State& state, const Config& config, const Snaps
     sets.push_back(
         device_map("input_device", Field::InputInterface, state, true, Goto{"from_tunnel"}));
     sets.push_back(
-        device_map("output_device", Field::OutputInterface, state, true, Verdict::Accept));
+        device_map("inner_device", Field::OutputInterface, state, true, Verdict::Accept));
     sets.push_back(
         device_map("leaving_device", Field::OutputInterface, state, false, Goto{"into_tunnel"}));
     sets.push_back(device_set("tunnel_device", state));
@@ -745,9 +806,20 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     const Needs needs{.marks = !admitted.marks.empty(), .portless = !all_ports};
     Table table{TableFamily::Inet, kTableName, {}, {}};
     table.sets = plan_sets(state, config, snapshot, admitted, needs);
-    table.chains = {from_tunnel(),     into_tunnel(expressions), past_tunnel(refusals, config),
-                    prerouting_raw(),  prerouting_mark(),        input(refusals, needs.portless),
-                    forward(refusals), output(refusals, needs),  postrouting()};
+    table.chains = {from_tunnel(),
+                    into_tunnel(expressions),
+                    past_tunnel(refusals, config),
+                    admitted_flow(),
+                    prerouting_raw(),
+                    prerouting_mark(),
+                    input(refusals, needs.portless),
+                    forward(refusals),
+                    output(refusals, needs),
+                    postrouting()};
+    if (expressions == Expressions::All) {
+        table.chains.push_back(passing_through(refusals));
+        table.chains.push_back(prerouting_filter());
+    }
     return {{std::move(table), plan_arp(state)}};
 }
 

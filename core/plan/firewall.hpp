@@ -16,8 +16,10 @@ Set bootstrap_set(Family family);
 /// How much of nftables a kernel understands.
 enum class Expressions : std::uint8_t {
     All,
-    /// Without TCP option stripping (Linux 5.18) and logging: a kernel that refuses the whole
-    /// ruleset may still take this one. MPTCP's first packets are then dropped in tunnels.
+    /// Without TCP option stripping (Linux 5.18), logging and questions to the routing table
+    /// (CONFIG_NFT_FIB_INET): a kernel that refuses the whole ruleset may still take this one.
+    /// MPTCP's first packets are then dropped in tunnels, and what is not forwarded is stopped
+    /// after routing, which may answer it.
     Essential,
 };
 

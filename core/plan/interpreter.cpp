@@ -144,6 +144,10 @@ class Walk {
 
     bool operator()(const FromUid& match) const { return packet_.uid == match.uid.number; }
 
+    bool operator()(const HasSocket&) const { return packet_.uid.has_value(); }
+
+    bool operator()(const ToOthers&) const { return family() && packet_.for_others; }
+
     bool operator()(const HasMark& match) const
     {
         return (packet_.mark & match.mask) == match.value;
@@ -442,6 +446,7 @@ Trace evaluate_path(const Ruleset& ruleset, Path path, const Packet& packet)
     if (path == Path::Sent) {
         trace.packet.input.reset();
     }
+    trace.packet.for_others = path == Path::Forwarded;
     for (const Hook hook : hooks_of(path)) {
         Trace part = evaluate(ruleset, hook, trace.packet);
         trace.verdict = part.verdict;

@@ -47,6 +47,9 @@ struct Packet {
     /// Who made the socket; nothing where the packet belongs to none.
     std::optional<uid_t> uid;
     std::uint32_t mark = 0;
+    /// The destination is no address of this machine, no group and no broadcast. evaluate_path()
+    /// sets it by the path.
+    bool for_others = false;
     bool mptcp = false;
     /// Nothing: the first packet of a flow of its own.
     std::optional<TrackedFlow> flow;

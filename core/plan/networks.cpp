@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 
 namespace failclosed {
@@ -105,29 +106,39 @@ std::vector<IpPrefix> lan_prefixes(Family family, const State& state, const Conf
     return without_contained(std::move(prefixes));
 }
 
+std::vector<IpPrefix> networks_of(const Tunnel& tunnel)
+{
+    std::vector<IpPrefix> networks;
+    for (const auto& address : tunnel.addresses) {
+        if (!address.address.is_link_local()) {
+            // A server may push a netmask that claims everything.
+            networks.push_back(address.prefix_length < kShortestNetwork
+                                   ? IpPrefix::host(address.address)
+                                   : address.prefix());
+        }
+    }
+    std::ranges::copy_if(
+        tunnel.networks, std::back_inserter(networks),
+        [](const IpPrefix& network) { return network.length() >= kShortestNetwork; });
+    // Questions go to a tunnel's resolver through that tunnel, even where its address looks like
+    // one of the local network's.
+    std::ranges::transform(tunnel.resolvers, std::back_inserter(networks), IpPrefix::host);
+    return without_contained(std::move(networks));
+}
+
 std::vector<IpPrefix> tunnel_networks(Family family, const State& state)
 {
     std::vector<IpPrefix> networks;
+    const auto add = [&](const std::vector<IpPrefix>& more) {
+        std::ranges::copy_if(more, std::back_inserter(networks),
+                             [&](const IpPrefix& network) { return network.family() == family; });
+    };
     for (const auto& tunnel : state.tunnels) {
-        for (const auto& address : tunnel.addresses) {
-            if (address.address.family() == family && !address.address.is_link_local()) {
-                // A server may push a netmask that claims everything.
-                networks.push_back(address.prefix_length < kShortestNetwork
-                                       ? IpPrefix::host(address.address)
-                                       : address.prefix());
-            }
-        }
-        for (const auto& network : tunnel.networks) {
-            if (network.family() == family && network.length() >= kShortestNetwork) {
-                networks.push_back(network);
-            }
-        }
-        // Questions go to a tunnel's resolver through that tunnel, even where its address looks
-        // like one of the local network's.
-        for (const auto& resolver : tunnel.resolvers) {
-            if (resolver.family() == family) {
-                networks.push_back(IpPrefix::host(resolver));
-            }
+        add(networks_of(tunnel));
+    }
+    for (const auto& [interface, inside] : state.inside) {
+        if (!is_tunnel(state, interface)) {
+            add(inside);
         }
     }
     return without_contained(std::move(networks));

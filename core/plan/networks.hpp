@@ -41,8 +41,11 @@ Admissions admissions(const State& state);
 std::vector<IpPrefix> lan_prefixes(Family family, const State& state, const Config& config,
                                    const Snapshot& snapshot);
 
-/// Own and pushed networks and resolvers of all tunnels, disjoint and sorted, pieces of a default
-/// route left out.
+/// Own and pushed networks and resolvers of one tunnel, of both families; pieces of a default route
+/// are left out.
+std::vector<IpPrefix> networks_of(const Tunnel& tunnel);
+
+/// The networks of all tunnels, and of those that were up before, disjoint and sorted.
 std::vector<IpPrefix> tunnel_networks(Family family, const State& state);
 
 /// Prefixes that are directly connected on links other than tunnels and loopback; fe80::/10 is

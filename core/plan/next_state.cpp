@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/plan/networks.hpp"
+
 namespace failclosed {
 
 namespace {
@@ -106,6 +108,22 @@ void remember_connected(State& state, const std::vector<Server>& announced,
     state.servers.push_back(std::move(literal));
 }
 
+/// Replaces what the device had inside before; the order changes only with that.
+void remember_inside(State& state, const Tunnel& tunnel)
+{
+    auto networks = networks_of(tunnel);
+    const auto known =
+        std::ranges::find(state.inside, tunnel.interface, &InsideNetworks::interface);
+    if (known != state.inside.end()) {
+        known->networks = std::move(networks);
+        return;
+    }
+    if (state.inside.size() >= kMostInsideNetworks) {
+        state.inside.erase(state.inside.begin());
+    }
+    state.inside.push_back({tunnel.interface, std::move(networks)});
+}
+
 struct Apply {
     State& state;
     Seconds now;
@@ -122,6 +140,7 @@ struct Apply {
     {
         state.armed = Armed::No;
         state.tunnels.clear();
+        state.inside.clear();
     }
 
     void operator()(const TunnelUp& event) const
@@ -134,6 +153,7 @@ struct Apply {
         } else {
             *known = event.tunnel;
         }
+        remember_inside(state, event.tunnel);
         remember(state, event.servers, now);
         if (event.connected) {
             remember_connected(state, event.servers, *event.connected, now);
@@ -153,8 +173,11 @@ struct Apply {
 
     void operator()(const TunnelDown& event) const
     {
-        std::erase_if(state.tunnels,
-                      [&](const Tunnel& tunnel) { return tunnel.interface == event.interface; });
+        std::erase_if(state.tunnels, [&](const Tunnel& tunnel) {
+            // A program that ends late must not take the device from the one that has it now.
+            const bool is_of_another = event.owner && tunnel.owner && *event.owner != *tunnel.owner;
+            return tunnel.interface == event.interface && !is_of_another;
+        });
     }
 
     void operator()(const ServersResolved& event) const
@@ -229,7 +252,7 @@ State next_state(State state, const Event& event, const Config& config, const Sn
         remember(state, configured, snapshot.now);
     }
     std::erase_if(state.tunnels,
-                  [&](const Tunnel& tunnel) { return snapshot.find(tunnel.interface) == nullptr; });
+                  [&](const Tunnel& tunnel) { return refusal(snapshot, tunnel).has_value(); });
     expire(state, config, snapshot.now);
     return state;
 }

@@ -10,6 +10,7 @@ namespace failclosed {
 /// Limits of what is remembered; what is longest unseen goes first.
 inline constexpr std::size_t kMostServers = 4096;
 inline constexpr std::size_t kMostAddressesPerServer = 64;
+inline constexpr std::size_t kMostInsideNetworks = 64;
 
 /// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm.
 /// Tunnels whose device is gone are forgotten, and so are addresses of servers that have not been

@@ -167,6 +167,18 @@ struct FromUid {
     friend bool operator==(const FromUid&, const FromUid&) = default;
 };
 
+/// The packet belongs to a socket, whoever made it. The kernel's own packets (of its tunnels, of
+/// connections whose socket is closed) and those of other machines belong to none.
+struct HasSocket {
+    friend bool operator==(const HasSocket&, const HasSocket&) = default;
+};
+
+/// The destination is no address of this machine, no group and no broadcast: what receives the
+/// packet will forward it or answer that it cannot. Needs CONFIG_NFT_FIB_INET.
+struct ToOthers {
+    friend bool operator==(const ToOthers&, const ToOthers&) = default;
+};
+
 /// (meta mark & mask) == value.
 struct HasMark {
     std::uint32_t value = 0;
@@ -201,9 +213,10 @@ struct InSet {
     friend bool operator==(const InSet&, const InSet&) = default;
 };
 
-using Match = std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork,
-                           OfTransport, FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, FromUid,
-                           HasMark, HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
+using Match =
+    std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork, OfTransport,
+                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, FromUid, HasSocket, ToOthers,
+                 HasMark, HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
 
 // ---- Rules ----
 

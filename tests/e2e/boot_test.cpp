@@ -14,7 +14,6 @@ namespace failclosed::lab {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -71,9 +70,53 @@ TEST(BootLock, ReadsNothingThatIsNotThereAndSucceedsOnAFreshMachine)
     const Lab lab(before_devices());
     const Outcome locked = failclosed(lab.client(), {"lock", "--boot"});
     EXPECT_EQ(locked.status, 0) << locked.err;
-    // Only the boot after this one may be missing, where there is no systemd.
-    EXPECT_THAT(locked.err, AnyOf("", HasSubstr("not enabled at boot")));
+    EXPECT_THAT(locked.err, HasSubstr("no server is known"));
     EXPECT_EQ(failclosed(lab.client(), {"check"}).status, 0);
+}
+
+// The first boot after an installation: no tunnel was ever up, and nobody called `lock` before.
+TEST(BootLock, LearnsTheServersOfOpenvpnsConfigurations)
+{
+    auto options = with_product({.link_up = false});
+    const Lab lab(options);
+    const Box& client = lab.client();
+    client.write_file("/etc/openvpn/lab.conf", "client\ndev tun\nremote 203.0.113.2 1194\n");
+    client.must({"mkdir", "-p", "/etc/openvpn/client/unreadable.conf"});
+    const Outcome locked = failclosed(client, {"lock", "--boot"});
+    EXPECT_EQ(locked.status, 0) << locked.err;
+    EXPECT_THAT(locked.err, HasSubstr("unreadable.conf"));
+    EXPECT_THAT(locked.err, Not(HasSubstr("no server is known")));
+    lab.link_up();
+    const VpnServer server(lab);
+    VpnClient vpn(lab);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    EXPECT_TRUE(answers(client, addr::site4));
+}
+
+// Called by a person the network is there already: names can be looked up.
+TEST(BootLock, LooksNamesUpWhereItIsNotTheBoot)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.write_file("/etc/openvpn/lab.conf", "client\ndev tun\nremote vpn4.example.net 1194\n");
+    EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    EXPECT_TRUE(eventually(
+        [&] { return endpoints(client) == std::set<std::string>{"203.0.113.2:1194/udp"}; }));
+}
+
+TEST(BootLock, IsShownWhereItIsMissing)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    ASSERT_EQ(failclosed(client, {"lock"}).status, 0);
+    EXPECT_THAT(client.must({"failclosed", "status"}),
+                HasSubstr("at boot: not locked before the network; `failclosed lock --boot`\n"));
+    EXPECT_THAT(client.must({"failclosed", "status", "--json"}), HasSubstr("\"boot_lock\":false"));
+    client.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
+    client.must({"ln", "-s", "/usr/lib/systemd/system/failclosed-lock.service",
+                 "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service"});
+    EXPECT_THAT(client.must({"failclosed", "status"}), Not(HasSubstr("at boot")));
+    EXPECT_THAT(client.must({"failclosed", "status", "--json"}), HasSubstr("\"boot_lock\":true"));
 }
 
 // From power-on to the tunnel, with a lease on the way.

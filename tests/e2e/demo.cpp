@@ -169,7 +169,7 @@ struct Seen {
 
 Seen show_with(const Screen& screen)
 {
-    screen.title("With failclosed: two lines in the OpenVPN configuration");
+    screen.title("With failclosed: three lines in the OpenVPN configuration");
     Show show(screen, true);
     Seen seen;
     // Packets that were on their way when it closed are not its own.

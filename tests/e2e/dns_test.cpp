@@ -10,7 +10,10 @@
 #include <functional>
 #include <iterator>
 #include <optional>
+#include <regex>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,6 +22,7 @@
 #include <unistd.h>
 
 #include "core/apply/dns.hpp"
+#include "tests/e2e/scene.hpp"
 #include "tests/support/lab.hpp"
 
 namespace failclosed::lab {
@@ -32,6 +36,9 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char resolv_conf[] = "/etc/resolv.conf";
+constexpr char manager_file[] = "/var/lib/NetworkManager/NetworkManager-intern.conf";
+const Command unlock{"failclosed", "unlock"};
+const Command reset{"failclosed-reset", "--open"};
 constexpr char module_directory[] = "/usr/lib/failclosed";
 
 DnsPlan plan_of(const char* resolver = addr::inside4)
@@ -72,6 +79,74 @@ void unpack(const Box& box, const std::string& package)
     }
 }
 
+/// Listens where the system bus would, and never says a word.
+int listen_silently()
+{
+    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        listen(listener, 8) != 0) {
+        return 1;
+    }
+    std::puts("listening");
+    std::fflush(stdout);
+    pause();
+    return 0;
+}
+
+// ---- OpenVPN, as in the example ----
+
+/// The example's lines but those about the server and keys, which the lab's client has itself.
+std::vector<std::string> example_lines(const Box& client)
+{
+    const std::string path = "/usr/share/doc/failclosed/examples/openvpn-client.conf";
+    std::istringstream text(client.read_file(path));
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(text, line);) {
+        static const std::regex others("|[#;].*|(client|dev|remote|ca|cert|key|tls-crypt)( .*)?");
+        if (!std::regex_match(line, others)) {
+            lines.push_back(line);
+        }
+    }
+    return lines;
+}
+
+TEST(OpenVpnExample, KeepsTheMainTableCleanAndEverythingInTheTunnel)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    const VpnServer server(lab, {.extra = {"push \"redirect-gateway def1 ipv6\"",
+                                           "push \"route 192.0.2.0 255.255.255.0\""}});
+    lab.internet().ip("addr add 192.0.2.1/32 dev lo\n");
+    const std::string routes = client.must({"ip", "-4", "route"});
+    const std::string resolv = client.read_file(resolv_conf);
+    const Sniffer sniffer(lab);
+    VpnClient vpn(lab, {.hooks = false, .redirect_gateway = false, .extra = example_lines(client)});
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+
+    EXPECT_EQ(client.must({"sh", "-c", "ip -4 route | grep -v ' dev tun0 proto kernel '"}), routes);
+    EXPECT_EQ(client.must({"sh", "-c", "ip -6 route | grep -c ' dev tun0 ' || true"}), "2\n")
+        << "its own network and link-local addresses";
+    EXPECT_THAT(client.read_file(resolv_conf), HasSubstr(addr::inside4));
+    EXPECT_THAT(client.run({"getent", "ahostsv4", "www.example.org"}).out, HasSubstr(addr::site4));
+    for (const char* address : {addr::site4, addr::site6, addr::inside4, "192.0.2.1"}) {
+        EXPECT_TRUE(answers(client, address)) << address;
+    }
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    vpn.hup();
+    ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
+    EXPECT_TRUE(answers(client, addr::site4));
+
+    vpn.term();
+    ASSERT_TRUE(vpn.process().wait());
+    EXPECT_EQ(client.must({"ip", "-4", "route"}), routes);
+    EXPECT_EQ(client.read_file(resolv_conf), resolv);
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+}
+
 /// A client with a tunnel to a machine that has a resolver of its own, and a system bus.
 class DnsSystems : public testing::Test {
   protected:
@@ -89,10 +164,7 @@ class DnsSystems : public testing::Test {
         for (const char* name : {"one.example.org", "two.example.org"}) {
             lab_.dns().set(name, {"198.51.100.20"});
         }
-        copy_file(client(),
-                  fs::path(from_environment("FAILCLOSED_INSTALL_ROOT")) / "usr/lib/failclosed" /
-                      "failclosed-dbus.so",
-                  std::string(module_directory) + "/failclosed-dbus.so");
+        lab_.install(Lab::install_root());
         client().must({"mkdir", "-p", "/var/lib/failclosed"});
     }
 
@@ -179,14 +251,51 @@ class DnsSystems : public testing::Test {
         return outcome;
     }
 
-    void restore() const
+    Outcome try_restore() const
     {
-        const Outcome outcome = in_client([](const Dns& dns) -> Result<std::string> {
+        return in_client([](const Dns& dns) -> Result<std::string> {
             const Status restored = dns.restore();
             return restored ? Result<std::string>("restored") : Failure(restored.error());
         });
+    }
+
+    void restore() const
+    {
+        const Outcome outcome = try_restore();
         std::printf("restore: %s", outcome.err.c_str());
         EXPECT_EQ(outcome.status, 0) << outcome.err;
+        EXPECT_FALSE(client().exists("/var/lib/failclosed/journal"));
+    }
+
+    /// A device that the product takes for a tunnel, and what OpenVPN tells when it is up.
+    void lock_with_tunnel() const
+    {
+        client().ip("link del tun0\n"
+                    "tuntap add dev tun0 mode tun\n"
+                    "addr add 10.8.0.2/24 dev tun0\n"
+                    "link set tun0 up\n");
+        Command hook{
+            {"/etc/openvpn/failclosed", "tun0", "1500", "0", "10.8.0.2", "255.255.255.0", "init"}};
+        hook.env = {"script_type=up",
+                    "script_context=init",
+                    "dev=tun0",
+                    "dev_type=tun",
+                    "ifconfig_local=10.8.0.2",
+                    "ifconfig_netmask=255.255.255.0",
+                    "foreign_option_1=dhcp-option DNS 10.8.0.1",
+                    "remote_1=203.0.113.2",
+                    "remote_port_1=1194",
+                    "proto_1=udp",
+                    "trusted_ip=203.0.113.2",
+                    "trusted_port=1194"};
+        client().must(hook);
+        ASSERT_TRUE(client().exists("/var/lib/failclosed/journal"));
+    }
+
+    void open(const Command& command) const
+    {
+        const Outcome outcome = client().run(command);
+        EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
         EXPECT_FALSE(client().exists("/var/lib/failclosed/journal"));
     }
 
@@ -298,6 +407,19 @@ TEST_F(Resolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
     restore();
 }
 
+TEST_F(Resolved, StoppedWhileLockedItComesBackWithoutOurSettings)
+{
+    for (const Command& command : {unlock, reset}) {
+        ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
+        ASSERT_THAT(settings("tun0"), HasSubstr("10.8.0.1"));
+        service_->kill();
+        open(command);
+        start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
+        EXPECT_THAT(settings("tun0"), Not(HasSubstr("10.8.0.1")));
+        EXPECT_THAT(settings("eth0"), HasSubstr(addr::gateway4));
+    }
+}
+
 TEST_F(Resolved, OfTwoTunnelsTheFirstGetsAllNamesAndTheOtherItsOwn)
 {
     client().ip("link add tun1 type veth peer name tun1 netns /proc/self/fd/" +
@@ -340,7 +462,7 @@ class NetworkManager : public DnsSystems {
                             "dns=192.168.50.1;\ndns-search=lan.example;\n[ipv6]\nmethod=disabled\n",
                             0600);
         start_bus();
-        start_service({"NetworkManager", "--debug"}, "org.freedesktop.NetworkManager");
+        start_manager();
         client().must({"nmcli", "connection", "up", "eth0"});
         wait_for_resolver(addr::gateway4);
     }
@@ -348,6 +470,38 @@ class NetworkManager : public DnsSystems {
     void wait_for_resolver(const std::string& resolver) const
     {
         wait_until([&] { return resolvers().find(resolver) != std::string::npos; });
+    }
+
+    void start_manager()
+    {
+        start_service({"NetworkManager", "--debug"}, "org.freedesktop.NetworkManager");
+    }
+
+    void set_global_configuration(const std::string& value) const
+    {
+        client().must({"gdbus", "call", "--system", "--dest", "org.freedesktop.NetworkManager",
+                       "--object-path", "/org/freedesktop/NetworkManager", "--method",
+                       "org.freedesktop.DBus.Properties.Set", "org.freedesktop.NetworkManager",
+                       "GlobalDnsConfiguration", "<" + value + ">"});
+    }
+
+    /// Locks, loses NetworkManager, opens, and starts it again: all as before.
+    void expect_back_from_a_stop(const Command& command)
+    {
+        const std::string before = resolvers();
+        const std::string global = global_configuration();
+        const std::string file = client().read_file(manager_file);
+        ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
+        wait_for_resolver(addr::inside4);
+        ASSERT_THAT(client().read_file(manager_file), HasSubstr(addr::inside4));
+        service_->kill();
+
+        open(command);
+
+        EXPECT_EQ(client().read_file(manager_file), file);
+        start_manager();
+        wait_until([&] { return resolvers() == before; });
+        EXPECT_EQ(global_configuration(), global);
     }
 
     std::string global_configuration() const
@@ -403,6 +557,60 @@ TEST_F(NetworkManager, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
     restore();
     wait_for_resolver(addr::gateway4);
     EXPECT_EQ(resolvers(), before);
+}
+
+TEST_F(NetworkManager, StoppedWhileLockedItComesBackAsItWas)
+{
+    expect_back_from_a_stop(unlock);
+    expect_back_from_a_stop(reset);
+}
+
+TEST_F(NetworkManager, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsOwn)
+{
+    set_global_configuration("{'searches': <['a.example', 'b.example']>, 'options': <['rotate']>, "
+                             "'domains': <{'*': <{'servers': <['192.168.50.3']>}>}>}");
+    wait_for_resolver("192.168.50.3");
+    expect_back_from_a_stop(unlock);
+}
+
+TEST_F(NetworkManager, RemovedWhileLockedItKeepsNothingLocked)
+{
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
+    wait_for_resolver(addr::inside4);
+    service_->kill();
+    client().must({"rm", "-r", "/var/lib/NetworkManager"});
+    open(unlock);
+    EXPECT_FALSE(client().exists("/var/lib/NetworkManager"));
+}
+
+TEST_F(NetworkManager, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
+{
+    EXPECT_EQ(apply().status, 0);
+    wait_for_resolver(addr::inside4);
+    service_->kill();
+    bus_->kill();
+    {
+        client().must({"rm", "/run/dbus/system_bus_socket"});
+        const Process hanging = Process::fork(client(), listen_silently);
+        ASSERT_TRUE(hanging.wait_for("listening"));
+        EXPECT_EQ(try_restore().status, 1);
+        EXPECT_THAT(client().read_file(manager_file), HasSubstr(addr::inside4));
+    }
+    restore();
+    EXPECT_THAT(client().read_file(manager_file), Not(HasSubstr(addr::inside4)));
+}
+
+TEST_F(NetworkManager, WhatItsOwnFilesFixNeedsNoUndoing)
+{
+    service_->kill();
+    client().write_file("/etc/NetworkManager/NetworkManager.conf",
+                        client().read_file("/etc/NetworkManager/NetworkManager.conf") +
+                            "[global-dns-domain-*]\nservers=192.168.50.3\n");
+    start_manager();
+    wait_for_resolver("192.168.50.3");
+    EXPECT_THAT(apply().err, HasSubstr("already set via configuration file"));
+    restore();
+    EXPECT_THAT(resolvers(), HasSubstr("192.168.50.3"));
 }
 
 // ---- openresolv, and Debian's resolvconf ----
@@ -471,23 +679,6 @@ TEST_F(DnsSystems, DebiansResolvconfKeepsItsLink)
     restore();
     EXPECT_EQ(client().must({"readlink", resolv_conf}), "../run/resolvconf/resolv.conf\n");
     EXPECT_THAT(resolvers(), HasSubstr("192.168.50.7"));
-}
-
-/// Listens where the system bus would, and never says a word.
-int listen_silently()
-{
-    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-        listen(listener, 8) != 0) {
-        return 1;
-    }
-    std::puts("listening");
-    std::fflush(stdout);
-    pause();
-    return 0;
 }
 
 TEST_F(DnsSystems, ABusThatHangsDelaysForSecondsOnly)

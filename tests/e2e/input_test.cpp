@@ -285,8 +285,6 @@ TEST_F(Input, OfTheCommandIsRefusedInOneLineAndChangesNothing)
         {"lock", "--server", "203.0.113.2:1194/esp"},
         {"lock", "--server", "203.0.113.2:1194/udp6"},
         {"lock", "--server", "127.1:1194/udp"},
-        {"lock", "--openvpn-config", "/nonexistent"},
-        {"lock", "--openvpn-config", "/etc"},
         {"up", "--interface", "tun0", "--pid", "0"},
         {"up", "--interface", "tun0", "--pid", "2000000000"},
         {"up", "--interface", "tun0", "--uid", "-1"},
@@ -325,6 +323,18 @@ TEST_F(Input, OfTheCommandIsRefusedInOneLineAndChangesNothing)
     }
     EXPECT_EQ(protection(client()), good_);
     expect_intact("the command");
+    expect_nothing_leaked();
+}
+
+TEST_F(Input, OfFilesThatCannotBeReadLocksNevertheless)
+{
+    for (const char* path : {"/nonexistent", "/etc", "/dev/zero"}) {
+        const Outcome outcome = failclosed(client(), {"lock", "--openvpn-config", path});
+        EXPECT_EQ(outcome.status, 1) << path << outcome.err;
+        EXPECT_EQ(lines(outcome.err), 1U) << path << outcome.err;
+    }
+    EXPECT_EQ(protection(client()), good_);
+    expect_intact("unreadable files");
     expect_nothing_leaked();
 }
 

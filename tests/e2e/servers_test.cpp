@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Servers by name and number: which endpoints are admitted, and how a tunnel comes back without
 // DNS.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -440,6 +441,86 @@ TEST(Bootstrap, IsTheHelpersAloneAndShort)
     VpnClient client(lab, client_to({"vpn4.example.net 1194"}));
     ASSERT_TRUE(client.wait_connected()) << client.log();
     EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+// All that is known is dead, and there is no tunnel: only a person knows that.
+TEST(Bootstrap, IsDoneForServersThatMovedWhenAPersonAsks)
+{
+    Lab lab(with_product());
+    lab.dns().set("vpn4.example.net", {"203.0.113.66"});
+    lock_and_learn(lab.client(), {"vpn4.example.net:1194/udp"}, {"203.0.113.66 vpn4.example.net"});
+    lab.dns().set("vpn4.example.net", {addr::server4});
+    const auto run_helper = [&] { return lab.client().run({"/usr/lib/failclosed/refresh"}); };
+    lab.dns().forget_queries();
+    run_helper();
+    EXPECT_THAT(lab.dns().queries(), IsEmpty()) << "the helper asks for nothing that is known";
+    const Outcome asked = failclosed(lab.client(), {"refresh"});
+    EXPECT_EQ(asked.status, 0) << asked.err;
+    EXPECT_EQ(endpoints(lab.client()), (Strings{"203.0.113.66:1194/udp", "203.0.113.2:1194/udp"}));
+    const VpnServer server(lab);
+    VpnClient::Options options = client_to({"vpn4.example.net 1194"});
+    options.extra = {"server-poll-timeout 1"};
+    VpnClient client(lab, options);
+    ASSERT_TRUE(client.wait_connected(1, 25s)) << client.log();
+
+    client.term();
+    ASSERT_TRUE(client.process().wait());
+    lab.dns().set("vpn4.example.net", {});
+    const Outcome nothing = failclosed(lab.client(), {"refresh"});
+    EXPECT_EQ(nothing.status, 1) << "nothing was learnt";
+    EXPECT_THAT(nothing.err, HasSubstr("what was known stays"));
+    lab.client().write_file("/etc/failclosed/failclosed.conf",
+                            "[failclosed]\nbootstrap-dns = no\n");
+    lab.dns().forget_queries();
+    EXPECT_EQ(failclosed(lab.client(), {"refresh"}).status, 1);
+    EXPECT_THAT(lab.dns().queries(), IsEmpty());
+}
+
+// The tunnel's resolver knows no such name: to ask past it would tell others, and its own address.
+TEST(Bootstrap, IsNotDoneWhereATunnelsResolverAnswered)
+{
+    Lab lab(with_product());
+    const VpnServer server(lab);
+    const VpnClient client(lab, client_to({"203.0.113.2 1194"}));
+    ASSERT_TRUE(client.wait_connected()) << client.log();
+    lab.dns().forget_queries();
+    const Sniffer sniffer(lab);
+    failclosed(lab.client(), {"lock", "--server", "nosuch.invalid:1194/udp"});
+    const Outcome asked = failclosed(lab.client(), {"refresh"});
+    EXPECT_EQ(asked.status, 1);
+    EXPECT_THAT(asked.err, HasSubstr("no server's name could be looked up"));
+    EXPECT_THAT(bootstrap_elements(lab.client()), IsEmpty());
+    EXPECT_THAT(lab.dns().queries(), IsEmpty());
+    sniffer.settle();
+    EXPECT_EQ(sniffer.counts().leaked, 0U) << sniffer.counts().text();
+}
+
+TEST(Servers, AreAskedForWhereNoneIsKnown)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    const Outcome nobody = failclosed(client, {"lock"});
+    EXPECT_EQ(nobody.status, 0);
+    EXPECT_THAT(nobody.err, HasSubstr("no server is known: no tunnel can come up; see --server"));
+    EXPECT_THAT(client.must({"failclosed", "status"}), HasSubstr("no server is known"));
+    const Outcome somebody = failclosed(client, {"lock", "--server", "203.0.113.2:1194/udp"});
+    EXPECT_EQ(somebody.err, "");
+    EXPECT_THAT(client.must({"failclosed", "status"}), Not(HasSubstr("no server is known")));
+}
+
+// The file is missing; the lock is not.
+TEST(Servers, OfAFileThatIsNotThereDoNotKeepTheMachineOpen)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.write_file("/etc/other.conf", "client\ndev tun\nremote 203.0.113.2 1194\n");
+    const Outcome locked = failclosed(client, {"lock", "--openvpn-config", "/nonexistent",
+                                               "--openvpn-config", "/etc/other.conf"});
+    EXPECT_EQ(locked.status, 1) << locked.err;
+    EXPECT_THAT(locked.err, HasSubstr("/nonexistent"));
+    EXPECT_EQ(std::ranges::count(locked.err, '\n'), 1) << locked.err;
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    EXPECT_EQ(endpoints(client), Strings{"203.0.113.2:1194/udp"});
 }
 
 TEST(Bootstrap, IsNotDoneWhereItIsForbidden)

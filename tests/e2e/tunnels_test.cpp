@@ -264,6 +264,47 @@ TEST(OtherProgram, ItsTunnelIsAnnouncedByCommand)
     EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
 }
 
+// NetworkManager passes the underlay's name to its scripts for VPN connections.
+class NoTunnel : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(NoTunnel, ADeviceThatIsNoneIsRefusedAndTheMachineIsClosed)
+{
+    const std::string device = GetParam();
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.ip("link add br0 type bridge\nlink set br0 up\n");
+    client.must({"ip", "tuntap", "add", "dev", "tun0", "mode", "tun"});
+    client.ip("addr add 10.8.0.2/24 dev tun0\nlink set tun0 up\n");
+    const auto expect_refused = [&](const Outcome& outcome) {
+        EXPECT_EQ(outcome.status, 1) << outcome.err;
+        EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+        EXPECT_THAT(outcome.err, HasSubstr(device + " is no tunnel"));
+        EXPECT_THAT(client.must({"failclosed", "status"}), Not(HasSubstr("tunnel " + device)));
+        EXPECT_EQ(endpoints(client), std::set<std::string>{"203.0.113.2:1194/udp"});
+        EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    };
+    expect_refused(failclosed(client, {"up", "--interface", device, "--server",
+                                       "203.0.113.2:1194/udp", "--dns", "9.9.9.9"}));
+    {
+        const Sniffer sniffer(lab);
+        const Traffic traffic(lab);
+        ASSERT_TRUE(traffic.wait_all_sent(20));
+        sniffer.settle();
+        EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+    }
+    ASSERT_EQ(failclosed(client, {"unlock"}).status, 0);
+    Command hook{hook_path};
+    hook.env = {"script_type=up",       "dev=" + device,          "ifconfig_local=10.8.0.2",
+                "remote_1=203.0.113.2", "remote_port_1=1194",     "proto_1=udp",
+                "trusted_port=1194",    "trusted_ip=203.0.113.2", "ifconfig_netmask=255.255.255.0"};
+    expect_refused(client.run(hook));
+    EXPECT_EQ(failclosed(client, {"up", "--interface", "tun0"}).status, 0);
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, NoTunnel, ::testing::Values("eth0", "lo", "br0"),
+                         [](const auto& test) { return std::string(test.param); });
+
 // ---- The local network beside the tunnel ----
 
 struct LanCase {

@@ -118,7 +118,9 @@ TEST(ResetTest, PutsALinkedResolvConfBack)
     EXPECT_EQ(everything(box), before);
 }
 
-TEST(ResetTest, OpensAndKeepsADamagedJournal)
+constexpr const char* kMemory = "/var/lib/failclosed";
+
+TEST(ResetTest, OpensAndSetsADamagedJournalAside)
 {
     const Lab lab(installed());
     const Box& box = lab.client();
@@ -131,10 +133,55 @@ TEST(ResetTest, OpensAndKeepsADamagedJournal)
 
     EXPECT_EQ(outcome.status, 1);
     EXPECT_NE(outcome.err.find("damaged"), std::string::npos) << outcome.err;
-    EXPECT_TRUE(box.exists("/var/lib/failclosed/journal"));
+    EXPECT_NE(outcome.out.find("journal.failed"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("OPEN"), std::string::npos) << outcome.out;
+    EXPECT_EQ(box.must({"ls", "-A", kMemory}), "journal.failed\n");
+    EXPECT_EQ(box.read_file("/var/lib/failclosed/journal.failed"), journal + "0=AAAA\n");
+    EXPECT_FALSE(box.exists("/run/failclosed"));
     EXPECT_EQ(box.must({"nft", "list", "tables"}),
               "table inet failclosed_not_ours\ntable ip nat\n");
     EXPECT_EQ(box.must({"ip", "-6", "route", "show", "table", "all", "proto", "252"}), "");
+}
+
+TEST(ResetTest, AfterAStepThatFailedTheNextLockAndUnlockStartClean)
+{
+    const Lab lab(installed());
+    const Box& box = lab.client();
+    furnish(box);
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel(box));
+    box.write_file("/var/lib/failclosed/journal", "rubbish\n");
+    EXPECT_EQ(box.run({kReset, "--open"}).status, 1);
+    box.write_file(kResolvConf, "nameserver 192.168.50.1\n");
+    const std::string before = everything(box);
+
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel(box));
+    const Outcome unlocked = box.run({"failclosed", "unlock"});
+
+    EXPECT_EQ(unlocked.status, 0) << unlocked.err;
+    EXPECT_EQ(everything(box), before);
+
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel(box));
+    EXPECT_EQ(box.run({kReset, "--open"}).status, 0);
+    EXPECT_EQ(everything(box), before);
+    EXPECT_EQ(box.must({"ls", "-A", kMemory}), "journal.failed\n");
+}
+
+TEST(ResetTest, SaysThatItIsNotOpenWhereItIsNot)
+{
+    const Lab lab(installed());
+    const Box& box = lab.client();
+    furnish(box);
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel(box));
+    box.must({"sh", "-c", "mv $(command -v nft) /tmp/nft"});
+
+    const Outcome outcome = box.run({kReset, "--open"});
+
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ((outcome.out + outcome.err).find("OPEN"), std::string::npos);
+    EXPECT_NE(outcome.err.find("NOT open"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(box.exists("/run/failclosed"));
+    EXPECT_NE(box.must({"/tmp/nft", "list", "tables"}).find("inet failclosed\n"),
+              std::string::npos);
 }
 
 TEST(ResetTest, OpensNothingWithoutTheWord)

@@ -122,6 +122,24 @@ TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheWord)
     EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
 }
 
+// What `unlock` could not mend is no reason to keep a program that locks nothing any more.
+TEST_F(SetupTest, RemovesWhereUnlockFailedAndTheMachineIsOpen)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.write_file(kProgram, "#!/bin/sh\nexit 1\n", 0755);
+    EXPECT_EQ(setup({"uninstall", "--unlock"}).status, 0);
+    EXPECT_FALSE(box.exists(kProgram));
+}
+
+TEST_F(SetupTest, KeepsEverythingWhereUnlockFailedAndTheMachineIsLocked)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
+    box.write_file(kProgram, "#!/bin/sh\nexit 1\n", 0755);
+    EXPECT_EQ(setup({"uninstall", "--unlock"}).status, 1);
+    EXPECT_TRUE(box.exists(kProgram));
+}
+
 TEST_F(SetupTest, RemovesTheLinksOfAnEnabledUnit)
 {
     ASSERT_EQ(setup({"install"}).status, 0);

@@ -80,6 +80,17 @@ TEST_F(NftablesTest, HoldsWhatItLoaded)
     EXPECT_TRUE(holds(ruleset));
 }
 
+/// Somebody removed the one that closes; the other one alone must not look like a lock.
+TEST_F(NftablesTest, OnlyTheInetTableIsALock)
+{
+    State state;
+    load(plan_firewall(state, {}, {}));
+    EXPECT_TRUE(*nftables.exists());
+    must({"nft", "delete", "table", "inet", "failclosed"});
+    EXPECT_FALSE(*nftables.exists());
+    EXPECT_FALSE(holds({}));
+}
+
 TEST_F(NftablesTest, NftReadsOurTextAsWeLoadIt)
 {
     load(test::sample_ruleset());

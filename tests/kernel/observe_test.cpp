@@ -80,6 +80,27 @@ TEST_F(ObserveTest, TellsTapFromTun)
     EXPECT_FALSE(link("tap0").point_to_point);
 }
 
+TEST_F(ObserveTest, TellsWhatCanBeATunnel)
+{
+    ip("tuntap add dev tun0 mode tun\ntuntap add dev tap0 mode tap\n"
+       "link add a0 type veth peer name b0\nlink add br0 type bridge\n"
+       "link set a0 arp off\n");
+    EXPECT_TRUE(link("tun0").can_be_tunnel);
+    EXPECT_TRUE(link("tap0").can_be_tunnel);
+    EXPECT_FALSE(link("lo").can_be_tunnel);
+    EXPECT_FALSE(link("a0").can_be_tunnel);
+    EXPECT_FALSE(link("b0").can_be_tunnel);
+    EXPECT_FALSE(link("br0").can_be_tunnel);
+    const auto snapshot = observe().value();
+    const auto tunnel = [](const char* name) {
+        return Tunnel{.interface = InterfaceName::parse(name).value()};
+    };
+    EXPECT_FALSE(refusal(snapshot, tunnel("tun0")));
+    EXPECT_TRUE(refusal(snapshot, tunnel("gone0")));
+    ASSERT_TRUE(refusal(snapshot, tunnel("a0")));
+    EXPECT_EQ(refusal(snapshot, tunnel("lo"))->message().substr(0, 15), "lo is no tunnel");
+}
+
 TEST_F(ObserveTest, IsInOrderOfIndexes)
 {
     ip("link add a0 index 900 type veth peer name a1\n"

@@ -299,6 +299,8 @@ inline std::vector<Row> device_rows()
              {icmp("fe80::5", "ff02::1:ff00:1", 135, 255), icmp("fe80::5", "ff02::1", 136, 255)}),
         sent({"out-tunnel-other-linklocal", "up", "drop", foreign}, "tun0",
              {udp("fe80::5", "ff02::fb", 5353), icmp("fe80::5", "ff02::16", 143, 1)}),
+        sent({"out-tunnel-early6", "up", "drop", "ICMPv6 answers before any rule"}, "tun0",
+             {icmp(kTunnel6, kPublic6, 4), icmp(kTunnel6, kPublic6, 3)}),
     };
 }
 
@@ -308,10 +310,11 @@ inline std::vector<Row> server_rows()
     const char* const other = "a VPN server by somebody else";
     const char* const past = "out past the tunnel";
     const auto to_server = [] { return udp(kOwn4, kServer4, 1194); };
-    const auto in_flow = [](const Packet& datagram) {
+    const auto in_flow = [](const Packet& datagram, std::optional<uid_t> uid = {}) {
+        Packet packet = out_of("eth0", datagram);
+        packet.uid = uid;
         const Packet opener = out_of("eth0", by(0, datagram));
-        return Sample{
-            out_of("eth0", datagram), Opener{Path::Sent, opener, TrackedFlow::State::New}, {}, {}};
+        return Sample{packet, Opener{Path::Sent, opener, TrackedFlow::State::New}, {}, {}};
     };
     const auto alone = [](const Packet& datagram) {
         return Sample{out_of("eth0", datagram), {}, {}, {}};
@@ -325,6 +328,8 @@ inline std::vector<Row> server_rows()
         sent({"out-server6-other-user", "up", "reject", other}, "eth0", {to_server6()}),
         row_of({"out-server-kernel", "up", "accept", "VPN server, by the kernel in the same flow"},
                Path::Sent, {in_flow(to_server()), in_flow(to_server6())}),
+        row_of({"out-server-same-port-other-user", "up", "reject", other}, Path::Sent,
+               {in_flow(to_server(), kSomebody), in_flow(to_server6(), kSomebody)}),
         row_of({"out-server-kernel-other", "up", "reject", other}, Path::Sent,
                {alone(to_server()), alone(to_server6())}),
         sent({"out-server-other-port", "up", "reject", past}, "eth0",
@@ -536,14 +541,18 @@ inline std::vector<Row> place_in_rows()
 inline std::vector<Row> forwarded_rows()
 {
     const char* const outside = "forwarded outside the tunnel";
+    const char* const own = "from the tunnel's own address";
     const Packet begun = into("br0", out_of("tun0", udp(kTranslatedGuest, "10.99.1.1", 9999)));
     Packet answered = answer(begun);
     answered.destination = address(kTunnel4);
-    Row through = forwarded({"fwd-tunnel", "up", "accept", "from the tunnel's own address"}, "br0",
-                            "tun0", {udp(kTranslatedGuest, "10.99.1.1", 9999)});
-    through.samples[0].translated_source = address(kTunnel4);
+    const auto through = [](const Decided& decided) {
+        Row row = forwarded(decided, "br0", "tun0", {udp(kTranslatedGuest, "10.99.1.1", 9999)});
+        row.samples[0].translated_source = address(kTunnel4);
+        return row;
+    };
     return {
-        through,
+        through({"fwd-tunnel", "up", "accept", own}),
+        through({"fwd-tunnel-lan-deny", "up, lan=deny", "accept", own}),
         forwarded({"fwd-tunnel-no-nat", "up", "drop", "into a tunnel from another address"}, "br0",
                   "tun0", anything(kGuest, "10.99.1.1")),
         row_of({"fwd-answer", "up", "accept", "answers from a tunnel"}, Path::Forwarded,
@@ -555,6 +564,8 @@ inline std::vector<Row> forwarded_rows()
                   anything("10.99.1.1", kGuest)),
         forwarded({"fwd-lan", "up", "accept", "between local networks"}, "br0", "eth0",
                   anything(kGuest, kNeighbour) + anything("fd20::2", "fd12::1")),
+        forwarded({"fwd-lan-deny", "up, lan=deny", "drop", outside}, "br0", "eth0",
+                  anything(kGuest, kNeighbour)),
         forwarded({"fwd-names", "up", "reject", "local name service"}, "br0", "eth0",
                   {udp(kGuest, kNeighbour, 137)}),
         forwarded({"fwd-tunnel-network6", "up", "reject", "a tunnel's network outside of it"},
@@ -567,8 +578,32 @@ inline std::vector<Row> forwarded_rows()
                   anything(kGuest, kPublic4)),
         forwarded({"fwd-public6", "closed", "reject", outside}, "br0", "eth0",
                   anything("fd20::2", kPublic6)),
-        forwarded({"fwd-in", "closed", "reject", outside}, "eth0", "br0",
-                  anything(kPublic4, kGuest)),
+    };
+}
+
+/// What neighbours send through this machine: an answer to their source would tell it which tunnel
+/// this machine uses.
+inline std::vector<Row> passing_rows()
+{
+    const char* const elsewhere = "through this machine from elsewhere";
+    const auto published = [](const Decided& decided, std::string_view from) {
+        Row row = forwarded(decided, "eth0", "br0", {tcp(from, kOwn4, 8080)});
+        row.samples[0].restored_destination = address(kGuest);
+        return row;
+    };
+    return {
+        forwarded({"fwd-in", "closed", "drop", elsewhere}, "eth0", "br0",
+                  anything(kPublic4, kGuest) + anything(kPublic6, "fd20::2")),
+        forwarded({"fwd-in-expired", "up", "drop", elsewhere}, "eth0", "br0",
+                  {icmp(kPublic4, kGuest, 8, 1), icmp(kPublic6, "fd20::2", 128, 1)}),
+        forwarded({"fwd-in-back", "up", "drop", elsewhere}, "eth0", "eth0",
+                  anything(kPublic4, kNeighbour)),
+        forwarded({"fwd-in-tunnel", "up", "drop", elsewhere}, "eth0", "tun0",
+                  anything(kPublic4, "10.99.1.1") + anything(kPublic6, "2001:db8:c0::53")),
+        forwarded({"fwd-in-tunnel-network", "up", "drop", "a tunnel's network on another device"},
+                  "eth0", "br0", anything("10.99.1.1", kGuest) + anything("fd00:8::1", "fd20::2")),
+        published({"fwd-published", "up", "drop", elsewhere}, kPublic4),
+        published({"fwd-published-lan", "up", "accept", "between local networks"}, kNeighbour),
     };
 }
 
@@ -591,7 +626,7 @@ inline const std::vector<Row>& security_rows()
     static const std::vector<Row> rows = [] {
         std::vector<Row> all = device_rows();
         for (auto part : {server_rows, housekeeping_rows, dns_rows, place_rows, tunnel_in_rows,
-                          server_in_rows, place_in_rows, forwarded_rows, arp_rows}) {
+                          server_in_rows, place_in_rows, forwarded_rows, passing_rows, arp_rows}) {
             append(all, part());
         }
         return all;

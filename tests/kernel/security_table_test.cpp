@@ -111,6 +111,7 @@ Trace interpret(const Ruleset& ruleset, Path path, const Sample& sample)
         flow.state = opener->state;
         whole.packet.flow = flow;
     }
+    whole.packet.for_others = path == Path::Forwarded;
     for (const Hook hook : hooks_of(path)) {
         if (hook != Hook::Prerouting && sample.restored_destination) {
             whole.packet.destination = *sample.restored_destination;
@@ -236,6 +237,41 @@ TEST(SecurityMachine, SeesALeak)
     const Fate leak = expected_fate(interpret(ruleset, row.path, sample), sample);
     EXPECT_EQ(leak.verdict, Verdict::Accept);
     EXPECT_EQ(machine.decide(row.path, sample, leak), leak);
+}
+
+/// What the kernel answers before any rule but those of raw has seen it.
+struct EarlyAnswer {
+    Packet packet;
+    Bytes bytes;
+};
+
+std::vector<EarlyAnswer> early_answers()
+{
+    const Packet v4 = into("eth0", udp(kPublic4, kTunnel4, 9999));
+    const Packet v6 = into("eth0", udp(kPublic6, kTunnel6, 9999));
+    return {{v4, first_fragment(v4)}, {v6, first_fragment(v6)}, {v6, unknown_option(v6)}};
+}
+
+TEST(SecurityMachine, DoesNotAnswerNeighboursThroughATunnel)
+{
+    const ReturnToNetwork back;
+    const Row& row = *std::ranges::find(security_rows(), "in-tunnel-address-public", &Row::id);
+    const Ruleset ruleset = planned(row);
+    Ruleset open = ruleset;
+    for (Chain& chain : open.tables.front().chains) {
+        for (Rule& rule : chain.rules) {
+            const std::string why = without_number(rule.comment);
+            if (why == row.rule || why == "ICMPv6 answers before any rule") {
+                rule.end = std::monostate();
+            }
+        }
+    }
+    for (const EarlyAnswer& one : early_answers()) {
+        EXPECT_TRUE(Machine(open, Loader::Netlink).answers_through_tunnel(one.packet, one.bytes))
+            << "a leak is not seen";
+        EXPECT_FALSE(
+            Machine(ruleset, Loader::Netlink).answers_through_tunnel(one.packet, one.bytes));
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, SecurityTable, testing::ValuesIn(security_rows()),

@@ -135,6 +135,39 @@ inline Bytes wire(const Packet& packet, std::span<const std::uint8_t> about = {}
     return bytes;
 }
 
+/// The first fragment of a datagram that is never completed.
+inline Bytes first_fragment(const Packet& packet)
+{
+    Bytes bytes = wire(packet);
+    if (packet.source.family() == Family::V4) {
+        bytes[6] = 0x20;  // more fragments
+        bytes.resize(36); // of which each but the last has a multiple of 8 bytes
+        set16(bytes, 2, static_cast<std::uint16_t>(bytes.size()));
+        set16(bytes, 10, 0);
+        set16(bytes, 10, internet_checksum(std::span(bytes).first(20)));
+        return bytes;
+    }
+    bytes.resize(40);
+    bytes[6] = IPPROTO_FRAGMENT;
+    set16(bytes, 4, 24);
+    put32(bytes, 0x11000001U); // UDP follows, offset 0, more fragments
+    put32(bytes, 0x1234);
+    bytes.resize(bytes.size() + 16);
+    return bytes;
+}
+
+/// IPv6 with a hop-by-hop option that whoever does not know it has to answer (RFC 8200, 4.2).
+inline Bytes unknown_option(const Packet& packet)
+{
+    Bytes bytes = wire(packet);
+    bytes.resize(40);
+    bytes[6] = IPPROTO_HOPOPTS;
+    set16(bytes, 4, 8);
+    put32(bytes, 0x3b00be04U); // nothing follows; option 0xbe of 4 bytes
+    put32(bytes, 0);
+    return bytes;
+}
+
 /// A request for the target, from its Ethernet payload on (RFC 826).
 inline Bytes arp_request(const ArpAddresses& addresses, std::span<const std::uint8_t> hardware)
 {

@@ -143,6 +143,8 @@ inline std::vector<Rule> sample_output_rules()
          {}},
         {"states", {InConntrackState{true, true}, InConntrackState{false, true}}, true, {}, {}},
         {"multipath", {HasMptcpOption{}}, true, {}, {}},
+        {"any socket", {HasSocket{}}, true, {}, {}},
+        {"routed", {ToOthers{}}, true, {}, {}},
         {"strip multipath", {OfTransport{Transport::Tcp}}, true, {StripMptcpOption{}}, {}},
         {"set marks",
          {},

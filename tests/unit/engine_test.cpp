@@ -39,7 +39,8 @@ class FakeSystem final : public System {
     FakeSystem()
     {
         saved.armed = Armed::No;
-        snapshot.links = {{.name = device("lo"), .loopback = true}, {.name = device("tun0")}};
+        snapshot.links = {{.name = device("lo"), .loopback = true},
+                          {.name = device("tun0"), .can_be_tunnel = true}};
     }
 
     Status lock() override { return done("lock"); }
@@ -376,7 +377,7 @@ TEST(Engine, DamagedStateCanBeUnlocked)
     system.state_damage = {"state: damaged"};
     system.config_damage = {"configuration: damaged"};
     handle(system, ReapplyRequested{});
-    handle(system, UnlockRequested{});
+    EXPECT_EQ(handle(system, UnlockRequested{}).exit_code(), 0);
     EXPECT_FALSE(system.closed());
 }
 
@@ -388,6 +389,24 @@ TEST(Engine, DamagedConfigurationIsTheStrictest)
     EXPECT_EQ(outcome.config, strictest_config());
     EXPECT_TRUE(outcome.enforced);
     EXPECT_EQ(outcome.exit_code(), 1);
+}
+
+/// Unlocked once, and locked again while nothing could be written.
+TEST(Engine, RulesInTheKernelSayMoreThanAFileThatCouldNotBeWritten)
+{
+    for (const Event& event : {Event(ReapplyRequested{}), Event(TunnelDown{device("tun0")}),
+                               Event(TunnelRestarted{}), Event(ServersResolved{})}) {
+        FakeSystem system;
+        handle(system, tunnel_up());
+        handle(system, UnlockRequested{});
+        system.broken = {"save_state"};
+        EXPECT_EQ(handle(system, LockRequested{}).exit_code(), 1);
+        ASSERT_TRUE(system.closed());
+        EXPECT_EQ(inspect(system).state.armed, Armed::Yes);
+        const Outcome outcome = handle(system, event);
+        EXPECT_TRUE(system.closed()) << event.index();
+        EXPECT_EQ(outcome.protection, Outcome::Protection::Closed);
+    }
 }
 
 TEST(Engine, TablesWithoutAnyFileAreClosed)
@@ -410,6 +429,18 @@ TEST(Engine, UnlockThatCannotPutNamesBackStaysClosed)
         EXPECT_EQ(outcome.exit_code(), 1);
         EXPECT_EQ(system.saved.armed, Armed::Yes);
     }
+}
+
+TEST(Engine, ATunnelOnADeviceThatIsNoneOnlyLocks)
+{
+    FakeSystem system;
+    system.snapshot.links.back().can_be_tunnel = false;
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_TRUE(system.closed());
+    EXPECT_TRUE(outcome.state.tunnels.empty());
+    EXPECT_FALSE(outcome.state.servers.empty());
+    EXPECT_FALSE(outcome.enforced);
+    EXPECT_EQ(outcome.exit_code(), 1);
 }
 
 TEST(Engine, UnlockWaitsForOtherRuns)

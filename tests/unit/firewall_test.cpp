@@ -202,6 +202,8 @@ TEST(Firewall, EveryChainIsReached)
     each_rule(ruleset, [&](const Table&, const Rule& rule) {
         if (const auto* jump = std::get_if<Jump>(&rule.end)) {
             reached.insert(jump->chain);
+        } else if (const auto* to = std::get_if<Goto>(&rule.end)) {
+            reached.insert(to->chain);
         }
     });
     for (const Chain& one : table.chains) {
@@ -358,6 +360,40 @@ TEST(Firewall, EssentialFormDropsMultipathInsteadOfStrippingIt)
     EXPECT_FALSE(passes(essential, multipath));
     multipath.mptcp = false;
     EXPECT_TRUE(passes(essential, multipath));
+}
+
+TEST(Firewall, EssentialFormAsksNoRoutingTable)
+{
+    const auto asks = [](const Ruleset& ruleset) {
+        bool found = false;
+        each_rule(ruleset, [&](const Table&, const Rule& rule) {
+            found = found || std::ranges::any_of(rule.matches, [](const Match& match) {
+                        return std::holds_alternative<ToOthers>(match);
+                    });
+        });
+        return found;
+    };
+    EXPECT_TRUE(asks(plan(up_state())));
+    EXPECT_FALSE(asks(plan(up_state(), {}, Expressions::Essential)));
+}
+
+TEST(Firewall, TunnelsAddressesAreGuardedBeforeReassembly)
+{
+    constexpr int kReassembly = -400; // NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h
+    EXPECT_LT(chain(plan(up_state()), "prerouting_raw").base->priority, kReassembly);
+}
+
+TEST(Firewall, FlowOfATunnelProgramAdmitsNobodyElsesSocket)
+{
+    for (const State& state : {closed_state(), up_state()}) {
+        Packet packet = packet_to("203.0.113.2", IPPROTO_UDP, 1194);
+        packet.flow = TrackedFlow{TrackedFlow::State::Established, kUnderlayMark};
+        EXPECT_FALSE(passes(plan(state), packet));
+        packet.uid.reset();
+        EXPECT_TRUE(passes(plan(state), packet)) << "the kernel's own";
+        packet.uid = 0;
+        EXPECT_TRUE(passes(plan(state), packet));
+    }
 }
 
 TEST(Firewall, TunnelsDoNotCarryEachOthersAddresses)
@@ -671,6 +707,35 @@ TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
             }
         });
     }
+}
+
+// A refusal is answered to the source: where that lies behind a tunnel, or anywhere in the
+// Internet, a neighbour would learn which tunnel this machine uses.
+TEST(FirewallSweep, OnlyTheLocalNetworkIsAnsweredWhereNothingIsForwarded)
+{
+    constexpr std::array kSources = {"198.51.100.1", "100.64.0.1",      "10.8.0.1",   "10.8.0.2",
+                                     "10.99.1.1",    "172.20.0.2",      "10.1.2.3",   "224.0.0.1",
+                                     "fd20::2",      "2001:db8:50::20", "fe80::1",    "fd00:8::1",
+                                     "fd00:8::2",    "2001:db8:c0::53", "2001:db8::1"};
+    std::size_t refused = 0;
+    for (const Ruleset& ruleset : all_rulesets()) {
+        sweep([&](Packet packet) {
+            packet.input = device("br0");
+            packet.uid.reset();
+            for (const char* source : kSources) {
+                packet.source = address(source);
+                if (packet.source.family() == packet.destination.family() &&
+                    evaluate(ruleset, Hook::Forward, packet).verdict == Verdict::Reject) {
+                    ++refused;
+                    Packet answer = packet_to(source, kIcmp);
+                    answer.icmp_type = 8;
+                    answer.uid.reset();
+                    ASSERT_TRUE(passes(ruleset, answer)) << source;
+                }
+            }
+        });
+    }
+    EXPECT_GT(refused, 1'000U);
 }
 
 TEST(FirewallSweep, GuestsReachOnlyTheLocalNetwork)

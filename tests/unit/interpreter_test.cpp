@@ -119,6 +119,20 @@ TEST(Interpreter, MatchesUidsMarksAndStates)
     EXPECT_FALSE(matches(InConntrackState{true, true}, udp4())) << "a new flow";
 }
 
+TEST(Interpreter, MatchesSocketsOfAnybody)
+{
+    EXPECT_TRUE(matches(HasSocket{}, udp4()));
+    EXPECT_FALSE(matches(HasSocket{}, changed(udp4(), [](Packet& p) { p.uid.reset(); })));
+}
+
+TEST(Interpreter, MatchesWhatIsForOthers)
+{
+    const Ruleset ruleset = one_chain({{"hit", {ToOthers{}}, false, {}, Verdict::Drop}}, {},
+                                      {Hook::Prerouting, 0, Verdict::Accept});
+    EXPECT_EQ(evaluate_path(ruleset, Path::Received, udp4()).verdict, Verdict::Accept);
+    EXPECT_EQ(evaluate_path(ruleset, Path::Forwarded, udp4()).verdict, Verdict::Drop);
+}
+
 TEST(Interpreter, MatchesMultipathTcpOnly)
 {
     EXPECT_FALSE(matches(HasMptcpOption{}, changed(udp4(), [](Packet& p) { p.mptcp = true; })));

@@ -2,6 +2,7 @@
 // The state machine: what arms, what opens, what is remembered and what expires.
 #include <gtest/gtest.h>
 
+#include "core/plan/networks.hpp"
 #include "core/plan/next_state.hpp"
 
 namespace failclosed {
@@ -36,7 +37,9 @@ Snapshot snapshot_with(const std::vector<const char*>& names, Seconds now = kNow
     Snapshot snapshot;
     snapshot.now = now;
     for (const char* name : names) {
-        snapshot.links.push_back({.name = device(name)});
+        const bool loopback = std::string_view(name) == "lo";
+        snapshot.links.push_back(
+            {.name = device(name), .loopback = loopback, .can_be_tunnel = !loopback});
     }
     return snapshot;
 }
@@ -112,6 +115,14 @@ TEST(NextState, TunnelsWhoseDeviceIsGoneAreForgottenAndServersAreNot)
     EXPECT_EQ(state.servers.size(), 1U);
 }
 
+TEST(NextState, ADeviceThatIsNoTunnelIsForgotten)
+{
+    auto snapshot = snapshot_with({"tun0"});
+    auto state = next_state({}, tunnel_up("tun0"), {}, snapshot);
+    snapshot.links.front().can_be_tunnel = false;
+    EXPECT_TRUE(next_state(state, ReapplyRequested{}, {}, snapshot).tunnels.empty());
+}
+
 TEST(NextState, UnlockForgetsTunnelsAndRemembersServers)
 {
     auto state = next_state({}, tunnel_up("tun0", {{remote("203.0.113.2:1194/udp"), {}, {}}}), {},
@@ -119,6 +130,44 @@ TEST(NextState, UnlockForgetsTunnelsAndRemembersServers)
     state = next_state(state, UnlockRequested{}, {}, snapshot_with({"tun0"}));
     EXPECT_TRUE(state.tunnels.empty());
     EXPECT_EQ(state.servers.size(), 1U);
+}
+
+TEST(NextState, WhatWasInsideATunnelIsRememberedUntilUnlock)
+{
+    TunnelUp event = tunnel_up("tun0");
+    event.tunnel.networks = {IpPrefix::parse("10.99.0.0/16").value(),
+                             IpPrefix::parse("0.0.0.0/1").value()};
+    event.tunnel.resolvers = {address("10.98.0.1")};
+    const std::vector<IpPrefix> inside = {IpPrefix::parse("10.8.0.0/24").value(),
+                                          IpPrefix::parse("10.98.0.1/32").value(),
+                                          IpPrefix::parse("10.99.0.0/16").value()};
+    auto state = next_state({}, event, {}, snapshot_with({"tun0"}));
+    EXPECT_EQ(tunnel_networks(Family::V4, state), inside);
+    state = next_state(state, ReapplyRequested{}, {}, snapshot_with({"lo"}));
+    EXPECT_TRUE(state.tunnels.empty());
+    EXPECT_EQ(tunnel_networks(Family::V4, state), inside) << "after its device is gone";
+
+    event.tunnel.networks.clear();
+    event.tunnel.resolvers.clear();
+    state = next_state(state, event, {}, snapshot_with({"tun0"}));
+    state = next_state(state, TunnelDown{device("tun0")}, {}, snapshot_with({"tun0"}));
+    EXPECT_EQ(tunnel_networks(Family::V4, state),
+              std::vector{IpPrefix::parse("10.8.0.0/24").value()});
+    state = next_state(state, UnlockRequested{}, {}, snapshot_with({"tun0"}));
+    EXPECT_TRUE(tunnel_networks(Family::V4, state).empty());
+}
+
+TEST(NextState, ALateEndDoesNotTakeTheDeviceFromItsNextOwner)
+{
+    TunnelUp event = tunnel_up("tun0");
+    event.tunnel.owner = ProcessId{200, 5};
+    auto state = next_state({}, event, {}, snapshot_with({"tun0"}));
+    state = next_state(state, TunnelDown{device("tun0"), ProcessId{100, 4}}, {},
+                       snapshot_with({"tun0"}));
+    EXPECT_EQ(state.tunnels.size(), 1U);
+    state = next_state(state, TunnelDown{device("tun0"), ProcessId{200, 5}}, {},
+                       snapshot_with({"tun0"}));
+    EXPECT_TRUE(state.tunnels.empty());
 }
 
 TEST(NextState, TheAddressThatAnsweredBelongsToTheOnlyNameThatCanLeadToIt)

@@ -80,6 +80,15 @@ TEST(NftText, AddsGuards)
     EXPECT_EQ(text_of({"", {ToNetwork{prefix("::/0")}}, false, {}, {}}), "\t\tmeta nfproto ipv6\n");
 }
 
+TEST(NftText, SaysWhatNftHasNoWordFor)
+{
+    EXPECT_EQ(text_of({"", {HasSocket{}}, false, {}, Verdict::Return}),
+              "\t\tmeta skuid != 4294967295 return\n");
+    EXPECT_EQ(text_of({"", {ToOthers{}}, false, {}, Goto{"x"}}),
+              "\t\tfib daddr type != local fib daddr type != broadcast fib daddr type != "
+              "multicast goto x\n");
+}
+
 TEST(NftText, SplitsWhatOneKernelRuleCannotSay)
 {
     EXPECT_EQ(text_of({"no", {}, true, {Log{"x: ", 6, 5}}, Verdict::Reject}),

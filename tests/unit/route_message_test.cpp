@@ -314,6 +314,44 @@ TEST(RouteMessage, LinksHaveNameIndexAndFlags)
     EXPECT_FALSE(link(0, std::string_view("eth0\0", 5), -1));
 }
 
+TEST(RouteMessage, OnlyWhatATunnelProgramMakesCanBeATunnel)
+{
+    const auto can_be_tunnel = [](unsigned flags, std::string_view kind, bool hardware = false) {
+        Message message(RTM_NEWLINK, ifinfomsg{AF_UNSPEC, 0, 0, 7, flags, 0});
+        message.with_text(IFLA_IFNAME, std::string_view("if0\0", 4));
+        if (!kind.empty()) {
+            const std::string text = std::string(kind) + '\0';
+            Bytes info;
+            append(info, static_cast<std::uint16_t>(4 + text.size()));
+            append(info, static_cast<std::uint16_t>(IFLA_INFO_KIND));
+            info.insert(info.end(), text.begin(), text.end());
+            info.resize((info.size() + 3) / 4 * 4);
+            message.with(IFLA_LINKINFO | NLA_F_NESTED, info);
+        }
+        if (hardware) {
+            message.with_text(IFLA_PARENT_DEV_NAME, std::string_view("0000:00:03.0\0", 13));
+        }
+        return decode_link(message.taken())->can_be_tunnel;
+    };
+    for (const char* kind : {"wireguard", "ipip", "gre", "vti", "xfrm", "ppp", "ovpn", "sit", ""}) {
+        EXPECT_TRUE(can_be_tunnel(IFF_POINTOPOINT | IFF_NOARP, kind)) << kind;
+        EXPECT_TRUE(can_be_tunnel(IFF_NOARP, kind)) << kind;
+    }
+    for (const char* kind : {"tun", "gretap", "vxlan"}) {
+        EXPECT_TRUE(can_be_tunnel(IFF_BROADCAST, kind)) << kind;
+    }
+    for (const char* kind : {"", "veth", "bridge", "vlan", "bond", "macvlan", "unheard-of"}) {
+        EXPECT_FALSE(can_be_tunnel(IFF_BROADCAST, kind)) << kind;
+    }
+    // No neighbours to resolve, and the underlay nevertheless.
+    for (const char* kind : {"veth", "ipvlan", "vrf", "wwan", "rmnet"}) {
+        EXPECT_FALSE(can_be_tunnel(IFF_NOARP, kind)) << kind;
+    }
+    EXPECT_FALSE(can_be_tunnel(IFF_POINTOPOINT | IFF_NOARP, "", true)) << "a modem";
+    EXPECT_FALSE(can_be_tunnel(IFF_LOOPBACK, ""));
+    EXPECT_FALSE(can_be_tunnel(IFF_LOOPBACK | IFF_NOARP, "tun"));
+}
+
 TEST(RouteMessage, AddressesAreTheLocalOnes)
 {
     const auto message = [](std::uint8_t family, std::uint8_t length) {

@@ -113,6 +113,11 @@ TEST(StateFile, ReadsBackWhatWasWritten)
         ASSERT_TRUE(servers_back) << servers_back.error().message() << write_servers(servers);
         EXPECT_EQ(*tunnels_back, tunnels);
         EXPECT_EQ(*servers_back, servers);
+        std::vector<InsideNetworks> inside;
+        for (const auto& tunnel : tunnels) {
+            inside.push_back({tunnel.interface, tunnel.networks});
+        }
+        EXPECT_EQ(read_inside(write_inside(inside)).value(), inside);
     }
     for (const auto armed : {Armed::Yes, Armed::No}) {
         EXPECT_EQ(read_armed(write_armed(armed)).value(), armed);

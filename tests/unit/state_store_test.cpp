@@ -37,6 +37,8 @@ class StateStoreTest : public testing::Test {
         State state;
         state.tunnels.push_back(Tunnel{InterfaceName::parse("tun0").value()});
         state.servers.push_back({Remote::parse("vpn.example:1194/udp").value(), {}, {}});
+        state.inside.push_back(
+            {InterfaceName::parse("tun1").value(), {IpPrefix::parse("10.99.0.0/16").value()}});
         return state;
     }
 
@@ -81,6 +83,7 @@ TEST_F(StateStoreTest, AfterARebootTunnelsAreGone)
     EXPECT_FALSE(stored.absent);
     EXPECT_TRUE(stored.state.tunnels.empty());
     EXPECT_EQ(stored.state.servers, some_state().servers);
+    EXPECT_EQ(stored.state.inside, some_state().inside);
     EXPECT_EQ(stored.state.armed, Armed::Yes);
 }
 
@@ -118,6 +121,7 @@ TEST_F(StateStoreTest, DamageIsArmedAndKeepsTheRest)
     State open = some_state();
     open.armed = Armed::No;
     const std::vector<std::string> files = {paths_.run + "/state", paths_.persistent + "/servers",
+                                            paths_.persistent + "/inside",
                                             paths_.persistent + "/armed"};
     for (const auto& file : files) {
         save(open);
@@ -126,8 +130,9 @@ TEST_F(StateStoreTest, DamageIsArmedAndKeepsTheRest)
         EXPECT_FALSE(stored.absent) << file;
         EXPECT_EQ(stored.damage.size(), 1U) << file;
         EXPECT_EQ(stored.state.armed, Armed::Yes) << file;
-        EXPECT_EQ(stored.state.tunnels.size() + stored.state.servers.size(),
-                  file == files[2] ? 2U : 1U);
+        EXPECT_EQ(stored.state.tunnels.size() + stored.state.servers.size() +
+                      stored.state.inside.size(),
+                  file == files.back() ? 3U : 2U);
     }
 }
 
@@ -157,10 +162,10 @@ TEST_F(StateStoreTest, FilesOfStrangersDoNotCount)
     expect_damage("fifo");
     EXPECT_EQ(load().state.armed, Armed::No);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::add);
-    EXPECT_EQ(load().damage.size(), 2U);
+    EXPECT_EQ(load().damage.size(), 3U);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::remove);
     paths_.owner = geteuid() + 1;
-    EXPECT_EQ(load().damage.size(), 3U);
+    EXPECT_EQ(load().damage.size(), 4U);
 }
 
 TEST_F(StateStoreTest, TooLargeIsDamage)

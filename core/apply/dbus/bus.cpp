@@ -51,6 +51,30 @@ GDBusConnection* connection(GError** problem)
     return bus;
 }
 
+void pass_on(GError* problem, char** error)
+{
+    if (problem != nullptr && error != nullptr) {
+        g_dbus_error_strip_remote_error(problem);
+        *error = strdup(problem->message);
+    }
+}
+
+/// FailclosedNo where nobody listens.
+FailclosedAnswer find_bus(char** error)
+{
+    GError* problem = nullptr;
+    if (connection(&problem) != nullptr) {
+        return FailclosedYes;
+    }
+    const Problem owned(problem);
+    if (g_error_matches(problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+        g_error_matches(problem, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED)) {
+        return FailclosedNo;
+    }
+    pass_on(problem, error);
+    return FailclosedFailed;
+}
+
 } // namespace
 
 Variant call(const Target& target, const char* method, GVariant* parameters, char** error)
@@ -65,10 +89,7 @@ Variant call(const Target& target, const char* method, GVariant* parameters, cha
             G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutSeconds * 1000, nullptr, &problem));
     }
     const Problem owned(problem);
-    if (owned && error != nullptr) {
-        g_dbus_error_strip_remote_error(problem);
-        *error = strdup(problem->message);
-    }
+    pass_on(problem, error);
     return answer;
 }
 
@@ -93,14 +114,18 @@ Variant get_property(const Target& target, const char* property, char** error)
 
 } // namespace failclosed::dbus
 
-FAILCLOSED_EXPORT FailclosedAnswer failclosed_dbus_answers(const char* service)
+FAILCLOSED_EXPORT FailclosedAnswer failclosed_dbus_answers(const char* service, char** error)
 {
     using namespace failclosed::dbus;
-    const Target bus{"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"};
-    const Variant answer = call(bus, "NameHasOwner", g_variant_new("(s)", service), nullptr);
-    gboolean owned = FALSE;
-    if (answer && g_variant_is_of_type(answer.get(), G_VARIANT_TYPE("(b)"))) {
-        g_variant_get(answer.get(), "(b)", &owned);
+    if (const FailclosedAnswer found = find_bus(error); found != FailclosedYes) {
+        return found;
     }
+    const Target bus{"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"};
+    const Variant answer = call(bus, "NameHasOwner", g_variant_new("(s)", service), error);
+    if (!answer || !g_variant_is_of_type(answer.get(), G_VARIANT_TYPE("(b)"))) {
+        return FailclosedFailed;
+    }
+    gboolean owned = FALSE;
+    g_variant_get(answer.get(), "(b)", &owned);
     return owned ? FailclosedYes : FailclosedNo;
 }

@@ -24,8 +24,9 @@ enum FailclosedAnswer {
     FailclosedFailed = 2,
 };
 
-/// Whether the service has an owner on the system bus. Starts nothing. No answer is a no.
-enum FailclosedAnswer failclosed_dbus_answers(const char* service);
+/// Whether the service has an owner on the system bus; where there is no bus, none has. Starts
+/// nothing. A bus that does not answer is a failure.
+enum FailclosedAnswer failclosed_dbus_answers(const char* service, char** error);
 
 /// Whether systemd-resolved has exactly this for the link.
 enum FailclosedAnswer failclosed_resolved_holds(const struct FailclosedLinkDns* dns, char** error);
