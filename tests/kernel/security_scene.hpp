@@ -308,8 +308,24 @@ class Machine {
         const bool v6 = packet.source.family() == Family::V6;
         ip((v6 ? "-6 route add " : "route add ") + packet.source.to_string() + " dev tun0\n");
         inject(packet, bytes);
-        pollfd readable{tun_.get(), POLLIN, 0};
-        return poll(&readable, 1, 2'500) == 1;
+        // The device's own multicast listener reports are older than the rules.
+        const auto wanted = packet.source.bytes();
+        const std::size_t offset = v6 ? 24 : 16;
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(2'500);
+        for (;;) {
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
+            pollfd readable{tun_.get(), POLLIN, 0};
+            if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) != 1) {
+                return false;
+            }
+            std::array<std::uint8_t, 2048> seen{};
+            const auto size = read(tun_.get(), seen.data(), seen.size());
+            if (size > static_cast<ssize_t>(offset + wanted.size()) &&
+                std::ranges::equal(std::span(seen).subspan(offset, wanted.size()), wanted)) {
+                return true;
+            }
+        }
     }
 
   private:
