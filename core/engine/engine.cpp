@@ -167,11 +167,9 @@ class Run {
 
     void close_firewall(bool loaded_tables)
     {
-        bool closed = loaded_tables;
-        if (!closed) {
-            const auto base = system_.replace_firewall(base_ruleset());
-            note(outcome_.errors, "loading the first firewall rules", base);
-            closed = base.has_value();
+        if (!loaded_tables) {
+            note(outcome_.errors, "loading the first firewall rules",
+                 system_.replace_firewall(base_ruleset()));
         }
         auto full = ensure_firewall(system_, wanted_.firewall, !loaded_tables || changes_firewall_);
         if (!full) {
@@ -187,12 +185,8 @@ class Run {
         }
         note(outcome_.errors, "loading the firewall", full);
         outcome_.enforced = full.has_value();
-        closed = closed || full.has_value();
         // What was there before is still there where a batch was refused; only the kernel knows.
-        if (!full) {
-            const auto exists = system_.firewall_exists();
-            closed = exists && *exists;
-        }
+        const bool closed = full || ensure_closed(system_);
         outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
         if (!closed && std::holds_alternative<LockRequested>(event_) &&
             std::get<LockRequested>(event_).boot) {
@@ -203,10 +197,19 @@ class Run {
     void close_routing()
     {
         const auto held = system_.routing_holds(wanted_.routing);
-        if (!held || !*held) {
-            note(outcome_.errors, "setting rules and routes",
-                 system_.sync_routing(wanted_.routing));
+        if (held && *held) {
+            return;
         }
+        auto synced = system_.sync_routing(wanted_.routing);
+        if (!synced) {
+            // A device may have been made anew since it was looked at.
+            if (const auto snapshot = system_.observe()) {
+                wanted_.routing = plan_routing(outcome_.state, outcome_.config, *snapshot);
+                synced = system_.sync_routing(wanted_.routing);
+            }
+        }
+        note(outcome_.errors, "setting rules and routes", synced);
+        outcome_.enforced = outcome_.enforced && synced.has_value();
     }
 
     void apply_names()
@@ -226,22 +229,32 @@ class Run {
     // step that fails stops it: half open is closed.
     void open()
     {
-        const Status dns = system_.restore_dns();
-        const Status hosts = system_.remove_hosts();
-        note(outcome_.errors, "DNS", dns);
-        note(outcome_.errors, "/etc/hosts", hosts);
-        if (!dns || !hosts) {
-            outcome_.errors.emplace_back("still locked: mend this, or run failclosed-reset --open");
-            outcome_.state.armed = Armed::Yes;
-            outcome_.protection = Outcome::Protection::Closed;
+        const auto done = [&](const char* what, const Status& status) {
+            note(outcome_.errors, what, status);
+            return status.has_value();
+        };
+        const bool dns = done("DNS", system_.restore_dns());
+        const bool hosts = done("/etc/hosts", system_.remove_hosts());
+        if (!dns || !hosts || !done("rules and routes", system_.remove_routing())) {
+            stay_locked();
             return;
         }
-        note(outcome_.errors, "rules and routes", system_.remove_routing());
         note(outcome_.warnings, "sysctls", system_.restore_sysctls());
-        note(outcome_.errors, "firewall", system_.remove_firewall());
-        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+        if (!done("firewall", system_.remove_firewall())) {
+            stay_locked();
+            return;
+        }
+        done("saving the state", system_.save_state(outcome_.state));
         outcome_.protection =
             tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::Open;
+    }
+
+    void stay_locked()
+    {
+        outcome_.errors.emplace_back("still locked: mend this, or run failclosed-reset --open");
+        outcome_.state.armed = Armed::Yes;
+        outcome_.protection =
+            tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
     }
 
     System& system_;

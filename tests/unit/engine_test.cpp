@@ -420,7 +420,7 @@ TEST(Engine, TablesWithoutAnyFileAreClosed)
 
 TEST(Engine, UnlockThatCannotPutNamesBackStaysClosed)
 {
-    for (const char* call : {"restore_dns", "remove_hosts"}) {
+    for (const char* call : {"restore_dns", "remove_hosts", "remove_routing", "remove_firewall"}) {
         FakeSystem system;
         handle(system, tunnel_up());
         system.broken = {call};
@@ -441,6 +441,17 @@ TEST(Engine, ATunnelOnADeviceThatIsNoneOnlyLocks)
     EXPECT_FALSE(outcome.state.servers.empty());
     EXPECT_FALSE(outcome.enforced);
     EXPECT_EQ(outcome.exit_code(), 1);
+}
+
+TEST(Engine, WithoutRulesAndRoutesAnUpIsNotEnforced)
+{
+    FakeSystem system;
+    system.broken = {"sync_routing"};
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_TRUE(system.closed());
+    EXPECT_FALSE(outcome.enforced);
+    EXPECT_EQ(outcome.exit_code(), 1);
+    EXPECT_EQ(std::ranges::count(system.calls, "sync_routing"), 2) << "looked at again, once";
 }
 
 TEST(Engine, UnlockWaitsForOtherRuns)
