@@ -3,12 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <optional>
 #include <regex>
 #include <sstream>
@@ -24,12 +20,13 @@
 #include "core/apply/dns.hpp"
 #include "tests/e2e/scene.hpp"
 #include "tests/support/lab.hpp"
+#include "tests/support/network_manager.hpp"
+#include "tests/support/resolvers.hpp"
 
 namespace failclosed::lab {
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -46,37 +43,6 @@ DnsPlan plan_of(const char* resolver = addr::inside4)
     return {{{*InterfaceName::parse("tun0"),
               {*IpAddress::parse(resolver)},
               {*HostName::parse("corp.example")}}}};
-}
-
-std::string from_environment(const char* variable)
-{
-    const char* value = std::getenv(variable);
-    if (value == nullptr) {
-        throw LabError(std::string(variable) + " is not set");
-    }
-    return value;
-}
-
-void copy_file(const Box& box, const fs::path& source, const std::string& target)
-{
-    std::ifstream file(source, std::ios::binary);
-    const std::string contents{std::istreambuf_iterator<char>(file), {}};
-    const auto mode = static_cast<mode_t>(fs::status(source).permissions());
-    box.write_file(target, contents, mode);
-}
-
-/// Puts a package into the box, out of what tests/support/fetch_packages.sh unpacked.
-void unpack(const Box& box, const std::string& package)
-{
-    const fs::path tree = fs::path(from_environment("FAILCLOSED_PACKAGES")) / package;
-    if (!fs::is_directory(tree)) {
-        throw LabError(tree.string() + ": run tests/support/fetch_packages.sh");
-    }
-    for (const auto& entry : fs::recursive_directory_iterator(tree)) {
-        if (entry.is_regular_file() && !entry.is_symlink()) {
-            copy_file(box, entry.path(), "/" + fs::relative(entry.path(), tree).string());
-        }
-    }
 }
 
 /// Listens where the system bus would, and never says a word.
@@ -179,32 +145,10 @@ class DnsSystems : public testing::Test {
         client().ip("addr add 10.8.0.2/24 dev tun0\nlink set tun0 up\n");
     }
 
-    void start_bus()
-    {
-        client().write_file("/etc/test-bus.conf",
-                            "<!DOCTYPE busconfig PUBLIC "
-                            "\"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" "
-                            "\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
-                            "<busconfig><type>system</type>"
-                            "<listen>unix:path=/run/dbus/system_bus_socket</listen>"
-                            "<auth>EXTERNAL</auth><policy context=\"default\">"
-                            "<allow user=\"*\"/><allow own=\"*\"/>"
-                            "<allow send_destination=\"*\"/><allow receive_sender=\"*\"/>"
-                            "</policy></busconfig>\n");
-        client().must({"mkdir", "-p", "/run/dbus"});
-        bus_.emplace(client(), Command{"dbus-daemon", "--config-file=/etc/test-bus.conf",
-                                       "--nofork", "--print-address=1"});
-        ASSERT_TRUE(bus_->wait_for("unix:")) << bus_->output();
-    }
-
     void start_service(const Command& command, const std::string& name)
     {
         service_.emplace(client(), command);
-        wait_until([&] {
-            return client()
-                       .run({"busctl", "--system", "--no-pager", "--acquired", "list"})
-                       .out.find(name) != std::string::npos;
-        });
+        ASSERT_TRUE(bus_->wait_for_name(name)) << service_->output() << bus_->log();
     }
 
     void wait_until(const std::function<bool()>& met) const
@@ -212,7 +156,7 @@ class DnsSystems : public testing::Test {
         const auto deadline = std::chrono::steady_clock::now() + patience;
         while (!met()) {
             ASSERT_LT(std::chrono::steady_clock::now(), deadline)
-                << (service_ ? service_->output() : "") << bus_->output();
+                << (service_ ? service_->output() : "") << bus_->log();
         }
     }
 
@@ -317,41 +261,29 @@ class DnsSystems : public testing::Test {
     Lab lab_;
     Box vpn_;
     std::optional<DnsServer> inside_;
-    std::optional<Process> bus_;
+    std::optional<SystemBus> bus_;
     std::optional<Process> service_;
 };
 
 // ---- systemd-resolved ----
 
-class Resolved : public DnsSystems {
+class SystemdResolved : public DnsSystems {
   protected:
     void SetUp() override
     {
-        unpack(client(), "systemd-resolved");
-        client().write_file("/etc/passwd", client().read_file("/etc/passwd") +
-                                               "systemd-resolve:x:993:993::/:/usr/sbin/nologin\n");
-        client().write_file("/etc/group",
-                            client().read_file("/etc/group") + "systemd-resolve:x:993:\n");
-        client().must({"install", "-d", "-o", "993", "-g", "993", "/run/systemd/resolve"});
-        start_bus();
-        start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
-        client().must({"ln", "-sf", "../run/systemd/resolve/stub-resolv.conf", resolv_conf});
+        bus_.emplace(client());
+        resolved_.emplace(*bus_);
         client().must({"resolvectl", "dns", "eth0", addr::gateway4});
         client().must({"resolvectl", "domain", "eth0", "lan.example"});
         client().must({"resolvectl", "llmnr", "eth0", "no"});
     }
 
-    std::string settings(const std::string& link) const
-    {
-        std::string text;
-        for (const char* setting : {"dns", "domain", "default-route"}) {
-            text += client().must({"resolvectl", "--no-pager", setting, link});
-        }
-        return text;
-    }
+    std::string settings(const std::string& link) const { return resolved_->settings(link); }
+
+    std::optional<Resolved> resolved_;
 };
 
-TEST_F(Resolved, AsksTheTunnelsResolverAndNoOther)
+TEST_F(SystemdResolved, AsksTheTunnelsResolverAndNoOther)
 {
     const std::string before = settings("eth0");
     EXPECT_THAT(look_up("one.example.org"), HasSubstr("198.51.100.20"));
@@ -371,7 +303,7 @@ TEST_F(Resolved, AsksTheTunnelsResolverAndNoOther)
     EXPECT_THAT(look_up("two.example.org"), HasSubstr("198.51.100.20"));
 }
 
-TEST_F(Resolved, NamesOfTheLansOwnDomainAreAnsweredByTheTunnel)
+TEST_F(SystemdResolved, NamesOfTheLansOwnDomainAreAnsweredByTheTunnel)
 {
     client().must({"resolvectl", "domain", "eth0", "org"});
     client().nft("table inet lock { chain out { type filter hook output priority 0;\n"
@@ -381,7 +313,7 @@ TEST_F(Resolved, NamesOfTheLansOwnDomainAreAnsweredByTheTunnel)
     EXPECT_FALSE(asked(lab_.dns(), "two.example.org"));
 }
 
-TEST_F(Resolved, ANewTunnelDeviceIsToldAgain)
+TEST_F(SystemdResolved, ANewTunnelDeviceIsToldAgain)
 {
     EXPECT_EQ(apply().status, 0);
     client().ip("link del tun0\n");
@@ -395,32 +327,32 @@ TEST_F(Resolved, ANewTunnelDeviceIsToldAgain)
     restore();
 }
 
-TEST_F(Resolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
+TEST_F(SystemdResolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
 {
-    service_.reset();
+    resolved_->kill();
     EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
     EXPECT_THAT(resolvers(), HasSubstr("nameserver 10.8.0.1"));
-    start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
+    resolved_->start();
     EXPECT_THAT(apply().err, StartsWith("systemd-resolved"));
     EXPECT_THAT(client().must({"readlink", resolv_conf}), HasSubstr("stub-resolv.conf"));
     EXPECT_THAT(look_up("two.example.org"), HasSubstr("192.0.2.2"));
     restore();
 }
 
-TEST_F(Resolved, StoppedWhileLockedItComesBackWithoutOurSettings)
+TEST_F(SystemdResolved, StoppedWhileLockedItComesBackWithoutOurSettings)
 {
     for (const Command& command : {unlock, reset}) {
         ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
         ASSERT_THAT(settings("tun0"), HasSubstr("10.8.0.1"));
-        service_->kill();
+        resolved_->kill();
         open(command);
-        start_service({"/lib/systemd/systemd-resolved"}, "org.freedesktop.resolve1");
+        resolved_->start();
         EXPECT_THAT(settings("tun0"), Not(HasSubstr("10.8.0.1")));
         EXPECT_THAT(settings("eth0"), HasSubstr(addr::gateway4));
     }
 }
 
-TEST_F(Resolved, OfTwoTunnelsTheFirstGetsAllNamesAndTheOtherItsOwn)
+TEST_F(SystemdResolved, OfTwoTunnelsTheFirstGetsAllNamesAndTheOtherItsOwn)
 {
     client().ip("link add tun1 type veth peer name tun1 netns /proc/self/fd/" +
                     std::to_string(vpn_.network()) + "\n",
@@ -443,7 +375,7 @@ TEST_F(Resolved, OfTwoTunnelsTheFirstGetsAllNamesAndTheOtherItsOwn)
 
 // ---- NetworkManager ----
 
-class NetworkManager : public DnsSystems {
+class NetworkManagersDns : public DnsSystems {
   protected:
     void SetUp() override
     {
@@ -461,7 +393,7 @@ class NetworkManager : public DnsSystems {
                             "[ipv4]\nmethod=manual\naddress1=192.168.50.10/24\n"
                             "dns=192.168.50.1;\ndns-search=lan.example;\n[ipv6]\nmethod=disabled\n",
                             0600);
-        start_bus();
+        bus_.emplace(client());
         start_manager();
         client().must({"nmcli", "connection", "up", "eth0"});
         wait_for_resolver(addr::gateway4);
@@ -512,7 +444,7 @@ class NetworkManager : public DnsSystems {
     }
 };
 
-TEST_F(NetworkManager, WritesTheTunnelsResolversAlone)
+TEST_F(NetworkManagersDns, WritesTheTunnelsResolversAlone)
 {
     const std::string before = resolvers();
     const std::string global = global_configuration();
@@ -534,7 +466,7 @@ TEST_F(NetworkManager, WritesTheTunnelsResolversAlone)
     EXPECT_EQ(global_configuration(), global);
 }
 
-TEST_F(NetworkManager, TakesBothFamiliesAndNoSearchDomains)
+TEST_F(NetworkManagersDns, TakesBothFamiliesAndNoSearchDomains)
 {
     DnsPlan plan = plan_of();
     plan.tunnels[0].resolvers.push_back(*IpAddress::parse(addr::inside6));
@@ -545,7 +477,7 @@ TEST_F(NetworkManager, TakesBothFamiliesAndNoSearchDomains)
     restore();
 }
 
-TEST_F(NetworkManager, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
+TEST_F(NetworkManagersDns, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
 {
     const std::string before = resolvers();
     EXPECT_EQ(apply().status, 0);
@@ -559,13 +491,13 @@ TEST_F(NetworkManager, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
     EXPECT_EQ(resolvers(), before);
 }
 
-TEST_F(NetworkManager, StoppedWhileLockedItComesBackAsItWas)
+TEST_F(NetworkManagersDns, StoppedWhileLockedItComesBackAsItWas)
 {
     expect_back_from_a_stop(unlock);
     expect_back_from_a_stop(reset);
 }
 
-TEST_F(NetworkManager, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsOwn)
+TEST_F(NetworkManagersDns, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsOwn)
 {
     set_global_configuration("{'searches': <['a.example', 'b.example']>, 'options': <['rotate']>, "
                              "'domains': <{'*': <{'servers': <['192.168.50.3']>}>}>}");
@@ -573,7 +505,7 @@ TEST_F(NetworkManager, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsOwn)
     expect_back_from_a_stop(unlock);
 }
 
-TEST_F(NetworkManager, RemovedWhileLockedItKeepsNothingLocked)
+TEST_F(NetworkManagersDns, RemovedWhileLockedItKeepsNothingLocked)
 {
     ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
     wait_for_resolver(addr::inside4);
@@ -583,7 +515,7 @@ TEST_F(NetworkManager, RemovedWhileLockedItKeepsNothingLocked)
     EXPECT_FALSE(client().exists("/var/lib/NetworkManager"));
 }
 
-TEST_F(NetworkManager, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
+TEST_F(NetworkManagersDns, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
 {
     EXPECT_EQ(apply().status, 0);
     wait_for_resolver(addr::inside4);
@@ -600,7 +532,7 @@ TEST_F(NetworkManager, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
     EXPECT_THAT(client().read_file(manager_file), Not(HasSubstr(addr::inside4)));
 }
 
-TEST_F(NetworkManager, WhatItsOwnFilesFixNeedsNoUndoing)
+TEST_F(NetworkManagersDns, WhatItsOwnFilesFixNeedsNoUndoing)
 {
     service_->kill();
     client().write_file("/etc/NetworkManager/NetworkManager.conf",

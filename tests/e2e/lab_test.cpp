@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -23,13 +24,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/dhcpcd.hpp"
 #include "tests/support/echo_flow.hpp"
+#include "tests/support/http.hpp"
 #include "tests/support/lab.hpp"
+#include "tests/support/network_manager.hpp"
 #include "tests/support/openvpn.hpp"
 #include "tests/support/pidfd.hpp"
+#include "tests/support/resolvers.hpp"
+#include "tests/support/signal_counter.hpp"
 #include "tests/support/sniffer.hpp"
 #include "tests/support/tag.hpp"
 #include "tests/support/traffic.hpp"
+#include "tests/support/wireguard.hpp"
 
 namespace failclosed::lab {
 
@@ -137,21 +144,6 @@ TEST(Lab, ResolverSaysWhatItIsTold)
                 AllOf(HasSubstr(addr::site4), Not(HasSubstr(addr::server4))));
     lab.dns().forget_queries();
     EXPECT_THAT(lab.dns().queries(), IsEmpty());
-}
-
-TEST(Lab, GivesLeasesAndRouterAdvertisements)
-{
-    auto extra = dhcp_arguments();
-    for (const auto& argument : ra_arguments()) {
-        extra.push_back(argument);
-    }
-    Lab lab({.static_addresses = false, .dns_extra = extra});
-    const Process dhcp =
-        lab.client().start({"dhcpcd", "--nobackground", "--noarp", "--debug", "eth0"});
-    ASSERT_TRUE(dhcp.wait_for("leased 192.168.50.")) << dhcp.output();
-    ASSERT_TRUE(dhcp.wait_for("adding default route via 192.168.50.1")) << dhcp.output();
-    EXPECT_TRUE(answers(lab.client(), addr::site4));
-    EXPECT_TRUE(dhcp.wait_for("Router Advertisement from fe80::1")) << dhcp.output();
 }
 
 TEST(Lab, TakesTheProductFromAnInstallTree)
@@ -491,6 +483,408 @@ TEST(Judge, TakesLanPrefixesFromItsPolicy)
     EXPECT_EQ(judge.judge(frame_of({.to = addr::neighbour4})).verdict, Verdict::Leaked);
     EXPECT_THROW(Prefix::parse("10.0.0.0/33"), LabError);
     EXPECT_THROW(Prefix::parse("ten"), LabError);
+}
+
+// ---- Managers of the network ----
+
+Lab::Options leased(std::vector<std::string> dns_extra = dhcp_and_ra())
+{
+    return {.static_addresses = false, .dns_extra = std::move(dns_extra)};
+}
+
+std::string resolvers(const Box& box)
+{
+    return box.read_file("/etc/resolv.conf");
+}
+
+std::string default_route(const Box& box)
+{
+    return box.must({"ip", "-4", "route", "show", "default"});
+}
+
+TEST(Managed, NetworkManagerTakesALeaseAndCallsItsScripts)
+{
+    Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus);
+    manager.connect_ethernet();
+    ASSERT_TRUE(manager.wait_for_event_done("up", "eth0")) << manager.recorder().text();
+    EXPECT_TRUE(answers(lab.client(), "www.example.org"));
+    EXPECT_THAT(lab.dns().names_asked(), Contains("www.example.org"));
+    EXPECT_THAT(lab.client().must({"ls", "/etc/NetworkManager/dispatcher.d"}),
+                "00-recorder\n99zz-recorder\nno-wait.d\npre-down.d\npre-up.d\n");
+
+    const auto& recorder = manager.recorder();
+    EXPECT_EQ(recorder.count("pre-up", "eth0", "dispatcher"), 1U) << recorder.text();
+    for (const auto& event : manager.events()) {
+        if (event.action == "up" && event.interface == "eth0") {
+            EXPECT_THAT(event.env.at("IP4_ADDRESS_0"), HasSubstr("192.168.50.1"));
+            EXPECT_EQ(event.env.at("CONNECTION_ID"), "eth0");
+        }
+    }
+    ASSERT_TRUE(manager.wait_for_event("dhcp6-change", "eth0")) << recorder.text();
+    EXPECT_THAT(lab.client().must({"ip", "-6", "addr", "show", "dev", "eth0"}),
+                HasSubstr("2001:db8:50::"));
+
+    manager.recorder().forget();
+    manager.nmcli({"device", "disconnect", "eth0"});
+    EXPECT_TRUE(manager.wait_for_event("down", "eth0")) << recorder.text();
+    EXPECT_EQ(recorder.count("pre-down", "eth0", "dispatcher"), 1U) << recorder.text();
+}
+
+TEST(Managed, NetworkManagerComesBackAfterItsEnd)
+{
+    const Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus, {.profiles = {EthernetProfile{}}});
+    ASSERT_TRUE(manager.wait_activated("eth0")) << manager.log();
+    manager.kill();
+    EXPECT_THAT(default_route(lab.client()), HasSubstr(addr::gateway4));
+    manager.start();
+    ASSERT_TRUE(manager.wait_activated("eth0")) << manager.log();
+    manager.restart();
+    ASSERT_TRUE(manager.wait_activated("eth0")) << manager.log();
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+TEST(Managed, NetworkManagerNoticesALostCarrierAndItsReturn)
+{
+    const Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus, {.carrier_wait = std::chrono::milliseconds(100)});
+    manager.connect_ethernet();
+    ASSERT_TRUE(manager.wait_for_event("up", "eth0")) << manager.recorder().text();
+    ASSERT_TRUE(manager.wait_for_event("dhcp6-change", "eth0")) << manager.recorder().text();
+    manager.recorder().forget();
+    lab.cut_wire();
+    ASSERT_TRUE(manager.wait_for_event("down", "eth0")) << manager.recorder().text();
+    lab.mend_wire();
+    ASSERT_TRUE(manager.wait_for_event("up", "eth0")) << manager.recorder().text();
+    EXPECT_TRUE(manager.wait_for_event("dhcp6-change", "eth0")) << manager.recorder().text();
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+class NetworkManagerDns
+    : public ::testing::TestWithParam<std::pair<NetworkManager::Options, std::string>> {};
+
+TEST_P(NetworkManagerDns, WritesResolvConfInItsMode)
+{
+    Lab lab(leased());
+    const auto& [options, expected] = GetParam();
+    SystemBus bus(lab.client());
+    std::optional<Resolved> resolved;
+    if (options.dns == "systemd-resolved") {
+        resolved.emplace(bus);
+    }
+    if (options.rc_manager == "resolvconf") {
+        unpack(lab.client(), "openresolv");
+    }
+    NetworkManager manager(bus, options);
+    manager.connect_ethernet();
+    ASSERT_TRUE(manager.wait_for_event("up", "eth0"));
+    if (options.dns != "none") {
+        EXPECT_TRUE(answers(lab.client(), "www.example.org")) << resolvers(lab.client());
+        EXPECT_THAT(lab.dns().names_asked(), Contains("www.example.org"));
+    }
+    EXPECT_THAT(resolvers(lab.client()), HasSubstr(expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, NetworkManagerDns,
+    ::testing::Values(
+        std::pair{NetworkManager::Options{}, "# Generated by NetworkManager\n"},
+        std::pair{NetworkManager::Options{.rc_manager = "symlink"}, "nameserver 192.168.50.1"},
+        std::pair{NetworkManager::Options{.rc_manager = "resolvconf"}, "by resolvconf"},
+        std::pair{NetworkManager::Options{.dns = "systemd-resolved"}, "nameserver 127.0.0.53"},
+        std::pair{NetworkManager::Options{.dns = "dnsmasq"}, "nameserver 127.0.0.1"},
+        std::pair{NetworkManager::Options{.dns = "none"}, "nameserver 192.168.50.1\n"}),
+    [](const auto& row) {
+        std::string name = row.param.first.dns + "_" + row.param.first.rc_manager;
+        std::replace(name.begin(), name.end(), '-', '_');
+        return name;
+    });
+
+TEST(Managed, ConnectivityIsChecked)
+{
+    const Lab lab(leased());
+    const HttpServer web(lab.internet());
+    SystemBus bus(lab.client());
+    NetworkManager manager(
+        bus, {.connectivity_uri = "http://www.example.org/", .connectivity_interval = 1});
+    manager.connect_ethernet();
+    EXPECT_TRUE(manager.recorder().wait_until([](const std::vector<Event>& events) {
+        return std::any_of(events.begin(), events.end(), [](const Event& event) {
+            const auto state = event.env.find("CONNECTIVITY_STATE");
+            return event.action == "connectivity-change" && state != event.env.end() &&
+                   state->second == "FULL";
+        });
+    })) << manager.recorder().text();
+    EXPECT_GE(web.requests(), 1U);
+}
+
+TEST(Managed, NetworkManagersOpenVpnConnects)
+{
+    const Lab lab(leased());
+    const VpnServer server(lab);
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus);
+    manager.connect_ethernet();
+    manager.add_openvpn_profile();
+    manager.nmcli({"connection", "up", "office"});
+    ASSERT_TRUE(manager.wait_for_event("vpn-up", "vpn0")) << manager.recorder().text();
+    EXPECT_TRUE(answers(lab.client(), server.inside_address4()));
+    EXPECT_THAT(resolvers(lab.client()), HasSubstr(addr::inside4));
+    EXPECT_THAT(lab.client().must({"pgrep", "-u", "nm-openvpn", "-x", "openvpn"}), Not(IsEmpty()));
+    manager.nmcli({"connection", "down", "office"});
+    EXPECT_TRUE(manager.wait_for_event("vpn-down", "vpn0")) << manager.recorder().text();
+}
+
+TEST(Managed, AWireGuardProfileIsRead)
+{
+    const Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus);
+    manager.add_wireguard_profile("wg", "203.0.113.2:51820");
+    EXPECT_THAT(manager.nmcli({"-g", "connection.type", "connection", "show", "wg"}),
+                "wireguard\n");
+}
+
+TEST(Managed, DhcpcdTakesALeaseAndSourcesItsHooks)
+{
+    const Lab lab(leased());
+    Dhcpcd dhcpcd(lab.client());
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
+    ASSERT_TRUE(dhcpcd.wait_for_event("ROUTERADVERT", "eth0")) << dhcpcd.recorder().text();
+    ASSERT_TRUE(dhcpcd.wait_for_event("BOUND6", "eth0")) << dhcpcd.recorder().text();
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+    EXPECT_THAT(resolvers(lab.client()), HasSubstr(addr::gateway4));
+    dhcpcd.recorder().forget();
+    lab.cut_wire();
+    ASSERT_TRUE(dhcpcd.wait_for_event("EXPIRE", "eth0")) << dhcpcd.recorder().text();
+    lab.mend_wire();
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.recorder().text();
+    EXPECT_EQ(dhcpcd.events().back().env.at("if_up"), "true");
+    EXPECT_EQ(dhcpcd.events().back().env.at("new_routers"), addr::gateway4);
+    dhcpcd.recorder().forget();
+    dhcpcd.rebind();
+    EXPECT_TRUE(dhcpcd.wait_lease()) << dhcpcd.recorder().text();
+    dhcpcd.stop();
+    EXPECT_THAT(default_route(lab.client()), HasSubstr(addr::gateway4));
+    dhcpcd.recorder().forget();
+    dhcpcd.start();
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.recorder().text();
+    dhcpcd.kill();
+    EXPECT_FALSE(lab.client().run({"pgrep", "-x", "dhcpcd"}).ok());
+}
+
+TEST(Managed, DhcpcdGivesItsResolversToOpenresolv)
+{
+    const Lab lab(leased());
+    unpack(lab.client(), "openresolv");
+    const Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
+    EXPECT_THAT(lab.client().must({"resolvconf", "-i"}), HasSubstr("eth0.dhcp"));
+    EXPECT_THAT(resolvers(lab.client()), HasSubstr("by resolvconf"));
+}
+
+TEST(Managed, DhcpcdManagesAllInterfaces)
+{
+    Lab lab(leased());
+    Dhcpcd dhcpcd(lab.client(), {.interfaces = {}, .ipv6 = false});
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
+    const DnsServer second = lab.second_dns();
+    lab.second_uplink_up();
+    ASSERT_TRUE(dhcpcd.wait_lease("eth1")) << dhcpcd.log();
+    EXPECT_TRUE(second.wait_lease());
+    dhcpcd.renew();
+    dhcpcd.release();
+    EXPECT_THAT(default_route(lab.client()), IsEmpty());
+}
+
+TEST(Managed, EventsTellWhenTheScriptsBeganAndEnded)
+{
+    const Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus);
+    lab.client().write_file("/etc/NetworkManager/dispatcher.d/50-slow",
+                            "#!/bin/sh\n[ \"$2\" != up ] || sleep 0.2\n", 0755);
+    manager.connect_ethernet();
+    ASSERT_TRUE(manager.wait_for_event_done("up", "eth0")) << manager.recorder().text();
+    std::chrono::microseconds took{};
+    for (const auto& event : manager.recorder().events()) {
+        if (event.action == "up" && event.interface == "eth0") {
+            took = event.time - took;
+        }
+    }
+    EXPECT_GE(took, std::chrono::milliseconds(200));
+    EXPECT_LT(took, std::chrono::seconds(5));
+}
+
+// ---- What the underlay does ----
+
+TEST(Underlay, ARenewedLeaseBringsAnotherGatewayAndKeepsTheAddress)
+{
+    Lab lab(leased());
+    Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
+    const std::string address = dhcpcd.events().back().env.at("new_ip_address");
+    dhcpcd.recorder().forget();
+    lab.dns().restart(
+        dhcp_arguments({.gateway = addr::other_gateway4, .resolver = "192.168.50.9"}));
+    dhcpcd.renew();
+    ASSERT_TRUE(dhcpcd.wait_for_event("RENEW", "eth0")) << dhcpcd.recorder().text();
+    EXPECT_THAT(default_route(lab.client()), HasSubstr(addr::other_gateway4));
+    EXPECT_THAT(resolvers(lab.client()), HasSubstr(addr::neighbour4));
+    EXPECT_EQ(dhcpcd.events().back().env.at("new_ip_address"), address);
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+TEST(Underlay, RenewsByItselfAsSoonAsTheServerSays)
+{
+    const Lab lab(leased(dhcp_arguments({.t1 = 3, .t2 = 60})));
+    const Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
+    ASSERT_TRUE(dhcpcd.wait_for_event("RENEW", "eth0")) << dhcpcd.log();
+}
+
+TEST(Underlay, ClientRoamsToAnotherNetworkAndBack)
+{
+    Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus, {.carrier_wait = std::chrono::milliseconds(100)});
+    manager.connect_ethernet();
+    const auto roam = [&](const std::vector<std::string>& network) {
+        ASSERT_TRUE(manager.wait_for_event("up", "eth0")) << manager.recorder().text();
+        manager.recorder().forget();
+        lab.cut_wire();
+        ASSERT_TRUE(manager.wait_for_event("down", "eth0"));
+        lab.dns().restart(network);
+        lab.mend_wire();
+        ASSERT_TRUE(manager.wait_for_event("up", "eth0")) << manager.recorder().text();
+        EXPECT_TRUE(answers(lab.client(), addr::site4))
+            << manager.recorder().text() << manager.log();
+    };
+    ASSERT_NO_FATAL_FAILURE(
+        roam(dhcp_and_ra({.network = "192.168.70"}, {.prefix = "2001:db8:70::"})));
+    EXPECT_THAT(default_route(lab.client()), HasSubstr(addr::roaming_gateway4));
+    ASSERT_NO_FATAL_FAILURE(roam(dhcp_and_ra()));
+    EXPECT_THAT(default_route(lab.client()), HasSubstr(addr::gateway4));
+}
+
+TEST(Underlay, ASecondUplinkTakesOverAndIsCut)
+{
+    Lab lab(leased());
+    SystemBus bus(lab.client());
+    NetworkManager manager(bus, {.carrier_wait = std::chrono::milliseconds(100)});
+    manager.connect_ethernet({.metric = 600});
+    const DnsServer second = lab.second_dns();
+    manager.add_profile("eth1", "[connection]\nid=eth1\ntype=ethernet\ninterface-name=eth1\n"
+                                "[ipv4]\nmethod=auto\nroute-metric=100\n");
+    lab.second_uplink_up();
+    ASSERT_TRUE(manager.wait_for_event("up", "eth1")) << manager.recorder().text();
+    EXPECT_THAT(lab.client().must({"ip", "route", "get", addr::site4}), HasSubstr("dev eth1"));
+    lab.cut_wire("lan1");
+    ASSERT_TRUE(manager.wait_for_event("down", "eth1")) << manager.recorder().text();
+    EXPECT_THAT(lab.client().must({"ip", "route", "get", addr::site4}), HasSubstr("dev eth0"));
+    lab.mend_wire("lan1");
+    EXPECT_TRUE(manager.wait_for_event("up", "eth1", 2)) << manager.recorder().text();
+}
+
+TEST(Underlay, ANewPrefixIsAdvertised)
+{
+    Lab lab(leased(ra_arguments({.slaac = true})));
+    lab.client().sysctl("net.ipv6.conf.eth0.accept_ra", "2");
+    const Process changes = lab.client().start({"ip", "monitor", "address"});
+    lab.dns().restart(ra_arguments({.prefix = "2001:db8:70::", .slaac = true, .interval = 4}));
+    EXPECT_TRUE(changes.wait_for("2001:db8:70:")) << changes.output() << lab.dns().log();
+}
+
+TEST(Underlay, QueriesAreRememberedOverARestart)
+{
+    Lab lab;
+    lab.client().must({"getent", "ahosts", "www.example.org"});
+    lab.dns().restart({});
+    lab.client().must({"getent", "ahosts", "vpn.example.net"});
+    EXPECT_THAT(lab.dns().names_asked(),
+                ::testing::ElementsAre("vpn.example.net", "www.example.org"));
+    lab.dns().forget_queries();
+    EXPECT_THAT(lab.dns().names_asked(), IsEmpty());
+}
+
+// ---- Tunnels that are known by their configs, or are no OpenVPN ----
+
+TEST(WireGuard, CarriesTrafficInside)
+{
+    const Lab lab;
+    const WireGuardServer server(lab);
+    Sniffer sniffer(lab, {.servers = {{addr::server4, "udp", 51820}}});
+    WireGuardClient client(lab, server);
+    EXPECT_TRUE(answers(lab.client(), WireGuardServer::inside4));
+    EXPECT_TRUE(answers(lab.client(), WireGuardServer::inside6));
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+    EXPECT_TRUE(answers(lab.client(), addr::site6));
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+    EXPECT_GE(sniffer.counts().allowed, 8U);
+    client.stop();
+    EXPECT_FALSE(lab.client().run({"ip", "link", "show", "dev", "wg0"}).ok());
+    client.start();
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+TEST(Signals, AreCountedOneByOne)
+{
+    const Lab lab;
+    const VpnServer server(lab);
+    VpnClient::Options options = plain_client();
+    options.directory = "/etc/openvpn/client";
+    options.as_unit = true;
+    VpnClient client(lab, options);
+    ASSERT_TRUE(client.wait_connected()) << client.log();
+    EXPECT_THAT(text_of("/proc/" + std::to_string(client.process().pid()) + "/cmdline"),
+                HasSubstr(std::string("--config\0lab.conf", 17)));
+    SignalCounter counter(lab.client(), client.process());
+    client.hup();
+    ASSERT_TRUE(client.wait_connected(2)) << client.log();
+    client.usr1();
+    ASSERT_TRUE(client.wait_connected(3)) << client.log();
+    EXPECT_EQ(counter.count(SIGHUP), 1U);
+    EXPECT_EQ(counter.count(SIGUSR1), 1U);
+    EXPECT_EQ(counter.all(), 2U);
+    EXPECT_EQ(client.signals().hup, 1U);
+    EXPECT_EQ(client.signals().usr1, 1U);
+    EXPECT_EQ(client.signals().soft, 0U);
+    counter.reset();
+    EXPECT_EQ(counter.all(), 0U);
+    // The second one while the first one's restart is under way: the log may tell of one only.
+    client.hup();
+    ASSERT_TRUE(counter.wait_for(SIGHUP));
+    client.hup();
+    ASSERT_TRUE(counter.wait_for(SIGHUP, 2));
+    client.term();
+    ASSERT_TRUE(client.process().wait()) << client.log();
+}
+
+TEST(Signals, ReachAClientThatHasNotComeUpYet)
+{
+    const Lab lab;
+    VpnClient client(lab, plain_client());
+    ASSERT_TRUE(client.wait_trying()) << client.log();
+    const SignalCounter counter(lab.client(), client.process());
+    client.hup();
+    EXPECT_TRUE(client.wait_trying(2)) << client.log();
+    EXPECT_EQ(counter.all(), 1U);
+    EXPECT_EQ(client.connections(), 0U);
+}
+
+TEST(Signals, OfNobodyAreNotCounted)
+{
+    const Box box("box");
+    const Process sleeper = box.start({"sleep", "1000"});
+    EXPECT_THROW(SignalCounter(box, 99'999), LabError);
+    std::optional<SignalCounter> counter(std::in_place, box, sleeper);
+    EXPECT_EQ(counter->all(), 0U);
+    counter.reset();
+    EXPECT_TRUE(sleeper.running());
 }
 
 TEST(Remains, NoneAfterALab)

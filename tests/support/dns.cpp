@@ -48,8 +48,10 @@ void DnsServer::start()
                                      "--addn-hosts=" + path("hosts"),
                                      "--dhcp-leasefile=" + path("leases")};
     argv.insert(argv.end(), options_.extra.begin(), options_.extra.end());
+    if (process_) {
+        earlier_ += process_->output();
+    }
     process_.emplace(*box_, Command(argv));
-    seen_ = 0;
     if (!process_->wait_for("read " + path("hosts"))) {
         throw LabError(box_->name() + ": dnsmasq: " + process_->output());
     }
@@ -79,11 +81,25 @@ void DnsServer::set(const std::string& name, std::vector<std::string> addresses)
     }
 }
 
+void DnsServer::catch_up() const
+{
+    constexpr char statistics[] = "cache size ";
+    // Twice: what waits in its sockets at the first signal is read before it looks for the second.
+    for (int round = 0; round < 2 && process_->running(); ++round) {
+        const std::size_t before = process_->count(statistics);
+        process_->signal(SIGUSR1);
+        if (!process_->wait_for(statistics, before + 1) && process_->running()) {
+            throw LabError(box_->name() + ": dnsmasq does not answer to SIGUSR1");
+        }
+    }
+}
+
 std::vector<Query> DnsServer::queries() const
 {
+    catch_up();
     static const std::regex query(R"(query\[(\S+)\] (\S+) from (\S+))");
     std::vector<Query> result;
-    std::istringstream log(process_->output().substr(seen_));
+    std::istringstream log((earlier_ + process_->output()).substr(seen_));
     for (std::string line; std::getline(log, line);) {
         std::smatch match;
         if (std::regex_search(line, match, query)) {
@@ -93,25 +109,59 @@ std::vector<Query> DnsServer::queries() const
     return result;
 }
 
+std::set<std::string> DnsServer::names_asked() const
+{
+    std::set<std::string> names;
+    for (const auto& query : queries()) {
+        names.insert(query.name);
+    }
+    return names;
+}
+
 void DnsServer::forget_queries()
 {
-    seen_ = process_->output().size();
+    catch_up();
+    seen_ = earlier_.size() + process_->output().size();
 }
 
-std::vector<std::string> dhcp_arguments()
+std::vector<std::string> dhcp_arguments(const Dhcp& dhcp)
 {
-    return {"--dhcp-range=192.168.50.100,192.168.50.200,255.255.255.0,120",
-            "--dhcp-option=option:router,192.168.50.1",
-            "--dhcp-option=option:dns-server,192.168.50.1",
-            "--dhcp-option=option:T1,15",
-            "--dhcp-option=option:T2,40",
-            "--dhcp-authoritative"};
+    const std::string router = dhcp.network + ".1";
+    std::vector<std::string> arguments = {
+        "--dhcp-range=" + dhcp.network + ".100," + dhcp.network + ".200,255.255.255.0," +
+            std::to_string(dhcp.lease),
+        "--dhcp-option=option:router," + (dhcp.gateway.empty() ? router : dhcp.gateway),
+        "--dhcp-option=option:dns-server," + (dhcp.resolver.empty() ? router : dhcp.resolver),
+        "--dhcp-option=option:T1," + std::to_string(dhcp.t1),
+        "--dhcp-option=option:T2," + std::to_string(dhcp.t2),
+        "--dhcp-authoritative"};
+    arguments.insert(arguments.end(), dhcp.extra.begin(), dhcp.extra.end());
+    return arguments;
 }
 
-std::vector<std::string> ra_arguments()
+std::vector<std::string> ra_arguments(const RouterAdvertisement& advertisement)
 {
-    return {"--enable-ra", "--dhcp-range=2001:db8:50::100,2001:db8:50::200,64,120",
-            "--dhcp-option=option6:dns-server,[2001:db8:50::1]", "--ra-param=*,4"};
+    const std::string& prefix = advertisement.prefix;
+    std::string range = "--dhcp-range=" + prefix;
+    if (advertisement.dhcp6) {
+        range += "100," + prefix + "200," + (advertisement.slaac ? "slaac," : "");
+    } else {
+        range += advertisement.slaac ? ",ra-only," : ",ra-stateless,";
+    }
+    const std::string resolver =
+        advertisement.resolver.empty() ? prefix + "1" : advertisement.resolver;
+    return {"--enable-ra", range + "64," + std::to_string(advertisement.lifetime),
+            "--dhcp-option=option6:dns-server,[" + resolver + "]",
+            "--ra-param=*," + std::to_string(advertisement.interval)};
+}
+
+std::vector<std::string> dhcp_and_ra(const Dhcp& dhcp, const RouterAdvertisement& advertisement)
+{
+    std::vector<std::string> arguments = dhcp_arguments(dhcp);
+    for (auto& argument : ra_arguments(advertisement)) {
+        arguments.push_back(std::move(argument));
+    }
+    return arguments;
 }
 
 } // namespace failclosed::lab

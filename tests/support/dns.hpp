@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,24 +40,61 @@ class DnsServer {
     void stop();
     void start();
 
-    /// Every query since the start or the last forget_queries(), oldest first.
+    /// Every query since the first start or the last forget_queries(), oldest first; of those that
+    /// were answered before this call none is missing.
     std::vector<Query> queries() const;
+    /// The names among them.
+    std::set<std::string> names_asked() const;
     void forget_queries();
 
+    /// What dnsmasq has logged since the last start: leases and advertisements as well.
+    std::string log() const { return process_->output(); }
+
+    /// Waits until a DHCPACK (IPv4) was logged `times` times since the last start.
+    bool wait_lease(std::size_t times = 1, std::chrono::milliseconds timeout = patience) const
+    {
+        return process_->wait_for("DHCPACK(", times, timeout);
+    }
+
   private:
+    void catch_up() const; ///< until all that it has received is in its log
     void write_names() const;
     std::string path(const std::string& kind) const;
 
     const Box* box_;
     Options options_;
     std::optional<Process> process_;
+    std::string earlier_; ///< the log of earlier starts
     std::size_t seen_ = 0;
 };
 
-/// Arguments for DnsServer::Options::extra: DHCPv4 on the client's wire (gateway and resolver are
-/// the ISP's), with short renewals: T1 15 s, T2 40 s of a lease of 120 s.
-std::vector<std::string> dhcp_arguments();
-/// Router advertisements and DHCPv6 on the client's wire.
-std::vector<std::string> ra_arguments();
+/// What a DHCPv4 server offers. The router must have an address in the network.
+struct Dhcp {
+    std::string network = "192.168.50";  ///< of 24 bits; clients get .100 to .200
+    std::string gateway = {};            ///< empty: .1
+    std::string resolver = {};           ///< empty: .1; several with commas
+    int lease = 120;                     ///< seconds; dnsmasq gives no shorter ones
+    int t1 = 15;                         ///< seconds until the client renews, at least 3
+    int t2 = 40;                         ///< seconds until it asks any server
+    std::vector<std::string> extra = {}; ///< more dnsmasq arguments
+};
+
+/// What a router advertises. It must have an address in the prefix.
+struct RouterAdvertisement {
+    std::string prefix = "2001:db8:50::"; ///< of 64 bits
+    std::string resolver = {};            ///< empty: the prefix's ::1
+    int lifetime = 120;                   ///< seconds
+    bool dhcp6 = true;                    ///< leases of ::100 to ::200
+    bool slaac = false;                   ///< addresses of the clients' own making
+    int interval = 4;                     ///< seconds between advertisements
+};
+
+/// Arguments for DnsServer::Options::extra and DnsServer::restart(); by default for the client's
+/// wire, gateway and resolver being the ISP's.
+std::vector<std::string> dhcp_arguments(const Dhcp& dhcp = {});
+std::vector<std::string> ra_arguments(const RouterAdvertisement& advertisement = {});
+/// Both.
+std::vector<std::string> dhcp_and_ra(const Dhcp& dhcp = {},
+                                     const RouterAdvertisement& advertisement = {});
 
 } // namespace failclosed::lab

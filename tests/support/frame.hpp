@@ -37,8 +37,9 @@ struct Policy {
                                      {"2001:db8:113::2", "udp", 1194}};
     /// What the client's own addresses on the wire and its neighbours' come from. A frame with any
     /// other source has leaked (the tunnel's address, say); so has ARP or ND for another target.
-    std::vector<std::string> link = {"192.168.50.0/24", "2001:db8:50::/64", "192.168.60.0/24",
-                                     "2001:db8:60::/64", "fe80::/10"};
+    std::vector<std::string> link = {"192.168.50.0/24",  "2001:db8:50::/64", "192.168.60.0/24",
+                                     "2001:db8:60::/64", "192.168.70.0/24",  "2001:db8:70::/64",
+                                     "fe80::/10"};
     /// Destinations that count as `lan`, as failclosed's lan=private does.
     std::vector<std::string> lan = {
         "10.0.0.0/8",  "172.16.0.0/12",      "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/24",

@@ -32,7 +32,9 @@ struct Wire {
 const Wire first_wire = {"lan0",
                          "parked0",
                          "eth0",
-                         {"192.168.50.1/24", "192.168.50.9/24", "2001:db8:50::1/64", "fe80::1/64"},
+                         {"192.168.50.1/24", "192.168.50.2/24", "192.168.50.9/24",
+                          "192.168.70.1/24", "2001:db8:50::1/64", "2001:db8:70::1/64",
+                          "fe80::1/64"},
                          {"192.168.50.10/24", "2001:db8:50::10/64"},
                          addr::gateway4,
                          addr::gateway6,
@@ -250,14 +252,26 @@ void Lab::second_uplink_up() const
     configure(client_, second_wire, options_.static_addresses);
 }
 
-void Lab::cut_wire() const
+void Lab::cut_wire(const std::string& isp_end) const
 {
-    isp_.ip("link set lan0 down\n");
+    isp_.ip("link set " + isp_end + " down\n");
 }
 
-void Lab::mend_wire() const
+void Lab::mend_wire(const std::string& isp_end) const
 {
-    isp_.ip("link set lan0 up\n");
+    // keep_addr_on_down does not keep the link-local address, and without one a router is silent.
+    isp_.ip("link set " + isp_end + " up\naddr replace fe80::1/64 dev " + isp_end + " nodad\n");
+}
+
+std::vector<std::string> Lab::second_wire_arguments()
+{
+    return dhcp_and_ra({.network = "192.168.60"}, {.prefix = "2001:db8:60::"});
+}
+
+DnsServer Lab::second_dns(std::vector<std::string> extra) const
+{
+    return DnsServer(isp_,
+                     {.interface = "lan1", .names = options_.names, .extra = std::move(extra)});
 }
 
 void Lab::install(const std::string& root) const

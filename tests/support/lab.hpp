@@ -19,6 +19,10 @@ inline constexpr char client6[] = "2001:db8:50::10";
 inline constexpr char gateway4[] = "192.168.50.1"; ///< the ISP's router and resolver
 inline constexpr char gateway6[] = "2001:db8:50::1";
 inline constexpr char gateway_link[] = "fe80::1";
+inline constexpr char other_gateway4[] = "192.168.50.2"; ///< the ISP's as well
+/// The ISP's addresses in another network on the client's wire, for clients that roam.
+inline constexpr char roaming_gateway4[] = "192.168.70.1";
+inline constexpr char roaming_gateway6[] = "2001:db8:70::1";
 inline constexpr char neighbour4[] = "192.168.50.9"; ///< another host on the client's wire
 inline constexpr char second4[] = "192.168.60.10";   ///< the client's second uplink
 inline constexpr char second6[] = "2001:db8:60::10";
@@ -70,10 +74,14 @@ class Lab {
     void link_up() const;
     /// Plugs in eth1 now, for a lab made without second_uplink.
     void second_uplink_up() const;
-    /// Cuts the client's wire (carrier lost on eth0) and mends it with addresses and routes as
-    /// they were, as a cable would: the client's own configuration is not touched.
-    void cut_wire() const;
-    void mend_wire() const;
+    /// Cuts a wire of the client's at the ISP's end (carrier lost) and mends it, with the ISP's
+    /// addresses as they were, as a cable would: the client's own configuration is not touched.
+    void cut_wire(const std::string& isp_end = "lan0") const;
+    void mend_wire(const std::string& isp_end = "lan0") const;
+    /// The resolver and DHCP server of the second uplink: both families, short renewals. It may
+    /// start before or after second_uplink_up().
+    DnsServer second_dns(std::vector<std::string> extra = second_wire_arguments()) const;
+    static std::vector<std::string> second_wire_arguments();
 
     /// Copies a `meson install --destdir` tree into the client and makes the link
     /// /etc/openvpn/failclosed. Throws LabError where the tree has no /usr/sbin/failclosed.

@@ -2,6 +2,9 @@
 // Real OpenVPN servers and clients in the lab, with a throw-away PKI that touches no disk.
 #include "tests/support/openvpn.hpp"
 
+#include <iterator>
+#include <regex>
+
 namespace failclosed::lab {
 
 namespace {
@@ -189,13 +192,41 @@ std::string VpnClient::config() const
 void VpnClient::start()
 {
     earlier_ = connections();
+    earlier_signals_ = signals();
     process_.reset();
-    process_.emplace(lab_->client(), Command{"openvpn", "--config", config_path()});
+    process_.emplace(lab_->client(), options_.as_unit
+                                         ? Command{"env", "-C", options_.directory, "openvpn",
+                                                   "--suppress-timestamps", "--nobind", "--config",
+                                                   options_.name + ".conf"}
+                                         : Command{"openvpn", "--config", config_path()});
 }
 
 bool VpnClient::wait_connected(std::size_t times, std::chrono::milliseconds timeout) const
 {
     return times <= earlier_ || process_->wait_for(connected, times - earlier_, timeout);
+}
+
+bool VpnClient::wait_trying(std::size_t times, std::chrono::milliseconds timeout) const
+{
+    static const std::regex trying("UDPv[46] link remote: |Attempting to establish TCP connection|"
+                                   "RESOLVE: Cannot resolve");
+    return process_->wait_until(
+        [&](const std::string& output) {
+            const std::sregex_iterator first(output.begin(), output.end(), trying);
+            return static_cast<std::size_t>(std::distance(first, {})) >= times;
+        },
+        timeout);
+}
+
+VpnClient::Signals VpnClient::signals() const
+{
+    Signals result = earlier_signals_;
+    if (process_) {
+        result.hup += process_->count("SIGHUP[hard,] received");
+        result.usr1 += process_->count("SIGUSR1[hard,] received");
+        result.soft += process_->count("SIGUSR1[soft,") + process_->count("SIGHUP[soft,");
+    }
+    return result;
 }
 
 std::size_t VpnClient::connections() const

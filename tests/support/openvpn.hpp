@@ -67,7 +67,7 @@ class VpnServer {
     std::optional<DnsServer> dns_;
 };
 
-/// A client in the client box. Its config stands in /etc/openvpn/NAME.conf.
+/// A client in the client box.
 class VpnClient {
   public:
     struct Options {
@@ -79,6 +79,10 @@ class VpnClient {
         bool redirect_gateway = true; ///< def1, both families
         std::string user = {};        ///< drop privileges to this user
         std::vector<std::string> extra = {}; ///< more config lines
+        /// Where the config NAME.conf stands; distributions use /etc/openvpn/client as well.
+        std::string directory = "/etc/openvpn";
+        /// As systemd's openvpn-client@NAME starts it: in `directory`, with a relative path.
+        bool as_unit = false;
     };
 
     explicit VpnClient(const Lab& lab) : VpnClient(lab, Options{}) {}
@@ -89,6 +93,19 @@ class VpnClient {
     /// Waits until "Initialization Sequence Completed" was logged `times` times in all.
     bool wait_connected(std::size_t times = 1, std::chrono::milliseconds timeout = patience) const;
     std::size_t connections() const; ///< how often it was logged, over all start()s
+    /// Waits until it tries to reach a server (whether there is one or not), `times` times since
+    /// the last start: not up yet, and waiting for no script.
+    bool wait_trying(std::size_t times = 1, std::chrono::milliseconds timeout = patience) const;
+
+    /// Signals as its log tells them, over all start()s. It merges what comes while it is busy:
+    /// for each single one see SignalCounter.
+    struct Signals {
+        std::size_t hup = 0;  ///< from outside
+        std::size_t usr1 = 0; ///< from outside
+        std::size_t soft = 0; ///< its own restarts: ping-restart, the server's goodbye, ...
+    };
+
+    Signals signals() const;
 
     void hup() const { process_->signal(SIGHUP); }
 
@@ -107,7 +124,7 @@ class VpnClient {
 
     const Process& process() const { return *process_; }
 
-    std::string config_path() const { return "/etc/openvpn/" + options_.name + ".conf"; }
+    std::string config_path() const { return options_.directory + "/" + options_.name + ".conf"; }
 
     std::string config() const; ///< its text, as written
 
@@ -116,6 +133,7 @@ class VpnClient {
     Options options_;
     std::optional<Process> process_;
     std::size_t earlier_ = 0;
+    Signals earlier_signals_;
 };
 
 } // namespace failclosed::lab

@@ -88,6 +88,9 @@ class Process {
     /// The same for a regular expression (ECMAScript) in any one line.
     bool wait_for_match(const std::string& pattern,
                         std::chrono::milliseconds timeout = patience) const;
+    /// The same for whatever can be told from the output so far.
+    bool wait_until(const std::function<bool(const std::string& output)>& met,
+                    std::chrono::milliseconds timeout = patience) const;
     std::size_t count(std::string_view text) const; ///< in output(), not overlapping
 
     /// SIGKILL, and gone when this returns.
@@ -96,8 +99,6 @@ class Process {
   private:
     struct Watch;
     explicit Process(std::unique_ptr<Watch> watch);
-    bool wait_until(const std::function<bool(const std::string& output)>& met,
-                    std::chrono::milliseconds timeout) const;
 
     std::unique_ptr<Watch> watch_;
 };
