@@ -3,18 +3,16 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <glob.h>
 #include <unistd.h>
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/apply/boot.hpp"
+#include "core/apply/openvpn_configs.hpp"
 #include "core/apply/process.hpp"
-#include "core/apply/users.hpp"
-#include "core/base/file.hpp"
+#include "core/apply/profiles.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/openvpn_config.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"
@@ -23,13 +21,14 @@ namespace failclosed::cli {
 
 namespace {
 
-constexpr std::size_t kLargestConfig = 1 << 20;
-
 int finish(const Outcome& outcome)
 {
     report(outcome);
     return outcome.exit_code();
 }
+
+/// NetworkManager answers within milliseconds, or is stuck.
+constexpr std::chrono::milliseconds kProfilesTimeLimit{2000};
 
 /// What is in force cannot be told without privileges: it counts as not closed.
 constexpr int kNotPermitted = 2;
@@ -41,49 +40,6 @@ bool is_permitted(const char* verb)
     }
     report_error(std::string(verb) + ": only root can do this; nothing was changed");
     return false;
-}
-
-/// Files that match the shell patterns; a pattern without a match is none.
-std::vector<std::string> matching_files(const std::vector<std::string>& patterns)
-{
-    std::vector<std::string> files;
-    for (const auto& pattern : patterns) {
-        glob_t found{};
-        if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
-            files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-        }
-        globfree(&found);
-    }
-    return files;
-}
-
-/// The servers of one OpenVPN configuration, with the users that will talk to them.
-Result<std::vector<Server>> servers_of(const std::string& file)
-{
-    const auto directory = std::filesystem::path(file).parent_path();
-    const auto read = [&](const std::string& path) {
-        return read_file((directory / path).string(), kLargestConfig);
-    };
-    const auto text = read_file(file, kLargestConfig);
-    if (!text) {
-        return Failure(text.error());
-    }
-    const auto config = parse_openvpn_config(*text, read);
-    for (const auto& warning : config.warnings) {
-        report_warning(file + ": " + warning);
-    }
-    Identity identity;
-    identity.mark = config.mark;
-    if (config.user) {
-        if (const auto uid = uid_of(*config.user); uid && *uid && **uid != 0) {
-            identity.uids.push_back(**uid);
-        }
-    }
-    std::vector<Server> servers;
-    for (const auto& remote : config.remotes) {
-        servers.push_back({remote, identity, {}});
-    }
-    return servers;
 }
 
 const std::vector<OptionSpec>& tunnel_options()
@@ -236,33 +192,24 @@ void start_refresh_where_needed(const Outcome& outcome)
     }
 }
 
-/// What `lock` learns from files, and those named with it that it could not read.
-struct LearntServers {
-    std::vector<Server> servers;
-    std::vector<std::string> errors;
-};
-
-LearntServers learn_from_files(const std::vector<std::string>& named,
-                               const std::vector<std::string>& patterns)
+/// The servers of all configurations that are found by pattern, of those that were named before,
+/// and of NetworkManager's VPNs.
+LearntServers learn_from_files(const Config& config, const State& state)
 {
     LearntServers learnt;
-    const auto add = [&](const std::string& file) -> Status {
-        const auto servers = servers_of(file);
-        if (!servers) {
-            return Failure(servers.error());
-        }
-        learnt.servers.insert(learnt.servers.end(), servers->begin(), servers->end());
-        return {};
-    };
-    for (const auto& file : named) {
-        if (const auto added = add(file); !added) {
-            learnt.errors.push_back(added.error().during("--openvpn-config").message());
+    auto files = matching_files(config.openvpn_configs);
+    files.insert(files.end(), state.openvpn_configs.begin(), state.openvpn_configs.end());
+    for (const auto& file : files) {
+        if (const auto learned = learn_servers(learnt, file); !learned) {
+            learnt.warnings.push_back(learned.error().message());
         }
     }
-    for (const auto& file : matching_files(patterns)) {
-        if (const auto added = add(file); !added) {
-            report_warning(added.error().message());
-        }
+    const auto found = load_vpn_profiles(kProfilesTimeLimit);
+    const auto of_profiles = servers_of_profiles(found.profiles);
+    learnt.servers.insert(learnt.servers.end(), of_profiles.servers.begin(),
+                          of_profiles.servers.end());
+    for (const auto* warnings : {&found.warnings, &of_profiles.warnings}) {
+        learnt.warnings.insert(learnt.warnings.end(), warnings->begin(), warnings->end());
     }
     return learnt;
 }
@@ -291,9 +238,16 @@ int lock(const Arguments& arguments)
         return kNotPermitted;
     }
     LiveSystem system;
-    const auto learnt = learn_from_files(options->all("openvpn-config"),
-                                         system.load_config().config.openvpn_configs);
-    LockRequested event{learnt.servers, options->has("boot")};
+    auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
+    std::vector<std::string> errors;
+    LockRequested event{{}, options->has("boot")};
+    for (const auto& file : options->all("openvpn-config")) {
+        if (const auto learned = learn_servers(learnt, file); !learned) {
+            errors.push_back(learned.error().during("--openvpn-config").message());
+        }
+        event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
+    }
+    event.servers = std::move(learnt.servers);
     // Of several that name the same server the last counts: a user or mark that was named does
     // more than one that was guessed.
     const bool is_named = options->has("uid") || options->has("mark");
@@ -303,7 +257,9 @@ int lock(const Arguments& arguments)
     }
     Outcome outcome = handle(system, event);
     // What could not be read keeps nobody from being closed.
-    outcome.errors.insert(outcome.errors.end(), learnt.errors.begin(), learnt.errors.end());
+    outcome.errors.insert(outcome.errors.end(), errors.begin(), errors.end());
+    outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
+                            learnt.warnings.end());
     if (outcome.state.servers.empty()) {
         outcome.warnings.emplace_back(kNoServer);
     }
@@ -347,7 +303,20 @@ int unlock(const Arguments& arguments)
 
 int reapply(const Arguments& arguments)
 {
-    return handle_without_options("reapply", ReapplyRequested{}, arguments);
+    const auto options = Options::parse("reapply", {}, arguments);
+    if (!options) {
+        return usage_error("reapply", options.error());
+    }
+    if (!is_permitted("reapply")) {
+        return kNotPermitted;
+    }
+    LiveSystem system;
+    auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
+    Outcome outcome = handle(system, ReapplyRequested{std::move(learnt.servers)});
+    outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
+                            learnt.warnings.end());
+    start_refresh_where_needed(outcome);
+    return finish(outcome);
 }
 
 int up(const Arguments& arguments)

@@ -117,10 +117,26 @@ int refresh(AskedBy asker)
         report_error("refresh: only root can look servers up");
         return 1;
     }
+    UniqueFd turn;
+    if (asker == AskedBy::Helper) {
+        auto taken = take_refresh_turn(LiveSystem::refresh_stamp());
+        if (!taken) {
+            report_error(taken.error().message());
+            return 1;
+        }
+        if (!taken->valid()) {
+            return 0; // another one waits, and will do it
+        }
+        turn = *std::move(taken);
+    }
     LiveSystem system;
     const Inspection before = inspect(system);
     const auto names = server_names(before.state);
     if (before.state.armed == Armed::No || names.empty()) {
+        return 0;
+    }
+    // While it waited, another helper may have done it.
+    if (asker == AskedBy::Helper && !needs_refresh(before.state, LiveSystem::refresh_stamp())) {
         return 0;
     }
     const Config& config = before.config.config;

@@ -51,6 +51,11 @@ std::map<std::string, Counter> by_reason(const Counters& counters)
     return sums;
 }
 
+std::vector<IpAddress> gateway_of(const UnderlayPath& path)
+{
+    return path.gateway ? std::vector{*path.gateway} : std::vector<IpAddress>{};
+}
+
 std::string headline(const StatusReport& report)
 {
     switch (report.protection) {
@@ -168,6 +173,10 @@ std::string status_text(const StatusReport& report)
             text += "  resolver " + resolver.to_string() + "\n";
         }
     }
+    for (const auto& path : report.state.underlay.paths) {
+        text += "underlay " + path.interface.text() +
+                (path.gateway ? " via " + path.gateway->to_string() : "") + "\n";
+    }
     for (const auto& server : report.state.servers) {
         text += "server " + to_string(server.remote);
         if (server.remote.name() != nullptr) {
@@ -219,6 +228,17 @@ std::string status_json(const StatusReport& report)
                     json.strings("networks", tunnel.networks,
                                  [](const IpPrefix& network) { return network.to_string(); });
                     json.strings("resolvers", tunnel.resolvers,
+                                 [](const IpAddress& address) { return address.to_string(); });
+                });
+            }
+        });
+        json.key("underlays").array([&] {
+            for (const auto& path : report.state.underlay.paths) {
+                json.object([&] {
+                    json.key("interface").string(path.interface.text());
+                    json.strings("gateways", gateway_of(path),
+                                 [](const IpAddress& address) { return address.to_string(); });
+                    json.strings("addresses", path.sources,
                                  [](const IpAddress& address) { return address.to_string(); });
                 });
             }

@@ -13,6 +13,7 @@
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/openvpn_environment.hpp"
+#include "core/engine/last_resort.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"
@@ -36,7 +37,7 @@ Result<std::string> read_for(pid_t openvpn, const std::string& path)
 
 /// What the kernel and OpenVPN's own command line and files tell. The command line is that of the
 /// ancestor that the environment names, where it is one.
-OpenvpnFacts gather_facts(const OpenvpnEnvironment& environment)
+OpenvpnFacts gather_facts(const Environment& environment)
 {
     OpenvpnFacts facts;
     for (const auto& process : read_ancestors(kMostAncestors)) {
@@ -100,14 +101,9 @@ int run_without_privileges(std::string_view type)
     return type == "up" ? 2 : 0;
 }
 
-int run(std::span<const char* const> arguments, char** environ_entries)
+int run(std::span<const char* const> arguments)
 {
-    std::size_t count = 0;
-    while (environ_entries[count] != nullptr) {
-        ++count;
-    }
-    const std::vector<const char*> entries(environ_entries, environ_entries + count);
-    const OpenvpnEnvironment environment(entries);
+    const Environment environment = Environment::of_process(environ);
     const std::string_view type = environment.get("script_type");
     const bool is_up = type == "up";
     if (type.empty()) {
@@ -137,10 +133,9 @@ int run(std::span<const char* const> arguments, char** environ_entries)
     }
     const Outcome outcome = handle(system, *parsed->event);
     report(outcome);
-    if (is_up && needs_refresh(outcome.state, LiveSystem::refresh_stamp())) {
-        if (const auto started = start_refresh(); !started) {
-            report_warning(started.error().message());
-        }
+    const auto started = refresh_after(*parsed->event, outcome.state, LiveSystem::refresh_stamp());
+    if (!started) {
+        report_warning(started.error().message());
     }
     // `down` that fails is fatal to OpenVPN, and so is `up`: only a machine that is not protected
     // is worth that.
@@ -155,15 +150,9 @@ int main(int argc, char** argv)
     umask(077);
     try {
         const std::vector<const char*> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-        return run(arguments, environ);
+        return run(arguments);
     } catch (const std::exception& error) {
-        report_error(error.what());
-        // Out of memory, say. OpenVPN ends when `up` fails; the machine must not stay open.
-        LiveSystem system;
-        if (const auto closed = ensure_closed(system); !closed) {
-            report_error("NOT CLOSED: " + closed.error().message());
-            return 2;
-        }
-        return 1;
+        // OpenVPN ends when `up` fails; the machine must not stay open.
+        return end_closed(error, WhenUnarmed::Close);
     }
 }

@@ -42,6 +42,12 @@ extern const DnsBackend kFileBackend;
 
 inline constexpr std::size_t kResolvConfLimit = 1 << 20;
 
+/// Whether NetworkManager has written these contents of a resolv.conf.
+bool is_network_managers(const std::string& contents);
+
+/// Whether a link with this target leads to the file that NetworkManager writes in any case.
+bool leads_to_network_manager(const std::string& target);
+
 /// resolv.conf as `plan` wants it.
 ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 

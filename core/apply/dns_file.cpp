@@ -37,6 +37,27 @@ ResolvConfBefore without_ours(const ResolvConfBefore& file)
     return is_ours(file) ? ResolvConfBefore() : file;
 }
 
+/// The contents behind a link that was at the path of resolv.conf.
+Result<std::string> read_linked(const std::string& path, const std::string& target)
+{
+    const std::string directory = path.substr(0, path.rfind('/') + 1);
+    return read_resolv_conf(target.starts_with('/') ? target : directory + target);
+}
+
+/// NetworkManager leaves links alone, or writes what they lead to; it wrote over our file because
+/// that is none. What it writes through a link elsewhere would be out of date by now.
+bool stands_for_link(const std::string& path, const ResolvConfBefore& now,
+                     const std::optional<ResolvConfBefore>& before)
+{
+    if (now.kind != ResolvConfBefore::Kind::Regular || !is_network_managers(now.data) || !before ||
+        before->kind != ResolvConfBefore::Kind::Link) {
+        return false;
+    }
+    const Result<std::string> linked = read_linked(path, before->data);
+    return leads_to_network_manager(before->data) ||
+           (linked && !linked->empty() && !is_network_managers(*linked));
+}
+
 Status put_back(const std::string& path, const ResolvConfBefore& before)
 {
     switch (before.kind) {
@@ -57,7 +78,8 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     if (!now) {
         return Failure(now.error());
     }
-    if (!run.journal.resolv_conf || !is_ours(*now)) {
+    if (!run.journal.resolv_conf ||
+        (!is_ours(*now) && !stands_for_link(path, *now, run.journal.resolv_conf))) {
         run.journal.resolv_conf = without_ours(*now);
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
@@ -76,7 +98,7 @@ Status restore(DnsRun& run)
     if (!now) {
         return Failure(now.error());
     }
-    if (is_ours(*now)) {
+    if (is_ours(*now) || stands_for_link(path, *now, run.journal.resolv_conf)) {
         if (Status back = put_back(path, *run.journal.resolv_conf); !back) {
             return back;
         }
@@ -93,13 +115,6 @@ Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
     }
     return run.journal.resolv_conf && now->kind == ResolvConfBefore::Kind::Regular &&
            now->data == render_resolv_conf(wanted_resolv_conf(plan));
-}
-
-/// The contents behind a link that was at the path of resolv.conf.
-Result<std::string> read_linked(const std::string& path, const std::string& target)
-{
-    const std::string directory = path.substr(0, path.rfind('/') + 1);
-    return read_resolv_conf(target.starts_with('/') ? target : directory + target);
 }
 
 } // namespace

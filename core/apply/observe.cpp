@@ -3,6 +3,7 @@
 #include "core/apply/observe.hpp"
 
 #include <algorithm>
+#include <ctime>
 
 #include <linux/netlink.h>
 
@@ -39,7 +40,7 @@ void add_addresses(std::vector<Link>& links, ByteView messages)
     }
 }
 
-Status add_default_routes(Netlink& netlink, Snapshot& snapshot)
+Status add_main_routes(Netlink& netlink, Snapshot& snapshot)
 {
     for (const Family family : kFamilies) {
         const auto routes = netlink.dump(dump_main_routes_request(family));
@@ -52,13 +53,20 @@ Status add_default_routes(Netlink& netlink, Snapshot& snapshot)
         }
         ByteView messages = *routes;
         while (const auto message = take_message(messages)) {
-            if (const auto route = decode_default_route(*message)) {
-                snapshot.default_routes.push_back(*route);
+            if (const auto route = decode_main_route(*message)) {
+                snapshot.main_routes.push_back(*route);
             }
         }
     }
-    std::ranges::sort(snapshot.default_routes);
+    std::ranges::sort(snapshot.main_routes);
     return {};
+}
+
+Seconds read_clock(clockid_t clock)
+{
+    timespec time{};
+    clock_gettime(clock, &time);
+    return Seconds(time.tv_sec);
 }
 
 Result<Snapshot> list(Netlink& netlink)
@@ -74,7 +82,7 @@ Result<Snapshot> list(Netlink& netlink)
     Snapshot snapshot;
     snapshot.links = decode_links(*links);
     add_addresses(snapshot.links, *addresses);
-    if (auto added = add_default_routes(netlink, snapshot); !added) {
+    if (auto added = add_main_routes(netlink, snapshot); !added) {
         return Failure(added.error());
     }
     return snapshot;
@@ -89,6 +97,8 @@ Result<Snapshot> observe()
     if (!snapshot) {
         return fail_during("listing network devices", snapshot.error());
     }
+    // Only one of these clocks runs while the machine sleeps (clock_gettime(2)).
+    snapshot->suspended = read_clock(CLOCK_BOOTTIME) - read_clock(CLOCK_MONOTONIC);
     snapshot->now =
         std::chrono::duration_cast<Seconds>(std::chrono::system_clock::now().time_since_epoch());
     return snapshot;

@@ -9,9 +9,11 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/file.hpp"
+#include "core/base/owned.hpp"
 
 namespace failclosed {
 
@@ -19,10 +21,10 @@ namespace {
 
 constexpr std::size_t kLargestProcFile = 1 << 20;
 
-template <typename T> std::optional<T> to_number(std::string_view text)
+template <typename T> std::optional<T> to_number(std::string_view text, int base = 10)
 {
     T number{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
     return error == std::errc{} && end == text.data() + text.size() ? std::optional(number)
                                                                     : std::nullopt;
 }
@@ -61,17 +63,21 @@ Result<ProcessInfo> read_process(pid_t pid)
     // The second field is the program's name in parentheses, and may itself hold any of them.
     const auto name_end = stat->rfind(')');
     const auto uid_line = status->find("\nUid:");
-    if (name_end == std::string::npos || uid_line == std::string::npos) {
+    const auto signals_line = status->find("\nSigCgt:");
+    if (name_end == std::string::npos || uid_line == std::string::npos ||
+        signals_line == std::string::npos) {
         return fail("reading a process: /proc is not as expected");
     }
     const std::string_view fields = std::string_view(*stat).substr(name_end + 1);
     const auto parent = to_number<pid_t>(word(fields, 1));
     const auto start_time = to_number<std::uint64_t>(word(fields, 19));
     const auto uid = to_number<uid_t>(word(std::string_view(*status).substr(uid_line), 2));
-    if (!parent || !start_time || !uid) {
+    const auto signals =
+        to_number<std::uint64_t>(word(std::string_view(*status).substr(signals_line), 1), 16);
+    if (!parent || !start_time || !uid || !signals) {
         return fail("reading a process: /proc is not as expected");
     }
-    return ProcessInfo{{pid, *start_time}, *parent, *uid};
+    return ProcessInfo{{pid, *start_time}, *parent, *uid, *signals};
 }
 
 std::vector<ProcessInfo> read_ancestors(std::size_t most)
@@ -101,6 +107,24 @@ Result<std::vector<std::string>> read_command_line(pid_t pid)
         begin = end + 1;
     }
     return arguments;
+}
+
+Status send_signal(const ProcessId& process, int number)
+{
+    const UniqueFd descriptor(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
+    if (!descriptor.valid()) {
+        return fail_errno("finding the process");
+    }
+    // Looked at after it was opened: had the number gone to another one before, that one would
+    // have started later.
+    const auto found = read_process(process.pid);
+    if (!found || found->id != process) {
+        return fail_errno("finding the process", ESRCH);
+    }
+    if (syscall(SYS_pidfd_send_signal, descriptor.get(), number, nullptr, 0) != 0) {
+        return fail_errno("sending a signal");
+    }
+    return {};
 }
 
 Status start_detached(const std::string& program, const std::vector<std::string>& arguments)

@@ -15,6 +15,8 @@ struct ProcessInfo {
     pid_t parent = 0;
     /// Effective user.
     uid_t uid = 0;
+    /// Bit N-1 is set where the process handles signal N itself (SigCgt of proc_pid_status(5)).
+    std::uint64_t handled_signals = 0;
 
     friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
 };
@@ -28,6 +30,10 @@ std::vector<ProcessInfo> read_ancestors(std::size_t most);
 
 /// proc_pid_cmdline(5). Empty for kernel threads and zombies.
 Result<std::vector<std::string>> read_command_line(pid_t pid);
+
+/// Sends a signal to that very process, through a descriptor of it: never to another one that has
+/// got its number since. ESRCH where it is over.
+Status send_signal(const ProcessId& process, int number);
 
 /// Starts `program` (absolute) with these arguments in a session of its own: no descriptor of the
 /// caller's, standard ones on /dev/null, no environment but a fixed PATH, in "/", default signals.

@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kLargestState = 16 << 20;
 constexpr std::size_t kLargestConfig = 1 << 20;
 
-constexpr const char* kTunnelsFile = "state";
+constexpr const char* kRunningFile = "state";
+constexpr const char* kConfigsFile = "configs";
 constexpr const char* kInsideFile = "inside";
 constexpr const char* kServersFile = "servers";
 constexpr const char* kArmedFile = "armed";
@@ -115,18 +116,57 @@ std::optional<std::string> StateStore::load_file(const std::string& directory,
     return std::nullopt;
 }
 
+std::string StateStore::boot() const
+{
+    auto id = read_file(paths_.boot_id, 64).value_or("");
+    id.erase(std::min(id.find('\n'), id.size()));
+    return id;
+}
+
+void StateStore::load_running(StoredState& stored)
+{
+    running_ = load_file(paths_.run, kRunningFile, stored);
+    // A copy that cannot be used is of no interest: it was written for the worst case.
+    StoredState of_copy;
+    running_copy_ = load_file(paths_.persistent, kRunningFile, of_copy);
+    Result<Running> running = Running{};
+    if (running_) {
+        running = read_running(*running_);
+    } else if (running_copy_) {
+        const auto copy = read_running(*running_copy_);
+        if (copy && copy->boot == boot() && !copy->boot.empty()) {
+            running = copy;
+        }
+    }
+    if (!running) {
+        stored.damage.push_back(running.error().during(paths_.run + "/" + kRunningFile).message());
+        return;
+    }
+    stored.state.tunnels = std::move(running->tunnels);
+    stored.state.underlay = std::move(running->underlay);
+    stored.state.programs = std::move(running->programs);
+}
+
+Status StateStore::save_running(const State& state)
+{
+    const auto text = write_running({boot(), state.tunnels, state.underlay, state.programs});
+    Status saved = save_file(paths_.run, kRunningFile, text, running_, Durability::Volatile);
+    if (saved) {
+        saved =
+            save_file(paths_.persistent, kRunningFile, text, running_copy_, Durability::Volatile);
+    }
+    return saved;
+}
+
 StoredState StateStore::load()
 {
     StoredState stored;
     stored.absent = true;
-    tunnels_ = load_file(paths_.run, kTunnelsFile, stored);
+    load_running(stored);
     servers_ = load_file(paths_.persistent, kServersFile, stored);
     inside_ = load_file(paths_.persistent, kInsideFile, stored);
+    configs_ = load_file(paths_.persistent, kConfigsFile, stored);
     armed_ = load_file(paths_.persistent, kArmedFile, stored);
-    if (tunnels_) {
-        take(stored.state.tunnels, read_tunnels(*tunnels_), paths_.run + "/" + kTunnelsFile,
-             stored.damage);
-    }
     if (servers_) {
         take(stored.state.servers, read_servers(*servers_), paths_.persistent + "/" + kServersFile,
              stored.damage);
@@ -134,6 +174,10 @@ StoredState StateStore::load()
     if (inside_) {
         take(stored.state.inside, read_inside(*inside_), paths_.persistent + "/" + kInsideFile,
              stored.damage);
+    }
+    if (configs_) {
+        take(stored.state.openvpn_configs, read_configs(*configs_),
+             paths_.persistent + "/" + kConfigsFile, stored.damage);
     }
     if (armed_) {
         take(stored.state.armed, read_armed(*armed_), paths_.persistent + "/" + kArmedFile,
@@ -189,8 +233,11 @@ Status StateStore::save(const State& state)
                          Durability::Durable));
     keep_first(save_file(paths_.persistent, kInsideFile, write_inside(state.inside), inside_,
                          Durability::Durable));
-    keep_first(save_file(paths_.run, kTunnelsFile, write_tunnels(state.tunnels), tunnels_,
-                         Durability::Volatile));
+    if (configs_ || !state.openvpn_configs.empty()) {
+        keep_first(save_file(paths_.persistent, kConfigsFile, write_configs(state.openvpn_configs),
+                             configs_, Durability::Durable));
+    }
+    keep_first(save_running(state));
     if (state.armed == Armed::No) {
         save_armed();
     }

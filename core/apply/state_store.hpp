@@ -14,14 +14,16 @@
 namespace failclosed {
 
 struct StorePaths {
-    /// Holds "state": the tunnels that are up.
+    /// Holds "state": what is true until the machine is started again.
     std::string run = "/run/failclosed";
-    /// Holds "servers" and "armed".
+    /// Holds "servers", "inside", "configs", "armed", and a copy of "state".
     std::string persistent = "/var/lib/failclosed";
     /// Holds "failclosed.conf" and "conf.d".
     std::string config = "/etc/failclosed";
     /// The only user whose files count.
     uid_t owner = 0;
+    /// Tells one start of the machine from another (proc_sys_kernel(5)).
+    std::string boot_id = "/proc/sys/kernel/random/boot_id";
 };
 
 /// What was found of an earlier run. Where there is damage, `state` is armed, and holds what could
@@ -45,7 +47,8 @@ class StateStore {
   public:
     explicit StateStore(StorePaths paths = {}) : paths_(std::move(paths)) {}
 
-    /// Files count only where nobody but the owner can write to them and their directory.
+    /// Files count only where nobody but the owner can write to them and their directory. The copy
+    /// of "state" stands for one that was removed while the machine runs.
     StoredState load();
 
     /// Writes the files whose contents differ from what `load` found, all of them without a
@@ -60,9 +63,16 @@ class StateStore {
     Status save_file(const std::string& directory, const std::string& name, std::string_view text,
                      std::optional<std::string>& known, Durability durability) const;
 
+    void load_running(StoredState& stored);
+    Status save_running(const State& state);
+    /// Which start of the machine this is; empty where it cannot be told.
+    [[nodiscard]] std::string boot() const;
+
     StorePaths paths_;
     /// What stands in the files, where that is known.
-    std::optional<std::string> tunnels_;
+    std::optional<std::string> running_;
+    std::optional<std::string> running_copy_;
+    std::optional<std::string> configs_;
     std::optional<std::string> servers_;
     std::optional<std::string> inside_;
     std::optional<std::string> armed_;

@@ -56,4 +56,9 @@ void report_warning(std::string_view line)
     write_line(LOG_WARNING, line);
 }
 
+void report_notice(std::string_view line)
+{
+    write_line(LOG_NOTICE, line);
+}
+
 } // namespace failclosed

@@ -21,5 +21,6 @@ void set_up_reports(std::string_view program, ReportTo to);
 /// than a few lines of a terminal is cut.
 void report_error(std::string_view line);
 void report_warning(std::string_view line);
+void report_notice(std::string_view line);
 
 } // namespace failclosed

@@ -84,12 +84,29 @@ bool set_expiry(Config& config, std::string_view text)
     return days.has_value();
 }
 
+bool set_reconnect_signal(Config& config, std::string_view text)
+{
+    constexpr std::array<std::pair<std::string_view, ReconnectSignal>, 4> kWords = {{
+        {"auto", ReconnectSignal::Auto},
+        {"HUP", ReconnectSignal::Hup},
+        {"USR1", ReconnectSignal::Usr1},
+        {"none", ReconnectSignal::None},
+    }};
+    for (const auto& [word, value] : kWords) {
+        if (text == word) {
+            config.reconnect_signal = value;
+            return true;
+        }
+    }
+    return false;
+}
+
 /// How a key's text gets into the configuration; false where it is not allowed.
 using Setter = bool (*)(Config&, std::string_view);
 
 constexpr std::string_view kSwitch = "yes or no";
 
-constexpr std::array<ConfigKey, 8> kKeys = {{
+constexpr std::array<ConfigKey, 9> kKeys = {{
     {"lan", "private, on-link, deny, or a list of prefixes such as 192.168.1.0/24;fd00::/8"},
     {"lan-names", kSwitch},
     {"server", "a list of HOST:PORT/PROTO, PROTO being udp, tcp, udp4, udp6, tcp4 or tcp6, or of "
@@ -98,6 +115,7 @@ constexpr std::array<ConfigKey, 8> kKeys = {{
     {"dns-servers", "a list of addresses of resolvers"},
     {"bootstrap-dns", kSwitch},
     {"server-expiry-days", "a number from 1 to 3650"},
+    {"reconnect-signal", "auto, HUP, USR1 or none"},
     {"log", kSwitch},
 }};
 
@@ -115,6 +133,7 @@ constexpr std::array<Setter, kKeys.size()> kSetters = {
     },
     [](Config& config, std::string_view text) { return set_switch(config.bootstrap_dns, text); },
     set_expiry,
+    set_reconnect_signal,
     [](Config& config, std::string_view text) { return set_switch(config.log, text); },
 };
 

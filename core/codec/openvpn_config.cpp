@@ -283,6 +283,10 @@ void Parser::read_option(std::span<const std::string> words, bool in_connection)
     if (words[0] == "server-bridge") {
         config_.server = true; // with or without arguments
     }
+    if (words[0] == "management-query-passwords" ||
+        (words.size() < 2 && (words[0] == "auth-user-pass" || words[0] == "askpass"))) {
+        config_.asks_for_secrets = true;
+    }
     if (words.size() < 2) {
         return;
     }

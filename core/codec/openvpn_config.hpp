@@ -62,6 +62,8 @@ struct OpenvpnConfig {
     std::optional<std::string> user;
     /// The mark of its packets (`mark`), not 0.
     std::optional<std::uint32_t> mark;
+    /// Somebody types a name, a password or a passphrase at each start: no file is named for it.
+    bool asks_for_secrets = false;
     Warnings warnings;
 
     friend bool operator==(const OpenvpnConfig&, const OpenvpnConfig&) = default;

@@ -6,25 +6,13 @@
 #include <array>
 #include <set>
 
+#include "core/codec/tunnel_parts.hpp"
+
 namespace failclosed {
 
 namespace {
 
 constexpr std::uint64_t kMaxNumber = 999'999'999;
-
-/// The words between single spaces.
-std::vector<std::string_view> split_words(std::string_view text)
-{
-    std::vector<std::string_view> words;
-    while (true) {
-        const auto end = text.find(' ');
-        words.push_back(text.substr(0, end));
-        if (end == std::string_view::npos) {
-            return words;
-        }
-        text.remove_prefix(end + 1);
-    }
-}
 
 std::string_view find_in(const std::map<std::uint64_t, std::string_view>& values,
                          std::uint64_t number)
@@ -36,7 +24,7 @@ std::string_view find_in(const std::map<std::uint64_t, std::string_view>& values
 /// Reads one environment; `warnings` fills up on the way.
 class Reader {
   public:
-    Reader(const OpenvpnEnvironment& environment, const OpenvpnFacts& facts)
+    Reader(const Environment& environment, const OpenvpnFacts& facts)
         : environment_(environment), facts_(facts), process_(find_process())
     {
     }
@@ -54,14 +42,11 @@ class Reader {
     void read_gateways(Tunnel& tunnel);
     void read_routes4();
     void read_routes6();
-    void add_network(const IpPrefix& prefix);
     [[nodiscard]] bool is_around_tunnel(std::string_view gateway, std::string_view net_gateway,
                                         std::string_view vpn_gateway) const;
-    void read_dns(Tunnel& tunnel);
-    void read_dns_servers(Tunnel& tunnel);
-    void read_foreign_option(Tunnel& tunnel, std::string_view option);
-    void add_resolver(Tunnel& tunnel, std::string_view text, std::optional<Family> family);
-    void add_search_domain(Tunnel& tunnel, std::string_view text);
+    void read_dns();
+    void read_dns_servers();
+    void read_foreign_option(std::string_view option);
 
     const OpenvpnProcess* find_process();
     [[nodiscard]] Identity identity() const;
@@ -77,13 +62,10 @@ class Reader {
     std::optional<Answer> answer();
     std::optional<Endpoint> connected(std::vector<Server>& servers);
 
-    const OpenvpnEnvironment& environment_;
+    const Environment& environment_;
     const OpenvpnFacts& facts_;
     const OpenvpnProcess* process_;
-    std::set<IpPrefix> networks_;
-    bool too_many_routes_ = false;
-    bool too_many_resolvers_ = false;
-    bool too_many_domains_ = false;
+    TunnelParts parts_{warnings};
 };
 
 Result<InterfaceName> Reader::interface(std::span<const char* const> arguments) const
@@ -124,12 +106,12 @@ Status Reader::read_address4(Tunnel& tunnel)
     } else {
         tunnel.addresses.push_back({*local, local->bits()});
     }
-    add_network(tunnel.addresses.back().prefix());
+    parts_.add_network(tunnel.addresses.back().prefix());
     if (!peer_text.empty()) {
         if (!peer || peer->family() != Family::V4 || !peer->is_unicast_host()) {
             return fail("tunnel peer is none: ifconfig_remote=" + quoted(peer_text));
         }
-        add_network(IpPrefix::host(*peer));
+        parts_.add_network(IpPrefix::host(*peer));
     }
     return {};
 }
@@ -152,10 +134,10 @@ Status Reader::read_address6(Tunnel& tunnel)
         return fail("tunnel prefix is none: ifconfig_ipv6_netbits=" + quoted(bits_text));
     }
     tunnel.addresses.push_back({*local, static_cast<unsigned>(*bits)});
-    add_network(tunnel.addresses.back().prefix());
+    parts_.add_network(tunnel.addresses.back().prefix());
     // OpenVPN announces "::" where the peer has no address.
     if (peer && peer->family() == Family::V6 && peer->is_unicast_host()) {
-        add_network(IpPrefix::host(*peer));
+        parts_.add_network(IpPrefix::host(*peer));
     } else if (!peer_text.empty() && !(peer && peer->is_unspecified())) {
         warn(warnings, "tunnel peer is left out: ifconfig_ipv6_remote=" + quoted(peer_text));
     }
@@ -179,18 +161,6 @@ void Reader::read_gateways(Tunnel& tunnel)
         } else if (!text.empty() && !(gateway && gateway->is_unspecified())) {
             warn(warnings, "tunnel gateway is left out: " + quoted(text));
         }
-    }
-}
-
-void Reader::add_network(const IpPrefix& prefix)
-{
-    if (prefix.length() < kShortestNetwork) {
-        return;
-    }
-    if (networks_.size() < kMaxRoutes) {
-        networks_.insert(prefix);
-    } else if (!networks_.contains(prefix) && !std::exchange(too_many_routes_, true)) {
-        warn(warnings, "only " + std::to_string(kMaxRoutes) + " routes are used");
     }
 }
 
@@ -220,7 +190,7 @@ void Reader::read_routes4()
                                " netmask " + quoted(mask_text));
         } else if (!is_around_tunnel(find_in(gateways, number), "route_net_gateway",
                                      "route_vpn_gateway")) {
-            add_network(*prefix);
+            parts_.add_network(*prefix);
         }
     }
 }
@@ -236,14 +206,14 @@ void Reader::read_routes6()
                  "IPv6 route " + std::to_string(number) + " is left out: " + quoted(text));
         } else if (!is_around_tunnel(find_in(gateways, number), "net_gateway_ipv6",
                                      "ifconfig_ipv6_remote")) {
-            add_network(*prefix);
+            parts_.add_network(*prefix);
         }
     }
 }
 
 /// The addresses of dns_server_N_address_M by N and M, without those of servers that take
 /// anything but plain DNS on port 53: resolv.conf cannot say more than an address.
-void Reader::read_dns_servers(Tunnel& tunnel)
+void Reader::read_dns_servers()
 {
     std::map<std::pair<std::uint64_t, std::uint64_t>, std::string_view> addresses;
     for (const auto& [rest, text] : environment_.with_prefix("dns_server_")) {
@@ -266,25 +236,25 @@ void Reader::read_dns_servers(Tunnel& tunnel)
         }
     }
     for (const auto& [number, text] : addresses) {
-        add_resolver(tunnel, text, std::nullopt);
+        parts_.add_resolver(text);
     }
 }
 
 /// Each resolver and domain once, in the order in which they are told. OpenVPN tells those of
 /// its `dns` options twice, the second time as foreign options.
-void Reader::read_dns(Tunnel& tunnel)
+void Reader::read_dns()
 {
-    read_dns_servers(tunnel);
+    read_dns_servers();
     for (const auto& [number, text] : environment_.numbered("dns_search_domain_")) {
-        add_search_domain(tunnel, text);
+        parts_.add_search_domain(text);
     }
     for (const auto& [number, text] : environment_.numbered("foreign_option_")) {
-        read_foreign_option(tunnel, text);
+        read_foreign_option(text);
     }
 }
 
 /// "dhcp-option TYPE VALUE". Types that are not about names are passed over.
-void Reader::read_foreign_option(Tunnel& tunnel, std::string_view option)
+void Reader::read_foreign_option(std::string_view option)
 {
     const auto words = split_words(option);
     if (words.size() < 2 || words[0] != "dhcp-option") {
@@ -297,39 +267,9 @@ void Reader::read_foreign_option(Tunnel& tunnel, std::string_view option)
     if ((resolver || domain) && words.size() != 3) {
         warn(warnings, "option is left out: " + quoted(option));
     } else if (resolver) {
-        add_resolver(tunnel, words[2], type == "DNS6" ? std::optional(Family::V6) : std::nullopt);
+        parts_.add_resolver(words[2], type == "DNS6" ? std::optional(Family::V6) : std::nullopt);
     } else if (domain) {
-        add_search_domain(tunnel, words[2]);
-    }
-}
-
-void Reader::add_resolver(Tunnel& tunnel, std::string_view text, std::optional<Family> family)
-{
-    const auto address = IpAddress::parse(text);
-    if (!address || !address->is_unicast_host() || address->is_link_local() ||
-        (family && address->family() != *family)) {
-        warn(warnings, "resolver is left out: " + quoted(text));
-    } else if (std::ranges::find(tunnel.resolvers, *address) != tunnel.resolvers.end()) {
-        return;
-    } else if (tunnel.resolvers.size() < kMaxResolvers) {
-        tunnel.resolvers.push_back(*address);
-    } else if (!std::exchange(too_many_resolvers_, true)) {
-        warn(warnings, "only " + std::to_string(kMaxResolvers) + " resolvers are used");
-    }
-}
-
-void Reader::add_search_domain(Tunnel& tunnel, std::string_view text)
-{
-    const auto name = HostName::parse(text);
-    auto& domains = tunnel.search_domains;
-    if (!name) {
-        warn(warnings, "search domain is left out: " + quoted(text));
-    } else if (std::ranges::find(domains, *name) != domains.end()) {
-        return;
-    } else if (domains.size() < kMaxSearchDomains) {
-        domains.push_back(*name);
-    } else if (!std::exchange(too_many_domains_, true)) {
-        warn(warnings, "only " + std::to_string(kMaxSearchDomains) + " search domains are used");
+        parts_.add_search_domain(words[2]);
     }
 }
 
@@ -504,7 +444,7 @@ Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
     if (!name) {
         return Failure(name.error());
     }
-    Tunnel tunnel{*name, {}, {}, {}, {}, {}, {}};
+    Tunnel tunnel{.interface = *name};
     for (const auto& read : {read_address4(tunnel), read_address6(tunnel)}) {
         if (!read) {
             return Failure(read.error());
@@ -517,8 +457,8 @@ Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
     read_gateways(tunnel);
     read_routes4();
     read_routes6();
-    tunnel.networks.assign(networks_.begin(), networks_.end());
-    read_dns(tunnel);
+    read_dns();
+    std::move(parts_).put_into(tunnel);
     if (process_ != nullptr) {
         tunnel.owner = process_->id;
     }
@@ -545,59 +485,14 @@ Event Reader::restarted()
 {
     auto found = servers();
     const auto answered = connected(found);
-    return TunnelRestarted{std::move(found), answered};
+    return TunnelRestarted{std::move(found), answered,
+                           process_ != nullptr ? std::optional(process_->id) : std::nullopt};
 }
 
 } // namespace
 
-OpenvpnEnvironment::OpenvpnEnvironment(std::span<const char* const> entries)
-{
-    for (const std::string_view entry : entries) {
-        const auto equals = entry.find('=');
-        if (equals != std::string_view::npos) {
-            variables_.emplace(entry.substr(0, equals), entry.substr(equals + 1));
-        }
-    }
-}
-
-std::string_view OpenvpnEnvironment::get(std::string_view name) const
-{
-    const auto found = variables_.find(name);
-    return found == variables_.end() ? std::string_view{} : found->second;
-}
-
-std::vector<OpenvpnEnvironment::Variable>
-OpenvpnEnvironment::with_prefix(std::string_view prefix) const
-{
-    std::vector<Variable> found;
-    auto next = variables_.lower_bound(prefix);
-    for (; next != variables_.end() && next->first.starts_with(prefix); ++next) {
-        found.emplace_back(next->first.substr(prefix.size()), next->second);
-    }
-    return found;
-}
-
-std::map<std::uint64_t, std::string_view>
-OpenvpnEnvironment::numbered(std::string_view prefix) const
-{
-    std::map<std::uint64_t, std::string_view> found;
-    for (const auto& [rest, value] : with_prefix(prefix)) {
-        if (const auto number = parse_number(rest, 1, kMaxNumber)) {
-            found.emplace(*number, value);
-        }
-    }
-    return found;
-}
-
-std::string_view OpenvpnEnvironment::config_path() const
-{
-    const auto path = get("config");
-    return has_control_characters(path) ? std::string_view{} : path;
-}
-
 Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
-                                         const OpenvpnEnvironment& environment,
-                                         const OpenvpnFacts& facts)
+                                         const Environment& environment, const OpenvpnFacts& facts)
 {
     const auto type = environment.get("script_type");
     const bool up = type == "up" || type == "route-up";

@@ -2,52 +2,15 @@
 // From the arguments and the environment that OpenVPN gives its scripts to one event.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
+#include "core/codec/environment.hpp"
 #include "core/codec/openvpn_config.hpp"
 #include "core/model/event.hpp"
 
 namespace failclosed {
-
-/// More than these are left out, with a warning. Servers: kMaxRemotes.
-inline constexpr std::size_t kMaxRoutes = 4096;
-inline constexpr std::size_t kMaxResolvers = 16;
-inline constexpr std::size_t kMaxSearchDomains = 32;
-
-/// A process's environment by name. Made from the entries themselves and never from a printed
-/// list, in which a line break inside of a value makes up variables. Looks into `entries`, which
-/// have to outlive it. Of a name that occurs twice the first counts, as in getenv(3).
-class OpenvpnEnvironment {
-  public:
-    /// Name and value.
-    using Variable = std::pair<std::string_view, std::string_view>;
-
-    /// "NAME=VALUE" C strings; entries without '=' are passed over.
-    explicit OpenvpnEnvironment(std::span<const char* const> entries);
-
-    /// Empty where there is no such variable.
-    [[nodiscard]] std::string_view get(std::string_view name) const;
-
-    /// Variables "<prefix>N", by N: a whole number from 1 to 999,999,999 without leading zeros.
-    [[nodiscard]] std::map<std::uint64_t, std::string_view> numbered(std::string_view prefix) const;
-
-    /// Names that begin with `prefix`, without it, and their values.
-    [[nodiscard]] std::vector<Variable> with_prefix(std::string_view prefix) const;
-
-    /// The configuration file that OpenVPN names: empty where there is none, or where the name
-    /// holds control characters. A relative one is relative to OpenVPN's working directory.
-    [[nodiscard]] std::string_view config_path() const;
-
-  private:
-    std::map<std::string_view, std::string_view> variables_;
-};
 
 /// A process above the hook, as the kernel tells.
 struct OpenvpnProcess {
@@ -96,7 +59,6 @@ struct OpenvpnEvent {
 /// servers that it fits have both, it is not `connected` but an address of each of these servers,
 /// or, where they have different names, a server by itself with both transports.
 Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
-                                         const OpenvpnEnvironment& environment,
-                                         const OpenvpnFacts& facts);
+                                         const Environment& environment, const OpenvpnFacts& facts);
 
 } // namespace failclosed

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
@@ -351,15 +352,51 @@ std::optional<Route> read_route(const rtmsg& header, Family family, ByteView att
     return route.destination.length() == header.rtm_dst_len ? std::optional(route) : std::nullopt;
 }
 
-/// What makes the device (`ip link add type KIND`); empty for hardware and for what does not say.
-std::string_view link_kind(ByteView attributes)
+/// What a device says of itself (linux/if_link.h, IFLA_LINKINFO).
+struct LinkInfo {
+    /// What makes it (`ip link add type KIND`); empty for hardware and for what does not say.
+    std::string_view kind;
+    /// Of a tun device: carries IP packets, ends with the program that made it, and is no user's.
+    bool is_private_tun = false;
+};
+
+bool is_private_tun(ByteView data)
 {
-    while (const auto attribute = take_attribute(attributes)) {
-        if (attribute->type == IFLA_INFO_KIND) {
-            return read_text(attribute->value).value_or("");
+    bool carries_ip = false;
+    bool persistent = true;
+    bool owned = false;
+    while (const auto attribute = take_attribute(data)) {
+        switch (attribute->type) {
+        case IFLA_TUN_TYPE:
+            carries_ip = read_exactly<std::uint8_t>(attribute->value) == IFF_TUN;
+            break;
+        case IFLA_TUN_PERSIST:
+            persistent = read_exactly<std::uint8_t>(attribute->value) != 0;
+            break;
+        case IFLA_TUN_OWNER:
+            owned = owned || read_exactly<std::uint32_t>(attribute->value) != 0;
+            break;
+        case IFLA_TUN_GROUP:
+            owned = true;
+            break;
+        default:
+            break;
         }
     }
-    return {};
+    return carries_ip && !persistent && !owned;
+}
+
+LinkInfo read_link_info(ByteView attributes)
+{
+    LinkInfo info;
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == IFLA_INFO_KIND) {
+            info.kind = read_text(attribute->value).value_or("");
+        } else if (attribute->type == IFLA_INFO_DATA && info.kind == "tun") {
+            info.is_private_tun = is_private_tun(attribute->value);
+        }
+    }
+    return info;
 }
 
 bool is_tunnel_kind(std::string_view kind, bool point_to_point)
@@ -502,19 +539,25 @@ std::optional<Held<Route>> decode_route(const NetlinkMessage& message)
     return Held<Route>{read_route(*header, *family, attributes), message};
 }
 
-std::optional<DefaultRoute> decode_default_route(const NetlinkMessage& message)
+std::optional<MainRoute> decode_main_route(const NetlinkMessage& message)
 {
     const auto header = read_front<rtmsg>(message.payload);
     const auto family = header ? family_of(header->rtm_family) : std::nullopt;
     if (message.type != RTM_NEWROUTE || !family || header->rtm_table != RT_TABLE_MAIN ||
-        header->rtm_dst_len != 0 || header->rtm_src_len != 0 || header->rtm_type != RTN_UNICAST ||
+        header->rtm_src_len != 0 || header->rtm_type != RTN_UNICAST ||
         (header->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0) {
         return std::nullopt;
     }
-    DefaultRoute route{.family = *family};
+    MainRoute route{.destination = IpPrefix::any(*family)};
     auto attributes = message.payload.subspan(sizeof(rtmsg));
     while (const auto attribute = take_attribute(attributes)) {
         switch (attribute->type) {
+        case RTA_DST:
+            if (const auto address = read_address(attribute->value, *family)) {
+                route.destination =
+                    IpPrefix::make(*address, header->rtm_dst_len).value_or(route.destination);
+            }
+            break;
         case RTA_OIF:
             read_number(route.device, attribute->value);
             break;
@@ -528,7 +571,8 @@ std::optional<DefaultRoute> decode_default_route(const NetlinkMessage& message)
             break;
         }
     }
-    return route.device == 0 ? std::nullopt : std::optional(route);
+    const bool whole = route.device != 0 && route.destination.length() == header->rtm_dst_len;
+    return whole ? std::optional(route) : std::nullopt;
 }
 
 std::optional<Link> decode_link(const NetlinkMessage& message)
@@ -538,8 +582,9 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
         return std::nullopt;
     }
     std::string_view name;
-    std::string_view kind;
+    LinkInfo info;
     bool is_hardware = false;
+    bool is_port = false;
     auto attributes = message.payload.subspan(sizeof(ifinfomsg));
     while (const auto attribute = take_attribute(attributes)) {
         switch (attribute->type) {
@@ -547,7 +592,10 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
             name = read_text(attribute->value).value_or("");
             break;
         case IFLA_LINKINFO:
-            kind = link_kind(attribute->value);
+            info = read_link_info(attribute->value);
+            break;
+        case IFLA_MASTER:
+            is_port = true;
             break;
         case IFLA_PARENT_DEV_NAME:
             is_hardware = true;
@@ -568,7 +616,9 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
                 .loopback = loopback,
                 .point_to_point = point_to_point,
                 .addresses = {},
-                .can_be_tunnel = !loopback && !is_hardware && is_tunnel_kind(kind, point_to_point)};
+                .can_be_tunnel =
+                    !loopback && !is_hardware && is_tunnel_kind(info.kind, point_to_point),
+                .is_program_tunnel = !is_port && (info.is_private_tun || info.kind == "wireguard")};
 }
 
 std::optional<AddressOnLink> decode_address(const NetlinkMessage& message)

@@ -58,10 +58,20 @@ std::string text_of(const LearntAddress& learnt)
            (learnt.worked_last ? " worked" : "");
 }
 
-/// Device names may hold any byte over 0x20; a key file may not.
+/// Device names may hold any byte over 0x20, and paths any byte; a key file may not.
+std::string escaped(const std::string& text)
+{
+    return Text(g_uri_escape_string(text.c_str(), nullptr, FALSE)).get();
+}
+
 std::string text_of(const InterfaceName& name)
 {
-    return Text(g_uri_escape_string(name.text().c_str(), nullptr, FALSE)).get();
+    return escaped(name.text());
+}
+
+std::string text_of(const ProcessId& process)
+{
+    return std::to_string(process.pid) + " " + std::to_string(process.start_time);
 }
 
 constexpr auto kToString = [](const auto& value) { return value.to_string(); };
@@ -75,6 +85,32 @@ std::optional<InterfaceName> read_interface(const std::string& text)
 {
     const Text name(g_uri_unescape_string(text.c_str(), nullptr));
     return name ? InterfaceName::parse(name.get()) : std::nullopt;
+}
+
+std::optional<std::string> read_path(const std::string& text)
+{
+    const Text path(g_uri_unescape_string(text.c_str(), nullptr));
+    return path && *path.get() == '/' ? std::optional<std::string>(path.get()) : std::nullopt;
+}
+
+std::optional<ProcessId> read_process_id(const std::string& text)
+{
+    const auto space = text.find(' ');
+    const auto pid = parse_number(text.substr(0, space), 1, std::numeric_limits<pid_t>::max());
+    if (!pid || space == std::string::npos) {
+        return std::nullopt;
+    }
+    const auto start =
+        parse_number(text.substr(space + 1), 0, std::numeric_limits<std::uint64_t>::max());
+    return start ? std::optional(ProcessId{static_cast<pid_t>(*pid), *start}) : std::nullopt;
+}
+
+std::optional<Tunnel::Word> read_word(const std::string& text)
+{
+    if (text != "announced" && text != "found") {
+        return std::nullopt;
+    }
+    return text == "found" ? Tunnel::Word::Found : Tunnel::Word::Announced;
 }
 
 std::optional<InterfaceAddress> read_interface_address(const std::string& text)
@@ -185,14 +221,10 @@ auto number_up_to(std::uint64_t high)
 
 /// Reads "[kind 1]" to "[kind N]", N being `count_key` of the head.
 template <typename T, typename ReadPart>
-Result<std::vector<T>> read_parts(std::string_view text, const std::string& count_key,
+Result<std::vector<T>> read_parts(const KeyFile& file, const std::string& count_key,
                                   std::string_view kind, const ReadPart& read_part)
 {
-    const auto file = KeyFile::parse(text);
-    if (!file) {
-        return Failure(file.error());
-    }
-    Group head(*file, kHead);
+    Group head(file, kHead);
     head.get("format", read_format);
     const auto count = head.get(count_key, number_up_to(kMaxParts));
     if (head.error()) {
@@ -200,7 +232,7 @@ Result<std::vector<T>> read_parts(std::string_view text, const std::string& coun
     }
     std::vector<T> parts;
     for (std::uint64_t i = 1; i <= *count; ++i) {
-        Group group(*file, group_name(kind, i));
+        Group group(file, group_name(kind, i));
         std::optional<T> part = read_part(group);
         if (group.error() || !part) {
             return Failure(group.error().value_or(Error(group_name(kind, i) + " is wrong")));
@@ -210,24 +242,52 @@ Result<std::vector<T>> read_parts(std::string_view text, const std::string& coun
     return parts;
 }
 
+template <typename T, typename ReadPart>
+Result<std::vector<T>> read_parts(std::string_view text, const std::string& count_key,
+                                  std::string_view kind, const ReadPart& read_part)
+{
+    const auto file = KeyFile::parse(text);
+    return file ? read_parts<T>(*file, count_key, kind, read_part)
+                : Result<std::vector<T>>(Failure(file.error()));
+}
+
+std::optional<UnderlayPath> read_route(Group& group)
+{
+    const auto interface = group.get("interface", read_interface);
+    if (!interface) {
+        return std::nullopt;
+    }
+    UnderlayPath path{Family::V4, *interface, group.find("gateway", IpAddress::parse),
+                      group.list("sources", IpAddress::parse)};
+    if (path.sources.empty()) {
+        return std::nullopt;
+    }
+    path.family = path.sources.front().family();
+    return path;
+}
+
+std::optional<Lease> read_lease(Group& group)
+{
+    const auto interface = group.get("interface", read_interface);
+    const auto server = group.get("server", IpAddress::parse);
+    return interface && server ? std::optional(Lease{*interface, *server}) : std::nullopt;
+}
+
 std::optional<Tunnel> read_tunnel(Group& group)
 {
     const auto interface = group.get("interface", read_interface);
     if (!interface) {
         return std::nullopt;
     }
-    Tunnel tunnel{*interface, {}, {}, {}, {}, {}, {}};
+    Tunnel tunnel{.interface = *interface};
     tunnel.addresses = group.list("addresses", read_interface_address);
     tunnel.networks = group.list("networks", IpPrefix::parse);
     tunnel.gateways = group.list("gateways", IpAddress::parse);
     tunnel.resolvers = group.list("resolvers", IpAddress::parse);
     tunnel.search_domains = group.list("search-domains", HostName::parse);
-    const auto pid = group.find("owner-pid", number_up_to(std::numeric_limits<pid_t>::max()));
-    if (pid) {
-        const auto start =
-            group.get("owner-start", number_up_to(std::numeric_limits<std::uint64_t>::max()));
-        tunnel.owner = ProcessId{static_cast<pid_t>(*pid), start.value_or(0)};
-    }
+    tunnel.owner = group.find("owner", read_process_id);
+    tunnel.word = group.get("word", read_word).value_or(Tunnel::Word::Found);
+    tunnel.server = group.find("server", IpAddress::parse);
     return tunnel;
 }
 
@@ -266,29 +326,129 @@ std::optional<Armed> read_armed_value(const std::string& text)
 
 } // namespace
 
-std::string write_tunnels(const std::vector<Tunnel>& tunnels)
+std::string write_running(const Running& running)
 {
-    std::string text = head("tunnels", tunnels.size());
-    for (std::size_t i = 0; i < tunnels.size(); ++i) {
-        const Tunnel& tunnel = tunnels[i];
-        text += "\n[" + group_name("tunnel", i + 1) + "]\n";
-        text += line("interface", text_of(tunnel.interface));
-        text += list_line("addresses", tunnel.addresses, kTextOf);
-        text += list_line("networks", tunnel.networks, kToString);
-        text += list_line("gateways", tunnel.gateways, kToString);
-        text += list_line("resolvers", tunnel.resolvers, kToString);
-        text += list_line("search-domains", tunnel.search_domains, kNameText);
+    std::string text = head("tunnels", running.tunnels.size());
+    text += line("boot", running.boot);
+    // A tunnel's own path stands among the others, by its position.
+    std::vector<UnderlayPath> paths = running.underlay.paths;
+    std::string tunnels;
+    for (std::size_t i = 0; i < running.tunnels.size(); ++i) {
+        const Tunnel& tunnel = running.tunnels[i];
+        tunnels += "\n[" + group_name("tunnel", i + 1) + "]\n";
+        tunnels += line("interface", text_of(tunnel.interface));
+        tunnels += list_line("addresses", tunnel.addresses, kTextOf);
+        tunnels += list_line("networks", tunnel.networks, kToString);
+        tunnels += list_line("gateways", tunnel.gateways, kToString);
+        tunnels += list_line("resolvers", tunnel.resolvers, kToString);
+        tunnels += list_line("search-domains", tunnel.search_domains, kNameText);
+        tunnels += line("word", tunnel.word == Tunnel::Word::Found ? "found" : "announced");
         if (tunnel.owner) {
-            text += line("owner-pid", std::to_string(tunnel.owner->pid));
-            text += line("owner-start", std::to_string(tunnel.owner->start_time));
+            tunnels += line("owner", text_of(*tunnel.owner));
         }
+        if (tunnel.server) {
+            tunnels += line("server", tunnel.server->to_string());
+        }
+        if (tunnel.path) {
+            paths.push_back(*tunnel.path);
+            tunnels += line("path", std::to_string(paths.size()));
+        }
+    }
+    text += line("underlay-paths", std::to_string(running.underlay.paths.size()));
+    text += line("paths", std::to_string(paths.size()));
+    text += line("leases", std::to_string(running.underlay.leases.size()));
+    text += line("suspended", std::to_string(running.underlay.suspended.count()));
+    text += list_line("programs", running.programs, kTextOf);
+    text += tunnels;
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+        text += "\n[" + group_name("path", i + 1) + "]\n";
+        text += line("interface", text_of(paths[i].interface));
+        if (paths[i].gateway) {
+            text += line("gateway", paths[i].gateway->to_string());
+        }
+        text += list_line("sources", paths[i].sources, kToString);
+    }
+    for (std::size_t i = 0; i < running.underlay.leases.size(); ++i) {
+        text += "\n[" + group_name("lease", i + 1) + "]\n";
+        text += line("interface", text_of(running.underlay.leases[i].interface));
+        text += line("server", running.underlay.leases[i].server.to_string());
     }
     return text;
 }
 
-Result<std::vector<Tunnel>> read_tunnels(std::string_view text)
+namespace {
+
+/// The paths of tunnels, by their numbers.
+Status assign_paths(const KeyFile& file, const std::vector<UnderlayPath>& paths,
+                    std::vector<Tunnel>& tunnels)
 {
-    return read_parts<Tunnel>(text, "tunnels", "tunnel", read_tunnel);
+    for (std::size_t i = 0; i < tunnels.size(); ++i) {
+        Group group(file, group_name("tunnel", i + 1));
+        const auto number = group.find("path", number_up_to(paths.size()));
+        if (group.error()) {
+            return Failure(*group.error());
+        }
+        if (number && *number > 0) {
+            tunnels[i].path = paths[*number - 1];
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+Result<Running> read_running(std::string_view text)
+{
+    const auto file = KeyFile::parse(text);
+    if (!file) {
+        return Failure(file.error());
+    }
+    auto tunnels = read_parts<Tunnel>(*file, "tunnels", "tunnel", read_tunnel);
+    auto paths = read_parts<UnderlayPath>(*file, "paths", "path", read_route);
+    auto leases = read_parts<Lease>(*file, "leases", "lease", read_lease);
+    for (const Error* error :
+         {tunnels ? nullptr : &tunnels.error(), paths ? nullptr : &paths.error(),
+          leases ? nullptr : &leases.error()}) {
+        if (error != nullptr) {
+            return Failure(*error);
+        }
+    }
+    Group head(*file, kHead);
+    Running running;
+    running.boot =
+        head.get("boot", [](const std::string& boot) { return std::optional(boot); }).value_or("");
+    const auto own = head.get("underlay-paths", number_up_to(paths->size()));
+    const auto suspended = head.get("suspended", number_up_to(kMaxTime));
+    running.programs = head.list("programs", read_process_id);
+    if (head.error()) {
+        return Failure(*head.error());
+    }
+    if (auto assigned = assign_paths(*file, *paths, *tunnels); !assigned) {
+        return Failure(assigned.error());
+    }
+    running.tunnels = *std::move(tunnels);
+    running.underlay.paths.assign(paths->begin(),
+                                  paths->begin() + static_cast<std::ptrdiff_t>(*own));
+    running.underlay.leases = *std::move(leases);
+    running.underlay.suspended = Seconds(*suspended);
+    return running;
+}
+
+std::string write_configs(const std::vector<std::string>& paths)
+{
+    return kHeadText + list_line("configs", paths, escaped);
+}
+
+Result<std::vector<std::string>> read_configs(std::string_view text)
+{
+    const auto file = KeyFile::parse(text);
+    if (!file) {
+        return Failure(file.error());
+    }
+    Group head(*file, kHead);
+    head.get("format", read_format);
+    auto paths = head.list("configs", read_path);
+    return head.error() ? Result<std::vector<std::string>>(Failure(*head.error())) : paths;
 }
 
 std::string write_inside(const std::vector<InsideNetworks>& inside)

@@ -16,16 +16,31 @@ namespace failclosed {
 // the whole file an error. Keys that are not known are passed over. What was written reads back
 // as equal values.
 
-/// The tunnels that are up: for a file that does not survive a reboot.
-std::string write_tunnels(const std::vector<Tunnel>& tunnels);
-Result<std::vector<Tunnel>> read_tunnels(std::string_view text);
+/// What is true until the machine is started again.
+struct Running {
+    /// Which start of the machine it belongs to (/proc/sys/kernel/random/boot_id).
+    std::string boot;
+    std::vector<Tunnel> tunnels;
+    Underlay underlay;
+    std::vector<ProcessId> programs;
 
-/// Servers with identities and learnt addresses.
+    friend bool operator==(const Running&, const Running&) = default;
+};
+
+std::string write_running(const Running& running);
+Result<Running> read_running(std::string_view text);
+
+/// What was inside tunnels that are over.
 std::string write_inside(const std::vector<InsideNetworks>& inside);
 Result<std::vector<InsideNetworks>> read_inside(std::string_view text);
 
+/// Servers with identities and learnt addresses.
 std::string write_servers(const std::vector<Server>& servers);
 Result<std::vector<Server>> read_servers(std::string_view text);
+
+/// Paths of OpenVPN configurations.
+std::string write_configs(const std::vector<std::string>& paths);
+Result<std::vector<std::string>> read_configs(std::string_view text);
 
 /// Whether protection was last asked for or put off.
 std::string write_armed(Armed armed);

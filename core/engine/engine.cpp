@@ -2,6 +2,9 @@
 // The engine: every failure on the way ends closed, and says so.
 #include "core/engine/engine.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <utility>
 #include <variant>
 
@@ -102,7 +105,9 @@ class Run {
             snapshot_.links = assumed_links(before);
         } else {
             snapshot_ = *std::move(snapshot);
+            observed_ = true;
         }
+        was_armed_ = before.armed == Armed::Yes;
         outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
         changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
@@ -163,6 +168,7 @@ class Run {
         }
         apply_names();
         outcome_.enforced = outcome_.enforced && !refused_;
+        reconnect();
     }
 
     void close_firewall(bool loaded_tables)
@@ -225,6 +231,78 @@ class Run {
         }
     }
 
+    // Last: programs find their servers by the new routes and names. What was seen is saved after
+    // they were told, so that a run which is cut short leaves that to the next one.
+    void reconnect()
+    {
+        if (was_armed_ && observed_) {
+            const auto wanted = plan_reconnection(outcome_.state, snapshot_);
+            auto known = wanted.owners;
+            if (wanted.waiting) {
+                add_programs_without_tunnel(known);
+            }
+            if (wanted.waiting || !known.empty()) {
+                tell(known, wanted.waiting);
+            }
+        }
+        const State saved = outcome_.state;
+        if (observed_) {
+            remember_paths(outcome_.state, snapshot_);
+        }
+        if (outcome_.state != saved) {
+            note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+        }
+    }
+
+    void add_programs_without_tunnel(std::vector<ProcessId>& known) const
+    {
+        for (const auto& program : outcome_.state.programs) {
+            if (std::ranges::find(outcome_.state.tunnels, program, &Tunnel::owner) ==
+                outcome_.state.tunnels.end()) {
+                known.push_back(program);
+            }
+        }
+    }
+
+    void tell(const std::vector<ProcessId>& known, bool waiting)
+    {
+        auto configs = outcome_.config.openvpn_configs;
+        const auto& named = outcome_.state.openvpn_configs;
+        configs.insert(configs.end(), named.begin(), named.end());
+        for (const auto& program : system_.tunnel_programs(known, waiting, configs)) {
+            const bool has_tunnel =
+                std::ranges::find(outcome_.state.tunnels, program.id, &Tunnel::owner) !=
+                outcome_.state.tunnels.end();
+            const bool is_wanted =
+                !has_tunnel || std::ranges::find(known, program.id) != known.end();
+            const auto number = reconnect_signal(outcome_.config.reconnect_signal, program);
+            if (!is_wanted || !number || program.id == busy_program()) {
+                continue;
+            }
+            const auto sent = system_.signal(program.id, *number);
+            const auto what = "telling process " + std::to_string(program.id.pid) + " to reconnect";
+            if (sent) {
+                outcome_.notices.push_back("the underlying network has changed: " + what + " (" +
+                                           (*number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");
+            } else if (sent.error().number() != ESRCH) {
+                note(outcome_.warnings, what, sent);
+            }
+        }
+    }
+
+    /// The program that the event comes from: it is reconnecting already.
+    [[nodiscard]] std::optional<ProcessId> busy_program() const
+    {
+        if (const auto* up = std::get_if<TunnelUp>(&event_)) {
+            return up->tunnel.owner;
+        }
+        if (const auto* restarted = std::get_if<TunnelRestarted>(&event_)) {
+            return restarted->owner;
+        }
+        const auto* down = std::get_if<TunnelDown>(&event_);
+        return down != nullptr ? down->owner : std::nullopt;
+    }
+
     // Opening: the other way round, and what is remembered as armed stays so until the end. A
     // step that fails stops it: half open is closed.
     void open()
@@ -261,6 +339,8 @@ class Run {
     const Event& event_;
     Snapshot snapshot_;
     Protection wanted_;
+    bool observed_ = false;
+    bool was_armed_ = false;
     bool refused_ = false;
     /// The event asks for other rules than those that an earlier run has left.
     bool changes_firewall_ = false;

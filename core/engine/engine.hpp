@@ -26,6 +26,8 @@ struct Outcome {
     std::vector<std::string> errors;
     /// What went wrong beside protection: names, hosts, sockets of old flows.
     std::vector<std::string> warnings;
+    /// What was done that its owner may wonder about: programs that were told to reconnect.
+    std::vector<std::string> notices;
     /// The state after the run.
     State state;
     Config config;

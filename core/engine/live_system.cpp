@@ -10,6 +10,8 @@
 #include "core/apply/journal.hpp"
 #include "core/apply/links.hpp"
 #include "core/apply/observe.hpp"
+#include "core/apply/openvpn_configs.hpp"
+#include "core/apply/process.hpp"
 #include "core/apply/sockets.hpp"
 #include "core/apply/sysctl.hpp"
 #include "core/plan/constants.hpp"
@@ -247,6 +249,19 @@ Status LiveSystem::apply_hosts(const HostsPlan& plan)
 Status LiveSystem::remove_hosts()
 {
     return failclosed::remove_hosts();
+}
+
+std::vector<TunnelProgram> LiveSystem::tunnel_programs(const std::vector<ProcessId>& known,
+                                                       bool waiting,
+                                                       const std::vector<std::string>& configs)
+{
+    return find_tunnel_programs(known, waiting,
+                                waiting ? matching_files(configs) : std::vector<std::string>{});
+}
+
+Status LiveSystem::signal(const ProcessId& process, int number)
+{
+    return send_signal(process, number);
 }
 
 Status LiveSystem::set_links_down()

@@ -56,6 +56,10 @@ class LiveSystem final : public System {
     Status apply_hosts(const HostsPlan& plan) override;
     Status remove_hosts() override;
 
+    std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
+                                               const std::vector<std::string>& configs) override;
+    Status signal(const ProcessId& process, int number) override;
+
     Status set_links_down() override;
 
     /// What our rules have counted since they were first loaded.

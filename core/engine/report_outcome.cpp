@@ -8,6 +8,9 @@ namespace failclosed {
 
 void report(const Outcome& outcome)
 {
+    for (const auto& line : outcome.notices) {
+        report_notice(line);
+    }
     for (const auto& line : outcome.warnings) {
         report_warning(line);
     }

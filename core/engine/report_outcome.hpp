@@ -6,7 +6,7 @@
 
 namespace failclosed {
 
-/// Reports the outcome's warnings and errors, one line each, and an open machine last.
+/// Reports the outcome's notices, warnings and errors, one line each, and an open machine last.
 void report(const Outcome& outcome);
 
 } // namespace failclosed

@@ -13,6 +13,7 @@
 #include "core/plan/hosts.hpp"
 #include "core/plan/routing.hpp"
 #include "core/plan/ruleset.hpp"
+#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -71,6 +72,14 @@ class System {
     virtual Result<bool> hosts_hold(const HostsPlan& plan) = 0;
     virtual Status apply_hosts(const HostsPlan& plan) = 0;
     virtual Status remove_hosts() = 0;
+
+    /// Those of `known` that still run, and, if `waiting`, this network's OpenVPN clients that run
+    /// as root from one of these configurations (shell patterns) or a systemd unit of OpenVPN's.
+    virtual std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known,
+                                                       bool waiting,
+                                                       const std::vector<std::string>& configs) = 0;
+    /// Sends `number` to that very process; ESRCH where it is over.
+    virtual Status signal(const ProcessId& process, int number) = 0;
 
     /// Sets every link but loopback down: the last resort where no firewall can be loaded at boot.
     virtual Status set_links_down() = 0;

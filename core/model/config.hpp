@@ -26,6 +26,14 @@ struct LanPolicy {
     friend bool operator==(const LanPolicy&, const LanPolicy&) = default;
 };
 
+/// How a tunnel program is told to reconnect.
+enum class ReconnectSignal : std::uint8_t {
+    Auto, ///< HUP, or USR1 to a program that HUP would end
+    Hup,
+    Usr1,
+    None
+};
+
 /// failclosed.conf(5) as values.
 struct Config {
     LanPolicy lan{LanPolicy::Kind::Private, {}};
@@ -43,6 +51,7 @@ struct Config {
     bool bootstrap_dns = true;
     /// How long an address of a server's name stays admitted after it was last seen.
     Seconds server_expiry = std::chrono::days(30);
+    ReconnectSignal reconnect_signal = ReconnectSignal::Auto;
     /// Whether refused packets are logged (rate-limited) by the kernel.
     bool log = true;
 

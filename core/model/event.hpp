@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct LockRequested {
     std::vector<Server> servers;
     /// At boot: the early base form only, nothing is read but what is mounted early.
     bool boot = false;
+    /// Absolute paths of OpenVPN configurations whose programs may be told to reconnect.
+    std::vector<std::string> openvpn_configs = {};
 
     friend bool operator==(const LockRequested&, const LockRequested&) = default;
 };
@@ -26,6 +29,9 @@ struct UnlockRequested {
 
 /// Something may have drifted: look, plan and apply again.
 struct ReapplyRequested {
+    /// Servers of configurations that are there by now. They count where the machine is armed.
+    std::vector<Server> servers = {};
+
     friend bool operator==(const ReapplyRequested&, const ReapplyRequested&) = default;
 };
 
@@ -44,6 +50,8 @@ struct TunnelUp {
 struct TunnelRestarted {
     std::vector<Server> servers;
     std::optional<Endpoint> connected;
+    /// The program that says so, where it is known.
+    std::optional<ProcessId> owner = {};
 
     friend bool operator==(const TunnelRestarted&, const TunnelRestarted&) = default;
 };
@@ -55,6 +63,24 @@ struct TunnelDown {
     std::optional<ProcessId> owner = {};
 
     friend bool operator==(const TunnelDown&, const TunnelDown&) = default;
+};
+
+/// A tunnel's device came up, and whoever noticed knows no more than the kernel. It is recorded
+/// where the machine is armed already and nobody else has announced it.
+struct TunnelFound {
+    InterfaceName interface;
+
+    friend bool operator==(const TunnelFound&, const TunnelFound&) = default;
+};
+
+/// The network beneath the tunnels may have changed: a link, an address, a route, a lease.
+struct UnderlayChanged {
+    /// The device that DHCP spoke of, where it did.
+    std::optional<InterfaceName> leased_interface = {};
+    /// Its lease's server; nothing where there is no lease any more.
+    std::optional<IpAddress> lease_server = {};
+
+    friend bool operator==(const UnderlayChanged&, const UnderlayChanged&) = default;
 };
 
 /// The refresh helper's answers: the addresses that the configured names have now.
@@ -71,7 +97,8 @@ struct ServersResolved {
     friend bool operator==(const ServersResolved&, const ServersResolved&) = default;
 };
 
-using Event = std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp,
-                           TunnelRestarted, TunnelDown, ServersResolved>;
+using Event =
+    std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp, TunnelRestarted,
+                 TunnelDown, TunnelFound, UnderlayChanged, ServersResolved>;
 
 } // namespace failclosed

@@ -23,27 +23,32 @@ struct Link {
     /// Made by a tunnel program or by the kernel as a tunnel: not loopback, no network card, and
     /// none of what leads to one (bridge, VLAN, veth...).
     bool can_be_tunnel = false;
+    /// What a program that still runs has made for IP packets alone (a tun device that is not
+    /// persistent nor a user's, WireGuard), and no bridge's port: it is a tunnel without saying so.
+    bool is_program_tunnel = false;
 
     friend bool operator==(const Link&, const Link&) = default;
 };
 
-/// A default route in table main.
-struct DefaultRoute {
-    Family family = Family::V4;
+/// A route in table main.
+struct MainRoute {
+    IpPrefix destination;
     /// ifindex
     unsigned device = 0;
     std::optional<IpAddress> gateway;
     std::uint32_t metric = 0;
 
-    friend auto operator<=>(const DefaultRoute&, const DefaultRoute&) = default;
+    friend auto operator<=>(const MainRoute&, const MainRoute&) = default;
 };
 
 struct Snapshot {
     std::vector<Link> links;
-    /// Sorted. Routes with several next hops are left out.
-    std::vector<DefaultRoute> default_routes;
+    /// Unicast ones whose link has a carrier, sorted. Routes with several next hops are left out.
+    std::vector<MainRoute> main_routes;
     /// Time of day since the epoch.
     Seconds now{0};
+    /// How long the machine has slept since it was started.
+    Seconds suspended{0};
 
     [[nodiscard]] const Link* find(const InterfaceName& name) const;
 

@@ -32,6 +32,19 @@ struct ProcessId {
     friend bool operator==(const ProcessId&, const ProcessId&) = default;
 };
 
+/// How a packet to a server leaves this machine, past the tunnels. Two paths with the same device
+/// and gateway are the same while one of the addresses stays.
+struct UnderlayPath {
+    Family family = Family::V4;
+    InterfaceName interface;
+    /// The next hop; nothing where the server is on the link.
+    std::optional<IpAddress> gateway;
+    /// Addresses of the family that the device has, sorted, without link-local ones.
+    std::vector<IpAddress> sources;
+
+    friend auto operator<=>(const UnderlayPath&, const UnderlayPath&) = default;
+};
+
 /// A tunnel that its program announced as up. Known by the device's name: OpenVPN makes a new
 /// device, with a new index, at every restart.
 struct Tunnel {
@@ -46,13 +59,23 @@ struct Tunnel {
     std::vector<IpAddress> resolvers;
     std::vector<HostName> search_domains;
     /// The program that holds it.
-    std::optional<ProcessId> owner;
+    std::optional<ProcessId> owner = {};
+    /// Who says that it is one.
+    enum class Word : std::uint8_t {
+        Announced, ///< its program, or NetworkManager of a VPN of its own
+        Found      ///< a device that came up; its addresses and networks are those of the kernel
+    };
+    Word word = Word::Announced;
+    /// The server's address, where it is known, and how it was last reached.
+    std::optional<IpAddress> server = {};
+    std::optional<UnderlayPath> path = {};
 
     friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
 
-/// What was inside a tunnel when it was last up. It belongs to nobody else afterwards: what was sent
-/// to a company's network must not go to the local one of the same addresses when the tunnel ends.
+/// What was inside a tunnel when it was last up. It belongs to nobody else afterwards: what was
+/// sent to a company's network must not go to the local one of the same addresses when the tunnel
+/// ends.
 struct InsideNetworks {
     InterfaceName interface;
     std::vector<IpPrefix> networks;
@@ -66,12 +89,39 @@ inline constexpr unsigned kShortestNetwork = 8;
 /// Closed first: what is default-constructed, unreadable or damaged is closed.
 enum class Armed : std::uint8_t { Yes, No };
 
+/// What DHCP said of a device.
+struct Lease {
+    InterfaceName interface;
+    /// The server that gave it: a renewal goes to it alone (RFC 2131, option 54).
+    IpAddress server;
+
+    friend bool operator==(const Lease&, const Lease&) = default;
+};
+
+/// What was last seen beneath the tunnels.
+struct Underlay {
+    /// The paths to all known servers, each once, sorted. Empty: there was no network.
+    std::vector<UnderlayPath> paths;
+    /// One for each device at the most.
+    std::vector<Lease> leases;
+    /// How long the machine had slept since it was started.
+    Seconds suspended{0};
+
+    friend bool operator==(const Underlay&, const Underlay&) = default;
+};
+
 struct State {
     Armed armed = Armed::Yes;
+    /// Those that were found come last.
     std::vector<Tunnel> tunnels;
     std::vector<Server> servers;
     /// One for each device that was a tunnel since the machine was locked.
     std::vector<InsideNetworks> inside;
+    Underlay underlay;
+    /// Tunnel programs that have announced a tunnel and still run, whether it is up or not.
+    std::vector<ProcessId> programs;
+    /// OpenVPN configurations that were named to `lock`, besides those of the configuration.
+    std::vector<std::string> openvpn_configs;
 
     friend bool operator==(const State&, const State&) = default;
 };

@@ -447,6 +447,9 @@ Chain output(const Refusals& refusals, const Needs& needs)
         {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "inner_device"}});
     append(rules, vpn_transport(needs));
     append(rules, dhcp_out());
+    rules.push_back(allow("DHCP renewals to the lease's server",
+                          {FromPort{Transport::Udp, port(68)}, ToPort{Transport::Udp, port(67)},
+                           InSet{{Field::OutputInterface, Field::Destination4}, "lease_server"}}));
     rules.push_back(
         allow("neighbour discovery",
               {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "neighbour_out"}}));
@@ -599,6 +602,16 @@ void add_neighbour_sets(std::vector<Set>& sets, const State& state, const Snapsh
                                 {{Icmpv6Type{icmpv6::kNeighbourAdvertisement}}, {}}}));
 }
 
+Set lease_servers(const State& state, const Snapshot& snapshot)
+{
+    std::vector<SetElement> elements;
+    for (const auto& lease : usable_leases(state, snapshot)) {
+        elements.push_back({{lease.interface, lease.server}, {}});
+    }
+    return elements_of("lease_server", {Field::OutputInterface, Field::Destination4},
+                       std::move(elements));
+}
+
 /// tunnel_address, tunnel_destination, tunnel_source and tunnel_network of one family.
 void add_tunnel_sets(std::vector<Set>& sets, Family family, const State& state)
 {
@@ -721,6 +734,7 @@ std::vector<Set> plan_sets(const State& state, const Config& config, const Snaps
             prefix_set(of_family("private", family), source(family), private_prefixes(family)));
     }
     add_neighbour_sets(sets, state, snapshot);
+    sets.push_back(lease_servers(state, snapshot));
     sets.push_back(port_set("dns_port", {{Transport::Udp, 53},
                                          {Transport::Tcp, 53},
                                          {Transport::Udp, 853},

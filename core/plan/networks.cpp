@@ -7,6 +7,8 @@
 #include <iterator>
 #include <string_view>
 
+#include "core/plan/underlay.hpp"
+
 namespace failclosed {
 
 namespace {
@@ -45,6 +47,21 @@ template <typename T> void sort_unique(std::vector<T>& values)
 }
 
 } // namespace
+
+std::vector<Lease> usable_leases(const State& state, const Snapshot& snapshot)
+{
+    const auto inside = tunnel_networks(Family::V4, state);
+    std::vector<Lease> leases;
+    for (const auto& lease : state.underlay.leases) {
+        const Link* link = snapshot.find(lease.interface);
+        const bool is_inside = std::ranges::any_of(
+            inside, [&](const IpPrefix& network) { return network.contains(lease.server); });
+        if (link != nullptr && is_underlay(state, *link) && !is_inside) {
+            leases.push_back(lease);
+        }
+    }
+    return leases;
+}
 
 std::vector<IpPrefix> private_prefixes(Family family)
 {

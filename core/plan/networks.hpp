@@ -53,6 +53,10 @@ std::vector<IpPrefix> tunnel_networks(Family family, const State& state);
 std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
                                          const Snapshot& snapshot);
 
+/// Leases whose server may be asked past the tunnels: on a device that is there and no tunnel, by
+/// an address outside of all tunnels' networks.
+std::vector<Lease> usable_leases(const State& state, const Snapshot& snapshot);
+
 /// Private (RFC 1918), unique local (RFC 4193) and link-local blocks, disjoint and sorted.
 std::vector<IpPrefix> private_prefixes(Family family);
 

@@ -3,8 +3,10 @@
 #include "core/plan/next_state.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/plan/networks.hpp"
+#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -32,16 +34,36 @@ LearntAddress& learn(Server& server, const IpAddress& address, Seconds now)
     return *known;
 }
 
-/// Adds what an event says of servers; what is known of their addresses stays.
+/// Two programs may have the same server. A mark stands in place of users.
+void add_users(Identity& identity, const Identity& more)
+{
+    if (identity.mark || more.mark) {
+        identity = more;
+        return;
+    }
+    for (const auto uid : more.uids) {
+        if (std::ranges::find(identity.uids, uid) == identity.uids.end()) {
+            identity.uids.push_back(uid);
+        }
+    }
+}
+
+/// Adds what an event says of servers; what is known of their addresses stays. Whom it names for a
+/// server replaces those of earlier events.
 void remember(State& state, const std::vector<Server>& servers, Seconds now)
 {
+    std::set<Remote> named_before;
     for (const auto& named : servers) {
         auto known = std::ranges::find(state.servers, named.remote, &Server::remote);
         if (known == state.servers.end()) {
             state.servers.push_back({named.remote, named.identity, {}});
             known = std::prev(state.servers.end());
         }
-        known->identity = named.identity;
+        if (named_before.insert(named.remote).second) {
+            known->identity = named.identity;
+        } else {
+            add_users(known->identity, named.identity);
+        }
         if (const auto* address = std::get_if<IpAddress>(&named.remote.host)) {
             if (can_be_server(*address)) {
                 learn(*known, *address, now);
@@ -124,16 +146,66 @@ void remember_inside(State& state, const Tunnel& tunnel)
     state.inside.push_back({tunnel.interface, std::move(networks)});
 }
 
+/// Appends what is new; of too many the oldest go.
+template <typename T> void append_new(std::vector<T>& values, const T& value, std::size_t most)
+{
+    if (std::ranges::find(values, value) != values.end()) {
+        return;
+    }
+    if (values.size() >= most) {
+        values.erase(values.begin());
+    }
+    values.push_back(value);
+}
+
+void remember_lease(std::vector<Lease>& leases, const InterfaceName& interface,
+                    const std::optional<IpAddress>& server)
+{
+    std::erase_if(leases, [&](const Lease& lease) { return lease.interface == interface; });
+    if (server && server->is_unicast_host() && leases.size() < kMostLeases) {
+        leases.push_back({interface, *server});
+    }
+}
+
+/// What the kernel shows of a tunnel that nobody described: its addresses, and the routes that its
+/// program has set.
+void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
+{
+    tunnel.addresses.clear();
+    tunnel.networks.clear();
+    for (const auto& own : link.addresses) {
+        if (!own.address.is_link_local()) {
+            tunnel.addresses.push_back(own);
+        }
+    }
+    for (const auto& route : snapshot.main_routes) {
+        if (route.device == link.index && route.destination.length() >= kShortestNetwork &&
+            !route.destination.address().is_link_local() &&
+            !route.destination.address().is_multicast()) {
+            tunnel.networks.push_back(route.destination);
+        }
+    }
+}
+
 struct Apply {
     State& state;
-    Seconds now;
+    const Snapshot& snapshot;
+    Seconds now = snapshot.now;
 
-    void operator()(const ReapplyRequested&) const {}
+    void operator()(const ReapplyRequested& event) const
+    {
+        if (state.armed == Armed::Yes) {
+            remember(state, event.servers, now);
+        }
+    }
 
     void operator()(const LockRequested& event) const
     {
         state.armed = Armed::Yes;
         remember(state, event.servers, now);
+        for (const auto& path : event.openvpn_configs) {
+            append_new(state.openvpn_configs, path, kMostConfigs);
+        }
     }
 
     void operator()(const UnlockRequested&) const
@@ -141,6 +213,9 @@ struct Apply {
         state.armed = Armed::No;
         state.tunnels.clear();
         state.inside.clear();
+        state.underlay = {};
+        state.programs.clear();
+        state.openvpn_configs.clear();
     }
 
     void operator()(const TunnelUp& event) const
@@ -158,6 +233,14 @@ struct Apply {
         if (event.connected) {
             remember_connected(state, event.servers, *event.connected, now);
         }
+        // Its program has just come over this path: nothing to tell it.
+        auto& tunnel =
+            *std::ranges::find(state.tunnels, event.tunnel.interface, &Tunnel::interface);
+        tunnel.server = event.connected ? std::optional(event.connected->address) : tunnel.server;
+        tunnel.path = path_of(tunnel, state, snapshot);
+        if (tunnel.owner) {
+            append_new(state.programs, *tunnel.owner, kMostPrograms);
+        }
     }
 
     void operator()(const TunnelRestarted& event) const
@@ -166,8 +249,35 @@ struct Apply {
             return;
         }
         remember(state, event.servers, now);
-        if (event.connected) {
-            remember_connected(state, event.servers, *event.connected, now);
+        if (!event.connected) {
+            return;
+        }
+        remember_connected(state, event.servers, *event.connected, now);
+        for (auto& tunnel : state.tunnels) {
+            if (event.owner && tunnel.owner == event.owner) {
+                tunnel.server = event.connected->address;
+                tunnel.path = path_of(tunnel, state, snapshot);
+            }
+        }
+    }
+
+    void operator()(const TunnelFound& event) const
+    {
+        const Link* link = snapshot.find(event.interface);
+        const bool is_known = std::ranges::find(state.tunnels, event.interface,
+                                                &Tunnel::interface) != state.tunnels.end();
+        if (state.armed == Armed::No || link == nullptr || !link->is_program_tunnel || is_known) {
+            return;
+        }
+        Tunnel tunnel{.interface = event.interface};
+        tunnel.word = Tunnel::Word::Found;
+        state.tunnels.push_back(std::move(tunnel));
+    }
+
+    void operator()(const UnderlayChanged& event) const
+    {
+        if (event.leased_interface && state.armed == Armed::Yes) {
+            remember_lease(state.underlay.leases, *event.leased_interface, event.lease_server);
         }
     }
 
@@ -237,11 +347,17 @@ void expire(State& state, const Config& config, Seconds now)
     std::ranges::sort(state.servers, {}, &Server::remote);
 }
 
+bool is_over(const Tunnel& tunnel, const Snapshot& snapshot)
+{
+    const Link* link = snapshot.find(tunnel.interface);
+    return refusal(snapshot, tunnel) || (tunnel.word == Tunnel::Word::Found && !link->up);
+}
+
 } // namespace
 
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot)
 {
-    std::visit(Apply{state, snapshot.now}, event);
+    std::visit(Apply{state, snapshot}, event);
     if (state.armed == Armed::Yes) {
         std::vector<Server> configured;
         for (const auto& remote : config.servers) {
@@ -251,8 +367,15 @@ State next_state(State state, const Event& event, const Config& config, const Sn
         }
         remember(state, configured, snapshot.now);
     }
-    std::erase_if(state.tunnels,
-                  [&](const Tunnel& tunnel) { return refusal(snapshot, tunnel).has_value(); });
+    std::erase_if(state.tunnels, [&](const Tunnel& tunnel) { return is_over(tunnel, snapshot); });
+    for (auto& tunnel : state.tunnels) {
+        if (tunnel.word == Tunnel::Word::Found) {
+            describe(tunnel, *snapshot.find(tunnel.interface), snapshot);
+            remember_inside(state, tunnel);
+        }
+    }
+    // Everything that has no better place goes into the first tunnel.
+    std::ranges::stable_sort(state.tunnels, {}, &Tunnel::word);
     expire(state, config, snapshot.now);
     return state;
 }

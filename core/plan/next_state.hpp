@@ -11,10 +11,14 @@ namespace failclosed {
 inline constexpr std::size_t kMostServers = 4096;
 inline constexpr std::size_t kMostAddressesPerServer = 64;
 inline constexpr std::size_t kMostInsideNetworks = 64;
+inline constexpr std::size_t kMostPrograms = 32;
+inline constexpr std::size_t kMostLeases = 16;
+inline constexpr std::size_t kMostConfigs = 256;
 
 /// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm.
-/// Tunnels whose device is gone are forgotten, and so are addresses of servers that have not been
-/// seen for longer than the configuration says, but never the last one that worked.
+/// Tunnels whose device is gone are forgotten, those that were found also when it is down, and so
+/// are addresses of servers that have not been seen for longer than the configuration says, but
+/// never the last one that worked.
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
 
 } // namespace failclosed

@@ -9,6 +9,7 @@
 #include <linux/rtnetlink.h>
 
 #include "core/plan/constants.hpp"
+#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -140,21 +141,6 @@ void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family 
     }
 }
 
-std::vector<DefaultRoute> underlay_defaults(const Inputs& in, Family family)
-{
-    std::vector<DefaultRoute> defaults;
-    for (const auto& found : in.snapshot.default_routes) {
-        const bool in_tunnel = std::ranges::any_of(in.state.tunnels, [&](const Tunnel& tunnel) {
-            const Link* link = in.snapshot.find(tunnel.interface);
-            return link != nullptr && link->index == found.device;
-        });
-        if (found.family == family && !in_tunnel) {
-            defaults.push_back(found);
-        }
-    }
-    return defaults;
-}
-
 /// The underlay's default routes, for packets that belong past the tunnel while main leads them
 /// back into it.
 void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family family)
@@ -162,7 +148,7 @@ void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family 
     if (in.state.tunnels.empty()) {
         return;
     }
-    for (const auto& found : underlay_defaults(in, family)) {
+    for (const auto& found : underlay_defaults(family, in.state, in.snapshot)) {
         routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric, Route::Type::Unicast,
                           found.device, found.gateway});
     }
@@ -238,6 +224,26 @@ void add_admitted(std::vector<RoutingRule>& rules, const Admissions& admitted)
     }
 }
 
+/// A renewal goes to the lease's server alone, which may be beyond the local network.
+void add_lease_servers(std::vector<RoutingRule>& rules, const Inputs& in)
+{
+    const auto lan = lan_prefixes(Family::V4, in.state, in.config, in.snapshot);
+    for (const auto& lease : usable_leases(in.state, in.snapshot)) {
+        if (std::ranges::any_of(
+                lan, [&](const IpPrefix& prefix) { return prefix.contains(lease.server); })) {
+            continue;
+        }
+        rules.push_back({.family = Family::V4,
+                         .priority = kUnderlayPriority,
+                         .action = RoutingRule::Action::Goto,
+                         .target = kPastTunnelPriority,
+                         .to = IpPrefix::host(lease.server),
+                         .local_only = true,
+                         .transport = Transport::Udp,
+                         .destination_port = Port::make(67)});
+    }
+}
+
 /// What is sent from the address of one of several tunnels stays in that tunnel.
 void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state)
 {
@@ -276,7 +282,7 @@ RoutingRule to_local_network(const IpPrefix& prefix)
 /// tunnel where the gateway is not in an allowed local network.
 void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
 {
-    for (const auto& found : underlay_defaults(in, family)) {
+    for (const auto& found : underlay_defaults(family, in.state, in.snapshot)) {
         if (found.gateway && !found.gateway->is_link_local()) {
             auto rule = to_local_network(IpPrefix::host(*found.gateway));
             rule.local_only = true;
@@ -314,6 +320,7 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
 {
     std::vector<RoutingRule> rules;
     add_admitted(rules, admitted);
+    add_lease_servers(rules, in);
     if (has_several_tunnels(in.state)) {
         add_tunnel_sources(rules, in.state);
     }

@@ -3,6 +3,7 @@
 // NUL, so that recorded environments are seeds.
 #include "core/codec/openvpn_environment.hpp"
 #include "core/codec/state_file.hpp"
+#include "core/codec/tunnel_parts.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {
@@ -27,8 +28,8 @@ void check(const TunnelUp& event)
     fuzz::require(event.tunnel.networks.size() <= kMaxRoutes);
     fuzz::require(event.tunnel.resolvers.size() <= kMaxResolvers);
     fuzz::require(event.tunnel.search_domains.size() <= kMaxSearchDomains);
-    const auto tunnels = read_tunnels(write_tunnels({event.tunnel}));
-    fuzz::require(tunnels && tunnels->at(0) == event.tunnel);
+    const auto running = read_running(write_running({.tunnels = {event.tunnel}}));
+    fuzz::require(running && running->tunnels.at(0) == event.tunnel);
     const auto servers = read_servers(write_servers(event.servers));
     fuzz::require(servers && *servers == event.servers);
 }
@@ -42,7 +43,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
     for (const auto& entry : entries) {
         pointers.push_back(entry.c_str());
     }
-    const OpenvpnEnvironment environment(pointers);
+    const Environment environment(pointers);
     OpenvpnFacts facts;
     facts.ancestors = {{{1000, 1}, 0}};
     const auto result = parse_openvpn_event({}, environment, facts);

@@ -8,9 +8,9 @@ using namespace failclosed;
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
     const auto text = fuzz::to_text(data, size);
-    if (const auto tunnels = read_tunnels(text)) {
-        const auto again = read_tunnels(write_tunnels(*tunnels));
-        fuzz::require(again && *again == *tunnels);
+    if (const auto running = read_running(text)) {
+        const auto again = read_running(write_running(*running));
+        fuzz::require(again && *again == *running);
     }
     if (const auto servers = read_servers(text)) {
         const auto again = read_servers(write_servers(*servers));

@@ -15,6 +15,7 @@ namespace {
 constexpr const char* kProgram = "/usr/sbin/failclosed";
 constexpr const char* kUnit = "/usr/lib/systemd/system/failclosed-lock.service";
 constexpr const char* kConfig = "/etc/failclosed/failclosed.conf";
+constexpr const char* kDhcpcdHook = "/usr/lib/dhcpcd/dhcpcd-hooks/90-failclosed";
 constexpr const char* kManifest = "/usr/lib/failclosed/manifest";
 
 /// A machine that sees the setup program and what it is to install: its /tmp is its own.
@@ -43,14 +44,15 @@ class SetupTest : public testing::Test {
 std::string files(const Box& box)
 {
     return box.must({"find", "/etc", "/usr/sbin", "/usr/lib/failclosed", "/usr/lib/systemd",
-                     "/usr/share/man/man5", "/usr/share/man/man8", "/usr/share/doc/failclosed",
-                     "/usr/share/bash-completion", "/var/lib/failclosed", "!", "-type", "d"});
+                     "/usr/lib/dhcpcd", "/usr/share/man/man5", "/usr/share/man/man8",
+                     "/usr/share/doc/failclosed", "/usr/share/bash-completion",
+                     "/var/lib/failclosed", "!", "-type", "d"});
 }
 
 /// `find` demands that its folders are there.
 void make_folders(const Box& box)
 {
-    box.must({"mkdir", "-p", "/usr/lib/failclosed", "/usr/share/doc/failclosed",
+    box.must({"mkdir", "-p", "/usr/lib/dhcpcd", "/usr/lib/failclosed", "/usr/share/doc/failclosed",
               "/usr/share/bash-completion", "/usr/share/man/man5", "/usr/share/man/man8",
               "/var/lib/failclosed"});
 }
@@ -67,11 +69,65 @@ TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
     EXPECT_TRUE(box.exists(kUnit));
     EXPECT_TRUE(box.exists(kConfig));
     EXPECT_TRUE(box.exists("/etc/openvpn/failclosed"));
+    EXPECT_EQ(box.must({"stat", "-c", "%F %a %u:%g", kDhcpcdHook}), "regular file 644 0:0\n");
     EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
 
     ASSERT_EQ(setup({"uninstall", "--purge"}).status, 0);
     make_folders(box);
     EXPECT_EQ(files(box), before);
+}
+
+// nm-dispatcher looks where a link in dispatcher.d itself leads in one step, and at the mode and
+// owner of the file at the end.
+TEST_F(SetupTest, NetworkManagerFindsItsHookInEachFolder)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    const std::string folder = "/etc/NetworkManager/dispatcher.d/";
+    EXPECT_EQ(box.must({"readlink", folder + "90-failclosed"}), "no-wait.d/90-failclosed\n");
+    for (const char* kind : {"", "no-wait.d/", "pre-up.d/", "pre-down.d/"}) {
+        const std::string link = folder + kind + "90-failclosed";
+        EXPECT_EQ(box.must({"readlink", "-f", link}), "/usr/lib/failclosed/nm-dispatcher\n");
+        EXPECT_EQ(box.must({"stat", "-L", "-c", "%F %a %u:%g", link}), "regular file 755 0:0\n");
+        EXPECT_EQ(box.run({link, "none", "hostname"}).status, 0);
+        EXPECT_EQ(box.run({link}).status, 64);
+    }
+
+    ASSERT_EQ(setup({"uninstall"}).status, 0);
+    EXPECT_EQ(box.must({"find", "/etc/NetworkManager", "-name", "*failclosed*"}), "");
+}
+
+TEST_F(SetupTest, DhcpcdsHookGoesWhereDhcpcdLooks)
+{
+    const std::string fedoras = "/usr/libexec/dhcpcd-hooks/90-failclosed";
+    box.must({"rm", "-rf", "/usr/lib/dhcpcd"});
+    box.must({"mkdir", "-p", "/usr/libexec/dhcpcd-hooks"});
+    ASSERT_EQ(setup({"install"}).status, 0);
+    EXPECT_TRUE(box.exists(fedoras));
+    EXPECT_FALSE(box.exists(kDhcpcdHook));
+
+    // Another dhcpcd: the hook moves with the next upgrade.
+    box.must({"mkdir", "-p", "/usr/lib/dhcpcd/dhcpcd-hooks"});
+    ASSERT_EQ(setup({"install"}).status, 0);
+    EXPECT_FALSE(box.exists(fedoras));
+    EXPECT_TRUE(box.exists(kDhcpcdHook));
+
+    ASSERT_EQ(setup({"uninstall"}).status, 0);
+    EXPECT_FALSE(box.exists(kDhcpcdHook));
+}
+
+// A fresh machine's hooks hear of its network, and leave it alone.
+TEST_F(SetupTest, HooksLockNobodyOut)
+{
+    ASSERT_EQ(setup({"install"}).status, 0);
+    for (const char* action : {"pre-up", "up", "dhcp4-change", "connectivity-change", "down",
+                               "vpn-down", "device-add", "vpn-pre-down"}) {
+        const Outcome outcome = box.run({"/usr/lib/failclosed/nm-dispatcher", "eth0", action});
+        EXPECT_EQ(outcome.status, 0) << action << outcome.err;
+        EXPECT_EQ(outcome.err, "") << action;
+    }
+    EXPECT_EQ(box.run({"/usr/lib/failclosed/dhcpcd-hook"}).status, 0);
+    EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
+    EXPECT_EQ(box.must({"find", "/var/lib", "-path", "*/failclosed/*"}), "");
 }
 
 TEST_F(SetupTest, UpgradeReplacesByRenameAndKeepsTheConfiguration)

@@ -32,6 +32,7 @@ inline constexpr const char* kLanServer = "192.168.50.77";
 inline constexpr const char* kResolver = "192.168.50.1";
 inline constexpr const char* kNeighbour = "192.168.50.20";
 inline constexpr const char* kPublic4 = "198.51.100.20";
+inline constexpr const char* kLeaseServer = "198.51.100.67";
 inline constexpr const char* kPublic6 = "2001:db8:99::20";
 inline constexpr const char* kGuest = "172.20.0.2";
 /// A guest whose packets into the tunnel get the tunnel's address.
@@ -57,8 +58,9 @@ inline Scenario scenario(const std::string& column)
     server("[2001:db8:113::2]:1194/udp", {{0, 65534}, {}});
     server("203.0.113.3:51820/udp", {{0}, kServerMark});
     server("192.168.50.77:1194/udp", {{0}, {}});
+    scene.state.underlay.leases = {{device("eth0"), address(kLeaseServer)}};
     if (says("up")) {
-        Tunnel tunnel{device("tun0"), {}, {}, {}, {}, {}, {}};
+        Tunnel tunnel{.interface = device("tun0")};
         tunnel.addresses = {{address(kTunnel4), 24}, {address(kTunnel6), 64}};
         tunnel.networks = {prefix("10.99.0.0/16"), prefix("2001:db8:c0::/64")};
         tunnel.resolvers = {address("10.8.0.1")};
@@ -355,6 +357,10 @@ inline std::vector<Row> housekeeping_rows()
         sent({"out-dhcp", "closed", "accept", "DHCP requests"}, "eth0",
              {udp(kOwn4, "255.255.255.255", 67, 68)}),
         sent({"out-dhcp-hole", "closed", "reject", past}, "eth0", {udp(kOwn4, kPublic4, 67, 68)}),
+        sent({"out-dhcp-renewal", "closed", "accept", "DHCP renewals to the lease's server"},
+             "eth0", {udp(kOwn4, kLeaseServer, 67, 68)}),
+        sent({"out-dhcp-renewal-port", "closed", "reject", past}, "eth0",
+             {udp(kOwn4, kLeaseServer, 67, 40000), udp(kOwn4, kLeaseServer, 53000, 68)}),
         sent({"out-dhcp-source-port", "closed", "reject", past}, "eth0",
              {udp(kOwn4, "255.255.255.255", 67, 40000)}),
         sent({"out-dhcpv6", "closed", "accept", "DHCPv6 requests"}, "eth0",

@@ -128,7 +128,7 @@ TEST(ConfigFile, ErrorsNameFileKeyValueAndWhatIsAllowed)
 
 TEST(ConfigFile, KeysAreListed)
 {
-    EXPECT_EQ(config_keys().size(), 8U);
+    EXPECT_EQ(config_keys().size(), 9U);
     for (const auto& key : config_keys()) {
         const auto refused = read(std::string(key.name) + "=\x01");
         ASSERT_FALSE(refused) << key.name;

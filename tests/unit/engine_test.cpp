@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The engine over a system that fails on demand: every failure ends closed, and says so.
 #include <algorithm>
+#include <csignal>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ class FakeSystem final : public System {
     DnsPlan dns;
     HostsPlan hosts;
     bool links_down = false;
+    /// What runs, and which of it only a search finds.
+    std::vector<TunnelProgram> programs;
+    std::vector<pid_t> unknown;
+    std::vector<std::pair<pid_t, int>> signals;
     /// The kernel refuses rules that use more than the essential expressions.
     bool old_kernel = false;
 
@@ -180,6 +185,30 @@ class FakeSystem final : public System {
             return status;
         }
         hosts = {};
+        return {};
+    }
+
+    std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
+                                               const std::vector<std::string>&) override
+    {
+        std::vector<TunnelProgram> found;
+        for (const auto& program : programs) {
+            const bool is_known = std::ranges::find(known, program.id) != known.end();
+            const bool is_waiting =
+                waiting && std::ranges::find(unknown, program.id.pid) != unknown.end();
+            if (is_known || is_waiting) {
+                found.push_back(program);
+            }
+        }
+        return found;
+    }
+
+    Status signal(const ProcessId& process, int number) override
+    {
+        if (auto status = done("signal"); !status) {
+            return status;
+        }
+        signals.emplace_back(process.pid, number);
         return {};
     }
 
@@ -495,6 +524,151 @@ TEST(Engine, DifferencesNameEachPartThatDrifted)
     system.dns = {};
     system.hosts = {};
     EXPECT_EQ(differences(system, inspect(system)).size(), 4U);
+}
+
+/// A closed machine whose tunnel is up over eth0.
+class ReconnectTest : public testing::Test {
+  protected:
+    ReconnectTest()
+    {
+        Link eth0{.name = device("eth0"), .index = 2, .up = true};
+        eth0.addresses = {{IpAddress::parse("192.168.50.10").value(), 24}};
+        system_.snapshot.links.push_back(eth0);
+        system_.snapshot.main_routes = route();
+        system_.programs = {{kProgram, true, true, true}};
+        TunnelUp up = tunnel_up();
+        up.tunnel.owner = kProgram;
+        handle(system_, up);
+        system_.signals.clear();
+    }
+
+    static std::vector<MainRoute> route()
+    {
+        return {{IpPrefix::any(Family::V4), 2, IpAddress::parse("192.168.50.1"), 100}};
+    }
+
+    /// The network goes and comes back; the event is told both.
+    Outcome flap(const Event& event = UnderlayChanged{})
+    {
+        system_.snapshot.main_routes.clear();
+        handle(system_, event);
+        EXPECT_TRUE(system_.signals.empty()) << "there is nobody to reach";
+        system_.snapshot.main_routes = route();
+        return handle(system_, event);
+    }
+
+    using Signals = std::vector<std::pair<pid_t, int>>;
+    static constexpr ProcessId kProgram{1000, 4711};
+    FakeSystem system_;
+};
+
+TEST_F(ReconnectTest, OneSignalHoweverManyEvents)
+{
+    const Outcome outcome = flap();
+    EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}}));
+    ASSERT_EQ(outcome.notices.size(), 1U);
+    EXPECT_NE(outcome.notices.front().find("1000"), std::string::npos);
+    for (int i = 0; i < 100; ++i) {
+        handle(system_, UnderlayChanged{});
+        handle(system_, ReapplyRequested{});
+    }
+    EXPECT_EQ(system_.signals.size(), 1U);
+}
+
+TEST_F(ReconnectTest, ItIsToldAfterEverythingIsInPlace)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.dns = {};
+    system_.routing = {};
+    system_.calls.clear();
+    handle(system_, UnderlayChanged{});
+    EXPECT_LT(position(system_, "sync_routing"), position(system_, "signal"));
+    EXPECT_LT(position(system_, "apply_dns"), position(system_, "signal"));
+}
+
+TEST_F(ReconnectTest, ARunThatIsCutShortLeavesTheSignalToTheNextOne)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    const State before = system_.saved;
+    system_.snapshot.main_routes = route();
+    handle(system_, UnderlayChanged{});
+    // As if it had ended between the signal and the end.
+    system_.saved = before;
+    handle(system_, UnderlayChanged{});
+    EXPECT_EQ(system_.signals.size(), 2U);
+}
+
+TEST_F(ReconnectTest, ItsOwnUpAndDownTellItNothing)
+{
+    TunnelUp up = tunnel_up();
+    up.tunnel.owner = kProgram;
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    handle(system_, TunnelDown{device("tun0"), kProgram});
+    handle(system_, up);
+    handle(system_, UnderlayChanged{});
+    EXPECT_TRUE(system_.signals.empty()) << "it noticed the network before we did";
+}
+
+TEST_F(ReconnectTest, AProgramBetweenDownAndUpIsTold)
+{
+    handle(system_, TunnelDown{device("tun0"), kProgram});
+    flap();
+    EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}}));
+}
+
+TEST_F(ReconnectTest, WhoHasNotComeUpYetIsSearched)
+{
+    system_.programs.push_back({{2000, 1}, true, true, false});
+    system_.unknown = {2000};
+    flap();
+    EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}, {2000, SIGUSR1}}));
+}
+
+TEST_F(ReconnectTest, ProgramsThatAreOverAreNotTold)
+{
+    system_.programs.clear();
+    flap();
+    EXPECT_TRUE(system_.signals.empty());
+}
+
+TEST_F(ReconnectTest, ASignalThatFailsIsAWarning)
+{
+    system_.broken = {"signal"};
+    const Outcome outcome = flap();
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_EQ(outcome.warnings.size(), 1U);
+    EXPECT_TRUE(outcome.notices.empty());
+}
+
+TEST_F(ReconnectTest, WithoutSignalsByConfiguration)
+{
+    system_.config.reconnect_signal = ReconnectSignal::None;
+    flap();
+    EXPECT_TRUE(system_.signals.empty());
+}
+
+TEST_F(ReconnectTest, WhoLocksIsNotToldToReconnect)
+{
+    handle(system_, UnlockRequested{});
+    system_.unknown = {1000};
+    handle(system_, LockRequested{{{Remote::parse("203.0.113.2:1194/udp").value(), {}, {}}}});
+    EXPECT_TRUE(system_.signals.empty()) << "the network is as it was";
+    flap();
+    EXPECT_EQ(system_.signals.size(), 1U);
+}
+
+TEST_F(ReconnectTest, AnOpenMachineTellsNobody)
+{
+    handle(system_, UnlockRequested{});
+    system_.unknown = {1000};
+    flap();
+    EXPECT_TRUE(system_.signals.empty());
+    EXPECT_FALSE(system_.closed());
 }
 
 } // namespace

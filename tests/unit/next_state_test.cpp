@@ -274,5 +274,108 @@ TEST(NextState, WhatIsRememberedIsBounded)
     EXPECT_EQ(next_state({}, event, {}, snapshot_with({})).servers.size(), kMostServers);
 }
 
+Snapshot with_program_tunnel(bool up = true)
+{
+    Snapshot snapshot = snapshot_with({"wg0"});
+    Link& link = snapshot.links.front();
+    link.index = 7;
+    link.up = up;
+    link.is_program_tunnel = true;
+    link.addresses = {{address("10.9.0.2"), 32}, {address("fe80::2"), 64}};
+    snapshot.main_routes = {{*IpPrefix::parse("10.9.0.0/16"), 7, std::nullopt, 0},
+                            {*IpPrefix::parse("0.0.0.0/1"), 7, std::nullopt, 0},
+                            {*IpPrefix::parse("fe80::/64"), 7, std::nullopt, 256},
+                            {*IpPrefix::parse("10.10.0.0/16"), 8, std::nullopt, 0}};
+    return snapshot;
+}
+
+TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
+{
+    const State state = next_state(State{}, TunnelFound{device("wg0")}, {}, with_program_tunnel());
+    ASSERT_EQ(state.tunnels.size(), 1U);
+    const Tunnel& found = state.tunnels.front();
+    EXPECT_EQ(found.word, Tunnel::Word::Found);
+    EXPECT_EQ(found.addresses, (std::vector<InterfaceAddress>{{address("10.9.0.2"), 32}}));
+    EXPECT_EQ(found.networks, std::vector{*IpPrefix::parse("10.9.0.0/16")});
+    Snapshot later = with_program_tunnel();
+    later.links.front().addresses = {{address("10.9.0.3"), 32}};
+    EXPECT_EQ(next_state(state, ReapplyRequested{}, {}, later).tunnels.front().addresses,
+              (std::vector<InterfaceAddress>{{address("10.9.0.3"), 32}}));
+    EXPECT_TRUE(
+        next_state(state, UnderlayChanged{}, {}, with_program_tunnel(false)).tunnels.empty());
+}
+
+TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
+{
+    EXPECT_EQ(next_state(open_state(), TunnelFound{device("wg0")}, {}, with_program_tunnel()),
+              open_state());
+    const State announced = next_state(State{}, tunnel_up("wg0"), {}, with_program_tunnel());
+    EXPECT_EQ(next_state(announced, TunnelFound{device("wg0")}, {}, with_program_tunnel()),
+              announced);
+    Snapshot users = with_program_tunnel();
+    users.links.front().is_program_tunnel = false;
+    EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg0")}, {}, users).tunnels.empty());
+    EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg1")}, {}, users).tunnels.empty());
+}
+
+TEST(NextState, AnAnnouncedTunnelGoesBeforeAFoundOne)
+{
+    Snapshot snapshot = with_program_tunnel();
+    snapshot.links.push_back({.name = device("tun0"), .can_be_tunnel = true});
+    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, snapshot);
+    state = next_state(state, tunnel_up("tun0"), {}, snapshot);
+    ASSERT_EQ(state.tunnels.size(), 2U);
+    EXPECT_EQ(state.tunnels.front().interface, device("tun0"));
+    state = next_state(state, tunnel_up("wg0"), {}, snapshot);
+    EXPECT_EQ(state.tunnels.back().word, Tunnel::Word::Announced);
+}
+
+TEST(NextState, LeasesOfALockedMachineAreRemembered)
+{
+    const auto leased = [](const char* server) {
+        return UnderlayChanged{device("eth0"),
+                               server != nullptr ? IpAddress::parse(server) : std::nullopt};
+    };
+    const Snapshot snapshot = snapshot_with({});
+    EXPECT_EQ(next_state(open_state(), leased("192.0.2.1"), {}, snapshot), open_state());
+    State state = next_state(State{}, leased("192.0.2.1"), {}, snapshot);
+    state = next_state(state, leased("192.0.2.2"), {}, snapshot);
+    state = next_state(state, UnderlayChanged{}, {}, snapshot);
+    EXPECT_EQ(state.underlay.leases, (std::vector<Lease>{{device("eth0"), address("192.0.2.2")}}));
+    for (const char* server : {"224.0.0.1", "127.0.0.1", "0.0.0.0", "255.255.255.255"}) {
+        EXPECT_TRUE(next_state(state, leased(server), {}, snapshot).underlay.leases.empty());
+    }
+    EXPECT_TRUE(next_state(state, leased(nullptr), {}, snapshot).underlay.leases.empty());
+    for (unsigned i = 0; i < 2 * kMostLeases; ++i) {
+        state = next_state(
+            state,
+            UnderlayChanged{device(("eth" + std::to_string(i)).c_str()), address("192.0.2.1")}, {},
+            snapshot);
+    }
+    EXPECT_EQ(state.underlay.leases.size(), kMostLeases);
+}
+
+TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
+{
+    TunnelUp up = tunnel_up("tun0");
+    up.tunnel.owner = ProcessId{7, 9};
+    State state = next_state(State{}, up, {}, snapshot_with({"tun0"}));
+    state = next_state(state, up, {}, snapshot_with({"tun0"}));
+    state = next_state(state, TunnelDown{device("tun0")}, {}, snapshot_with({}));
+    EXPECT_EQ(state.programs, (std::vector{ProcessId{7, 9}}));
+    const LockRequested lock{{}, false, {"/x.conf"}};
+    state = next_state(next_state(state, lock, {}, snapshot_with({})), lock, {}, snapshot_with({}));
+    EXPECT_EQ(state.openvpn_configs, std::vector<std::string>{"/x.conf"});
+    state = next_state(state, UnlockRequested{}, {}, snapshot_with({}));
+    EXPECT_TRUE(state.programs.empty() && state.openvpn_configs.empty());
+}
+
+TEST(NextState, AReapplyLearnsServersOnlyWhereItIsArmed)
+{
+    const ReapplyRequested event{{{remote("203.0.113.9:1194/udp"), {}, {}}}};
+    EXPECT_TRUE(next_state(open_state(), event, {}, snapshot_with({})).servers.empty());
+    EXPECT_EQ(next_state(State{}, event, {}, snapshot_with({})).servers.size(), 1U);
+}
+
 } // namespace
 } // namespace failclosed

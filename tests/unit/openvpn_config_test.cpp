@@ -30,6 +30,18 @@ TEST(OpenvpnConfig, EmptyHasNothing)
               OpenvpnConfig{});
 }
 
+TEST(OpenvpnConfig, SecretsWithoutAFileAreAskedFor)
+{
+    for (const char* text :
+         {"auth-user-pass", "askpass", "management-query-passwords", "  auth-user-pass # x"}) {
+        EXPECT_TRUE(parse_openvpn_config(text).asks_for_secrets) << text;
+    }
+    for (const char* text : {"auth-user-pass /x", "askpass /x", "remote a.example",
+                             "<auth-user-pass>\nuser\npassword\n</auth-user-pass>"}) {
+        EXPECT_FALSE(parse_openvpn_config(text).asks_for_secrets) << text;
+    }
+}
+
 TEST(OpenvpnConfig, RemotesTakePortAndProtocolFromAnywhere)
 {
     EXPECT_EQ(remotes("remote a.example\nremote b.example 443\nremote c.example 443 tcp\n"

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/codec/openvpn_environment.hpp"
+#include "core/codec/tunnel_parts.hpp"
 #include "tests/unit/recording.hpp"
 
 namespace failclosed {
@@ -52,12 +53,7 @@ TEST_P(RecordedTest, GivesTheExpectedEvent)
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RecordedTest, testing::ValuesIn(test::all_recordings()),
-                         [](const auto& parameter) {
-                             auto name = parameter.param.parent_path().filename().string() + "_" +
-                                         parameter.param.stem().string();
-                             std::ranges::replace(name, '-', '_');
-                             return name;
-                         });
+                         [](const auto& parameter) { return test::test_name(parameter.param); });
 
 TEST(OpenvpnEnvironment, RecordingsAreThere)
 {
@@ -76,16 +72,10 @@ TEST(OpenvpnEnvironment, LineBreaksMakeNoVariables)
 TEST(OpenvpnEnvironment, FirstOfTwoVariablesCounts)
 {
     const std::vector<const char*> entries = {"a=1", "b", "=x", "a=2", "a_1=x"};
-    const OpenvpnEnvironment environment(entries);
+    const Environment environment(entries);
     EXPECT_EQ(environment.get("a"), "1");
     EXPECT_EQ(environment.get("b"), "");
     EXPECT_EQ(environment.numbered("a_").size(), 1U);
-}
-
-TEST(OpenvpnEnvironment, ConfigPathHasNoControlCharacters)
-{
-    const std::vector<const char*> entries = {"config=/etc/x\n"};
-    EXPECT_EQ(OpenvpnEnvironment(entries).config_path(), "");
 }
 
 TEST(OpenvpnEnvironment, UnknownScriptsAreNotOurs)

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -26,27 +28,37 @@ inline std::string read_text(const std::filesystem::path& path)
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// One call of a script: "# argument ...", "# uid N", and "NAME=VALUE" lines.
-struct Recording {
+inline std::vector<const char*> to_pointers(const std::vector<std::string>& strings)
+{
+    std::vector<const char*> pointers;
+    for (const auto& string : strings) {
+        pointers.push_back(string.c_str());
+    }
+    return pointers;
+}
+
+/// One call of a script: "# argument ...", other lines with "# ", and "NAME=VALUE" lines.
+struct Call {
     std::vector<std::string> arguments;
     std::vector<std::string> entries;
-    OpenvpnFacts facts;
+    /// What the other lines say.
+    std::vector<std::string> remarks;
 
-    static Recording load(const std::filesystem::path& path)
+    static Call load(const std::filesystem::path& path)
     {
-        Recording recording;
-        recording.facts.ancestors = {{{1000, 4711}, 0}};
+        constexpr std::string_view kArgument = "# argument ";
+        Call call;
         std::ifstream file(path);
         for (std::string line; std::getline(file, line);) {
-            if (line.starts_with("# argument ")) {
-                recording.arguments.push_back(line.substr(11));
-            } else if (line.starts_with("# uid ")) {
-                recording.facts.ancestors[0].uid = static_cast<uid_t>(std::stoul(line.substr(6)));
+            if (line.starts_with(kArgument)) {
+                call.arguments.push_back(line.substr(kArgument.size()));
+            } else if (line.starts_with("# ")) {
+                call.remarks.push_back(line.substr(2));
             } else {
-                recording.entries.push_back(line);
+                call.entries.push_back(line);
             }
         }
-        return recording;
+        return call;
     }
 
     /// Replaces a variable or adds it.
@@ -61,33 +73,47 @@ struct Recording {
         std::erase_if(entries,
                       [&](const std::string& entry) { return entry.starts_with(name + "="); });
     }
+};
+
+/// A call of OpenVPN's; "uid N" is who runs it.
+struct Recording : Call {
+    OpenvpnFacts facts;
+
+    static Recording load(const std::filesystem::path& path)
+    {
+        Recording recording{Call::load(path), {}};
+        recording.facts.ancestors = {{{1000, 4711}, 0}};
+        for (const auto& remark : recording.remarks) {
+            recording.facts.ancestors[0].uid = static_cast<uid_t>(std::stoul(remark.substr(4)));
+        }
+        return recording;
+    }
 
     [[nodiscard]] Result<OpenvpnEvent> parse() const
     {
-        const auto to_pointers = [](const std::vector<std::string>& strings) {
-            std::vector<const char*> pointers;
-            for (const auto& string : strings) {
-                pointers.push_back(string.c_str());
-            }
-            return pointers;
-        };
         const auto entry_pointers = to_pointers(entries);
-        const OpenvpnEnvironment environment(entry_pointers);
+        const Environment environment(entry_pointers);
         return parse_openvpn_event(to_pointers(arguments), environment, facts);
     }
 };
 
-inline std::vector<std::filesystem::path> all_recordings()
+/// The recordings below a folder of tests/fixtures, sorted.
+inline std::vector<std::filesystem::path> recordings_in(const std::string& folder)
 {
     std::vector<std::filesystem::path> paths;
     for (const auto& entry :
-         std::filesystem::recursive_directory_iterator(FAILCLOSED_FIXTURES "/openvpn")) {
+         std::filesystem::recursive_directory_iterator(FAILCLOSED_FIXTURES "/" + folder)) {
         if (entry.path().extension() == ".env") {
             paths.push_back(entry.path());
         }
     }
     std::ranges::sort(paths);
     return paths;
+}
+
+inline std::vector<std::filesystem::path> all_recordings()
+{
+    return recordings_in("openvpn");
 }
 
 inline Recording recording(const std::string& name)
@@ -105,7 +131,7 @@ struct EventText {
 
     std::string operator()(const TunnelUp& event) const
     {
-        return "TunnelUp\n\n" + write_tunnels({event.tunnel}) + "\n" +
+        return "TunnelUp\n\n" + write_running({.tunnels = {event.tunnel}}) + "\n" +
                servers(event.servers, event.connected);
     }
 
@@ -119,6 +145,21 @@ struct EventText {
         return "TunnelDown " + event.interface.text() + "\n";
     }
 
+    std::string operator()(const TunnelFound& event) const
+    {
+        return "TunnelFound " + event.interface.text() + "\n";
+    }
+
+    std::string operator()(const UnderlayChanged& event) const
+    {
+        std::string text = "UnderlayChanged";
+        if (event.leased_interface) {
+            text += " lease of " + event.leased_interface->text() + " " +
+                    (event.lease_server ? "by " + event.lease_server->to_string() : "is over");
+        }
+        return text + "\n";
+    }
+
     std::string operator()(const ReapplyRequested&) const { return "ReapplyRequested\n"; }
 
     std::string operator()(const LockRequested&) const { return "LockRequested\n"; }
@@ -128,16 +169,28 @@ struct EventText {
     std::string operator()(const ServersResolved&) const { return "ServersResolved\n"; }
 };
 
-inline std::string to_text(const Result<OpenvpnEvent>& result)
+/// An event of any entry point.
+inline std::string to_text(const std::optional<Event>& event, const Warnings& warnings)
 {
-    if (!result) {
-        return "error: " + result.error().message() + "\n";
-    }
-    std::string text = result->event ? std::visit(EventText{}, *result->event) : "no event\n";
-    for (const auto& line : result->warnings) {
+    std::string text = event ? std::visit(EventText{}, *event) : "no event\n";
+    for (const auto& line : warnings) {
         text += "warning: " + line + "\n";
     }
     return text;
+}
+
+inline std::string to_text(const Result<OpenvpnEvent>& result)
+{
+    return result ? to_text(result->event, result->warnings)
+                  : "error: " + result.error().message() + "\n";
+}
+
+/// The name of a test of this recording.
+inline std::string test_name(const std::filesystem::path& path)
+{
+    auto name = path.parent_path().filename().string() + "_" + path.stem().string();
+    std::ranges::replace(name, '-', '_');
+    return name;
 }
 
 } // namespace failclosed::test

@@ -156,9 +156,10 @@ TEST_F(PlanRoutingTest, OneTunnelCarriesEverything)
 
 TEST_F(PlanRoutingTest, WhileATunnelIsUpTheUnderlaysDefaultsAreKept)
 {
-    snapshot_.default_routes = {DefaultRoute{Family::V4, 2, IpAddress::parse("192.168.50.1"), 100},
-                                DefaultRoute{Family::V4, tun(0).index, std::nullopt, 0},
-                                DefaultRoute{Family::V6, 2, IpAddress::parse("fe80::1"), 1024}};
+    snapshot_.main_routes = {
+        MainRoute{IpPrefix::any(Family::V4), 2, IpAddress::parse("192.168.50.1"), 100},
+        MainRoute{IpPrefix::any(Family::V4), tun(0).index, std::nullopt, 0},
+        MainRoute{IpPrefix::any(Family::V6), 2, IpAddress::parse("fe80::1"), 1024}};
     EXPECT_TRUE(routes(kUnderlayTable).empty());
     state_.tunnels = {tunnel(tun(0))};
     EXPECT_EQ(routes(kUnderlayTable).size(), 1U);
@@ -173,9 +174,10 @@ TEST_F(PlanRoutingTest, WhileATunnelIsUpTheUnderlaysDefaultsAreKept)
 // OpenVPN adds `SERVER via GATEWAY` and names no device: the kernel finds it by these rules.
 TEST_F(PlanRoutingTest, TheUnderlaysGatewayIsFoundInMainByUser0)
 {
-    snapshot_.default_routes = {DefaultRoute{Family::V4, 2, IpAddress::parse("192.168.50.1"), 100},
-                                DefaultRoute{Family::V4, tun(0).index, std::nullopt, 0},
-                                DefaultRoute{Family::V6, 2, IpAddress::parse("fe80::1"), 1024}};
+    snapshot_.main_routes = {
+        MainRoute{IpPrefix::any(Family::V4), 2, IpAddress::parse("192.168.50.1"), 100},
+        MainRoute{IpPrefix::any(Family::V4), tun(0).index, std::nullopt, 0},
+        MainRoute{IpPrefix::any(Family::V6), 2, IpAddress::parse("fe80::1"), 1024}};
     EXPECT_EQ(std::ranges::count(rules(), "5001 to 192.168.50.1/32 iif lo uidrange 0-0 goto 5012"),
               1);
     EXPECT_EQ(rules().size(), 7U);

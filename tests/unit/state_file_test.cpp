@@ -68,10 +68,22 @@ Tunnel random_tunnel(Random& random)
     tunnel.resolvers = random_list(random, random_address);
     tunnel.search_domains = random_list(random, random_name);
     if (below(random, 2) == 0) {
-        tunnel.owner = ProcessId{static_cast<pid_t>(below(random, 1U << 22U)),
+        tunnel.owner = ProcessId{static_cast<pid_t>(1 + below(random, 1U << 22U)),
                                  std::numeric_limits<std::uint64_t>::max() - random()};
+        tunnel.word = Tunnel::Word::Found;
+        tunnel.server = random_address(random);
     }
     return tunnel;
+}
+
+UnderlayPath random_path(Random& random)
+{
+    UnderlayPath path{Family::V4, random_interface(random), std::nullopt, {random_address(random)}};
+    path.family = path.sources.front().family();
+    if (below(random, 2) == 0) {
+        path.gateway = random_address(random);
+    }
+    return path;
 }
 
 Server random_server(Random& random)
@@ -105,13 +117,27 @@ TEST(StateFile, ReadsBackWhatWasWritten)
 {
     Random random(20);
     for (unsigned round = 0; round < 500; ++round) {
-        const auto tunnels = random_list(random, random_tunnel);
+        auto tunnels = random_list(random, random_tunnel);
+        for (auto& tunnel : tunnels) {
+            if (below(random, 2) == 0) {
+                tunnel.path = random_path(random);
+            }
+        }
+        Running running{"boot " + std::to_string(round), tunnels, {}, {}};
+        running.underlay.paths = random_list(random, random_path);
+        running.underlay.leases = random_list(random, [](Random& source) {
+            return Lease{random_interface(source), random_address(source)};
+        });
+        running.underlay.suspended = Seconds(below(random, 100));
+        running.programs = random_list(random, [](Random& source) {
+            return ProcessId{static_cast<pid_t>(1 + below(source, 1000)), source()};
+        });
         const auto servers = random_list(random, random_server);
-        const auto tunnels_back = read_tunnels(write_tunnels(tunnels));
+        const auto running_back = read_running(write_running(running));
         const auto servers_back = read_servers(write_servers(servers));
-        ASSERT_TRUE(tunnels_back) << tunnels_back.error().message();
+        ASSERT_TRUE(running_back) << running_back.error().message() << write_running(running);
         ASSERT_TRUE(servers_back) << servers_back.error().message() << write_servers(servers);
-        EXPECT_EQ(*tunnels_back, tunnels);
+        EXPECT_EQ(*running_back, running);
         EXPECT_EQ(*servers_back, servers);
         std::vector<InsideNetworks> inside;
         for (const auto& tunnel : tunnels) {
@@ -119,6 +145,9 @@ TEST(StateFile, ReadsBackWhatWasWritten)
         }
         EXPECT_EQ(read_inside(write_inside(inside)).value(), inside);
     }
+    const std::vector<std::string> configs = {"/etc/openvpn/a;b.conf", "/x/ü%\n="};
+    EXPECT_EQ(read_configs(write_configs(configs)).value(), configs);
+    EXPECT_FALSE(read_configs("[failclosed]\nformat=1\nconfigs=relative;\n"));
     for (const auto armed : {Armed::Yes, Armed::No}) {
         EXPECT_EQ(read_armed(write_armed(armed)).value(), armed);
     }
@@ -140,12 +169,18 @@ TEST(StateFile, CutAnywhereIsDamagedOrComplete)
 
 TEST(StateFile, DamagedValuesAreErrors)
 {
-    const std::string tunnels = "[failclosed]\nformat=1\ntunnels=1\n[tunnel 1]\ninterface=tun0\n"
-                                "addresses=10.0.0.2/24;\nnetworks=10.0.0.0/8;\ngateways=\n"
-                                "resolvers=10.0.0.1;\nsearch-domains=a.example;\n"
-                                "owner-pid=7\nowner-start=9\n";
-    ASSERT_TRUE(read_tunnels(tunnels));
-    EXPECT_TRUE(read_tunnels(tunnels + "unknown=1\n[other]\nkey=1\n"));
+    const std::string tunnels =
+        "[failclosed]\nformat=1\ntunnels=1\nboot=x\nunderlay-paths=1\n"
+        "paths=2\nleases=1\nsuspended=3\nprograms=7 9;\n"
+        "[tunnel 1]\ninterface=tun0\n"
+        "addresses=10.0.0.2/24;\nnetworks=10.0.0.0/8;\ngateways=\n"
+        "resolvers=10.0.0.1;\nsearch-domains=a.example;\n"
+        "owner=8 10\nword=found\nserver=192.0.2.1\npath=2\n"
+        "[path 1]\ninterface=eth0\nsources=192.0.2.9;\n"
+        "[path 2]\ninterface=eth1\ngateway=192.0.2.254\nsources=192.0.2.8;\n"
+        "[lease 1]\ninterface=eth2\nserver=192.0.2.253\n";
+    ASSERT_TRUE(read_running(tunnels));
+    EXPECT_TRUE(read_running(tunnels + "unknown=1\n[other]\nkey=1\n"));
     const std::vector<std::pair<std::string, std::string>> changes = {
         {"format=1", "format=2"},
         {"format=1", ""},
@@ -161,9 +196,20 @@ TEST(StateFile, DamagedValuesAreErrors)
         {"10.0.0.0/8", "10.0.0.0/99"},
         {"10.0.0.1;", "10.0.0.1.;"},
         {"a.example", "a example"},
-        {"owner-pid=7", "owner-pid=x"},
-        {"owner-start=9", ""},
-        {"owner-start=9", "owner-start=-9"},
+        {"owner=8 10", "owner=8"},
+        {"owner=8 10", "owner=0 10"},
+        {"owner=8 10", "owner=8 -10"},
+        {"7 9;", "7;"},
+        {"word=found", "word=x"},
+        {"word=found", ""},
+        {"server=192.0.2.1\n", "server=x\n"},
+        {"path=2\n", "path=3\n"},
+        {"underlay-paths=1", "underlay-paths=3"},
+        {"paths=2\nl", "paths=3\nl"},
+        {"sources=192.0.2.9;", "sources="},
+        {"leases=1", "leases=2"},
+        {"server=192.0.2.253", ""},
+        {"suspended=3", "suspended=x"},
         {"networks=10.0.0.0/8;", ""},
         {"[tunnel 1]", "[tunnel 2]"},
         {"[failclosed]", "failclosed]"},
@@ -171,11 +217,11 @@ TEST(StateFile, DamagedValuesAreErrors)
     for (const auto& [from, to] : changes) {
         auto text = tunnels;
         text.replace(text.find(from), from.size(), to);
-        EXPECT_FALSE(read_tunnels(text)) << from << " -> " << to;
+        EXPECT_FALSE(read_running(text)) << from << " -> " << to;
     }
     auto with_nul = tunnels;
     with_nul.push_back('\0');
-    EXPECT_FALSE(read_tunnels(with_nul));
+    EXPECT_FALSE(read_running(with_nul));
 }
 
 TEST(StateFile, DamagedServersAreErrors)

@@ -21,7 +21,8 @@ class StateStoreTest : public testing::Test {
     {
         std::string name = (fs::temp_directory_path() / "state_store_test.XXXXXX").string();
         root_ = mkdtemp(name.data());
-        paths_ = {root_ / "run", root_ / "lib", root_ / "etc", geteuid()};
+        paths_ = {root_ / "run", root_ / "lib", root_ / "etc", geteuid(), root_ / "boot_id"};
+        write(paths_.boot_id, "first\n");
     }
 
     ~StateStoreTest() override { fs::remove_all(root_); }
@@ -39,6 +40,10 @@ class StateStoreTest : public testing::Test {
         state.servers.push_back({Remote::parse("vpn.example:1194/udp").value(), {}, {}});
         state.inside.push_back(
             {InterfaceName::parse("tun1").value(), {IpPrefix::parse("10.99.0.0/16").value()}});
+        state.underlay.leases = {
+            {InterfaceName::parse("eth0").value(), IpAddress::parse("192.0.2.1").value()}};
+        state.programs = {{7, 9}};
+        state.openvpn_configs = {"/etc/my vpn;.conf"};
         return state;
     }
 
@@ -79,12 +84,29 @@ TEST_F(StateStoreTest, AfterARebootTunnelsAreGone)
 {
     save(some_state());
     fs::remove_all(paths_.run);
+    write(paths_.boot_id, "second\n");
     const auto stored = load();
     EXPECT_FALSE(stored.absent);
     EXPECT_TRUE(stored.state.tunnels.empty());
+    EXPECT_EQ(stored.state.underlay, Underlay{});
     EXPECT_EQ(stored.state.servers, some_state().servers);
     EXPECT_EQ(stored.state.inside, some_state().inside);
     EXPECT_EQ(stored.state.armed, Armed::Yes);
+}
+
+TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyCounts)
+{
+    save(some_state());
+    fs::remove_all(paths_.run);
+    EXPECT_EQ(load().state, some_state());
+    EXPECT_TRUE(load().damage.empty());
+    // Neither a copy of nowhere nor a damaged one counts, and neither is worth a word.
+    write(paths_.boot_id, "");
+    EXPECT_TRUE(load().state.tunnels.empty());
+    write(paths_.boot_id, "first\n");
+    write(paths_.persistent + "/state", "garbage\n");
+    EXPECT_TRUE(load().state.tunnels.empty());
+    EXPECT_TRUE(load().damage.empty());
 }
 
 TEST_F(StateStoreTest, ServersWithoutArmedAreArmed)
@@ -162,10 +184,10 @@ TEST_F(StateStoreTest, FilesOfStrangersDoNotCount)
     expect_damage("fifo");
     EXPECT_EQ(load().state.armed, Armed::No);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::add);
-    EXPECT_EQ(load().damage.size(), 3U);
+    EXPECT_EQ(load().damage.size(), 4U);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::remove);
     paths_.owner = geteuid() + 1;
-    EXPECT_EQ(load().damage.size(), 4U);
+    EXPECT_EQ(load().damage.size(), 5U);
 }
 
 TEST_F(StateStoreTest, TooLargeIsDamage)

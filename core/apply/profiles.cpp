@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Profiles from failclosed-nm.so: over D-Bus, else out of key files.
+#include "core/apply/profiles.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <map>
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include "core/apply/network_manager/module.hpp"
+#include "core/apply/trusted_directory.hpp"
+#include "core/apply/users.hpp"
+#include "core/base/owned.hpp"
+
+namespace failclosed {
+
+namespace {
+
+constexpr std::size_t kMaxFileSize = 1U << 20U;
+constexpr uid_t kRoot = 0;
+
+/// The functions of the module; see there.
+struct NmModule {
+    decltype(&failclosed_nm_list) list = nullptr;
+    decltype(&failclosed_nm_read) read = nullptr;
+
+    /// Never unloaded: GLib cannot be.
+    static Result<NmModule> load(const std::string& directory);
+};
+
+Result<NmModule> NmModule::load(const std::string& directory)
+{
+    const std::string path = directory + "/failclosed-nm.so";
+    void* module = path.starts_with('/') ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
+    if (module == nullptr) {
+        const char* reason = dlerror();
+        return fail(path + ": " + (reason != nullptr ? reason : "not an absolute path"));
+    }
+    NmModule functions;
+    functions.list =
+        reinterpret_cast<decltype(functions.list)>(dlsym(module, "failclosed_nm_list"));
+    functions.read =
+        reinterpret_cast<decltype(functions.read)>(dlsym(module, "failclosed_nm_read"));
+    if (functions.list == nullptr || functions.read == nullptr) {
+        return fail(path + ": is of another version");
+    }
+    return functions;
+}
+
+struct File {
+    std::string name;
+    std::string text;
+};
+
+/// What one load has found, and the module's way to say it.
+class Loader {
+  public:
+    Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid);
+
+    /// False where NetworkManager's files have to tell.
+    bool ask(std::chrono::milliseconds time_limit);
+    void read_files();
+
+    VpnProfiles finish() && { return std::move(found_); }
+
+  private:
+    static void visit(const FailclosedNmProfile* profile, void* self) noexcept;
+    void add(const FailclosedNmProfile& profile);
+    std::vector<File> vpn_files();
+    void vpn_files_in(const ProfilePlaces::Folder& folder, std::vector<File>& files);
+    void rethrow();
+
+    const ProfilePlaces& places_;
+    std::vector<const char*> keys_;
+    FailclosedNmQuery query_{};
+    std::exception_ptr thrown_;
+    VpnProfiles found_;
+};
+
+Loader::Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid)
+    : places_(places), keys_(kProfileKeys.begin(), kProfileKeys.end())
+{
+    keys_.push_back(nullptr);
+    query_ = {keys_.data(), uuid ? uuid->c_str() : nullptr, visit, this};
+}
+
+void Loader::add(const FailclosedNmProfile& profile)
+{
+    const bool known = std::ranges::any_of(found_.profiles, [&](const VpnProfile& other) {
+        return !other.uuid.empty() && other.uuid == profile.uuid;
+    });
+    if (known) {
+        return;
+    }
+    VpnProfile result{profile.id, profile.uuid, profile.service, {}, {}, {}};
+    for (const char* const* item = profile.data; *item != nullptr; item += 2) {
+        result.data.emplace_back(item[0], item[1]);
+    }
+    for (const char* const* endpoint = profile.endpoints; *endpoint != nullptr; endpoint++) {
+        result.endpoints.emplace_back(*endpoint);
+    }
+    if (profile.fwmark != 0) {
+        result.fwmark = profile.fwmark;
+    }
+    found_.profiles.push_back(std::move(result));
+}
+
+void Loader::visit(const FailclosedNmProfile* profile, void* self) noexcept
+{
+    auto& loader = *static_cast<Loader*>(self);
+    try {
+        loader.add(*profile);
+    } catch (...) {
+        loader.thrown_ = std::current_exception();
+    }
+}
+
+void Loader::rethrow()
+{
+    if (thrown_) {
+        std::rethrow_exception(thrown_);
+    }
+}
+
+bool Loader::ask(std::chrono::milliseconds time_limit)
+{
+    if (access(places_.run_directory.c_str(), F_OK) != 0 ||
+        access(places_.bus_socket.c_str(), F_OK) != 0) {
+        return false;
+    }
+    const auto module = NmModule::load(places_.module_directory);
+    if (!module) {
+        return false;
+    }
+    char* error = nullptr;
+    const auto answer = module->list(
+        &query_,
+        static_cast<unsigned>(std::max<std::chrono::milliseconds::rep>(time_limit.count(), 0)),
+        &error);
+    const Owned<char, std::free> reason(error);
+    rethrow();
+    if (answer == FailclosedNmFailed) {
+        warn(found_.warnings, "ask NetworkManager for its VPN profiles: " +
+                                  std::string(reason ? reason.get() : "refused") +
+                                  "; its files are read instead");
+    }
+    return answer == FailclosedNmDone;
+}
+
+bool is_profile(const std::string& name, bool any_extension)
+{
+    return !name.starts_with('.') && !name.ends_with('~') &&
+           (name.ends_with(".nmconnection") || (any_extension && !name.ends_with(".nmmeta")));
+}
+
+/// Only such files are worth loading libnm. A key file's groups are written in one way.
+bool may_be_vpn(const std::string& text)
+{
+    return text.find("[vpn]") != std::string::npos || text.find("[wireguard") != std::string::npos;
+}
+
+void Loader::vpn_files_in(const ProfilePlaces::Folder& folder, std::vector<File>& files)
+{
+    const auto complain = [&](const Error& error) {
+        if (error.number() != ENOENT) {
+            warn(found_.warnings, "NetworkManager's profiles: " + error.message());
+        }
+    };
+    const auto directory = TrustedDirectory::open(folder.path, kRoot);
+    if (!directory) {
+        complain(directory.error());
+        return;
+    }
+    const auto names = directory->names();
+    if (!names) {
+        complain(names.error());
+        return;
+    }
+    for (const auto& name : *names) {
+        if (!is_profile(name, folder.any_extension)) {
+            continue;
+        }
+        auto text = directory->read(name, kMaxFileSize);
+        if (!text) {
+            complain(text.error());
+        } else if (may_be_vpn(*text)) {
+            files.push_back({name, *std::move(text)});
+        }
+    }
+}
+
+std::vector<File> Loader::vpn_files()
+{
+    std::vector<File> files;
+    for (const auto& folder : places_.folders) {
+        vpn_files_in(folder, files);
+    }
+    return files;
+}
+
+void Loader::read_files()
+{
+    const auto files = vpn_files();
+    if (files.empty()) {
+        return;
+    }
+    const auto module = NmModule::load(places_.module_directory);
+    if (!module) {
+        warn(found_.warnings, "servers of NetworkManager's VPN profiles are not known, install "
+                              "libnm (package libnm0, NetworkManager-libnm or libnm): " +
+                                  module.error().message());
+        return;
+    }
+    for (const auto& file : files) {
+        const auto answer =
+            module->read(&query_, file.text.data(), file.text.size(), file.name.c_str());
+        rethrow();
+        if (answer == FailclosedNmFailed) {
+            warn(found_.warnings, "NetworkManager's profile " + quoted(file.name) +
+                                      ": not one of its key files; `nmcli connection load` tells "
+                                      "what is wrong");
+        }
+    }
+}
+
+} // namespace
+
+VpnProfiles load_vpn_profiles(std::chrono::milliseconds time_limit,
+                              const std::optional<std::string>& uuid, const ProfilePlaces& places)
+{
+    Loader loader(places, uuid);
+    if (!loader.ask(time_limit)) {
+        loader.read_files();
+    }
+    return std::move(loader).finish();
+}
+
+LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
+                                  const std::string& passwd_file)
+{
+    LearntServers result;
+    std::map<std::string, std::optional<uid_t>> users = {{"root", kRoot}};
+    const auto number = [&](const std::string& name) {
+        const auto [user, is_new] = users.try_emplace(name);
+        if (is_new) {
+            if (const auto uid = uid_of(name, passwd_file)) {
+                user->second = *uid;
+            } else {
+                warn(result.warnings,
+                     "look up user " + quoted(name) + ": " + uid.error().message());
+            }
+        }
+        return user->second;
+    };
+    for (const auto& profile : profiles) {
+        const auto [servers, warnings] = servers_of(profile);
+        for (const auto& line : warnings) {
+            warn(result.warnings, line);
+        }
+        for (const auto& server : servers) {
+            Identity identity{{}, server.mark};
+            for (const auto& user : server.users) {
+                if (const auto uid = number(user)) {
+                    identity.uids.push_back(*uid);
+                }
+            }
+            result.servers.push_back({server.remote, std::move(identity), {}});
+        }
+    }
+    return result;
+}
+
+} // namespace failclosed

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How servers are reached past the tunnels, and whom a change of that concerns.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/model/snapshot.hpp"
+
+namespace failclosed {
+
+/// Whether routes over this link lead out of the machine past the tunnels: not over loopback, nor
+/// over what is or was a tunnel, nor over what a tunnel program holds.
+bool is_underlay(const State& state, const Link& link);
+
+/// Default routes of table main over underlays, sorted.
+std::vector<MainRoute> underlay_defaults(Family family, const State& state,
+                                         const Snapshot& snapshot);
+
+/// How a tunnel program's packets to `server` leave. A route to this one address through a gateway
+/// counts only where there is no other: tunnel programs add such routes, and they outlive the
+/// network that they were made for. Nothing where no route leads there, or the device has no
+/// address to send from.
+std::optional<UnderlayPath> path_to(const IpAddress& server, const State& state,
+                                    const Snapshot& snapshot);
+
+/// The paths to all known servers, each once, sorted.
+std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot);
+
+/// What a tunnel's packets travel over: to its server, or, where that is not known, to any.
+std::optional<UnderlayPath> path_of(const Tunnel& tunnel, const State& state,
+                                    const Snapshot& snapshot);
+
+/// Same device and gateway, and an address in common: what was sent over one can be answered over
+/// the other.
+bool is_same_path(const UnderlayPath& a, const UnderlayPath& b);
+
+/// Whom to tell that its underlay is another one, or is there again.
+struct Reconnection {
+    /// Programs whose tunnel is up.
+    std::vector<ProcessId> owners;
+    /// Tunnel programs without a tunnel: those of State::programs, and such as have had none yet.
+    bool waiting = false;
+
+    friend bool operator==(const Reconnection&, const Reconnection&) = default;
+};
+
+/// Compares `state`, which remembers paths as they were, with `snapshot`. Nobody is told while
+/// there is no path; then its return counts as a change.
+Reconnection plan_reconnection(const State& state, const Snapshot& snapshot);
+
+/// Makes `state` remember the paths of `snapshot`.
+void remember_paths(State& state, const Snapshot& snapshot);
+
+/// A tunnel program as it runs, as far as telling it to reconnect goes.
+struct TunnelProgram {
+    ProcessId id;
+    /// Whether it handles each signal; what it does not handle would end it.
+    bool handles_hup = false;
+    bool handles_usr1 = false;
+    /// HUP makes it read its configuration and secrets anew. Not where it dropped the privileges
+    /// for that, or where somebody would have to type them.
+    bool can_start_anew = false;
+
+    friend bool operator==(const TunnelProgram&, const TunnelProgram&) = default;
+};
+
+/// SIGHUP, SIGUSR1, or nothing where the configuration or the program wants none.
+std::optional<int> reconnect_signal(ReconnectSignal configured, const TunnelProgram& program);
+
+} // namespace failclosed

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// NetworkManager's dispatcher script. Only translates.
+#include <exception>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/apply/observe.hpp"
+#include "core/apply/profiles.hpp"
+#include "core/base/file.hpp"
+#include "core/base/report.hpp"
+#include "core/codec/network_manager_environment.hpp"
+#include "core/engine/last_resort.hpp"
+#include "core/engine/live_system.hpp"
+#include "core/engine/refresh.hpp"
+#include "core/engine/report_outcome.hpp"
+
+using namespace failclosed;
+
+namespace {
+
+constexpr int kUsageError = 64;
+/// NetworkManager waits for vpn-pre-up.
+constexpr std::chrono::milliseconds kProfileTime{2000};
+constexpr std::size_t kLargestUevent = 4096;
+
+/// sysfs-class-net: the kernel names the type of its own tunnels there.
+bool is_wireguard(const InterfaceName& device)
+{
+    const auto uevent = read_file("/sys/class/net/" + device.text() + "/uevent", kLargestUevent);
+    return uevent && uevent->find("DEVTYPE=wireguard\n") != std::string::npos;
+}
+
+DeviceFacts find_device(const InterfaceName& device)
+{
+    const auto snapshot = observe();
+    const Link* link = snapshot ? snapshot->find(device) : nullptr;
+    if (link == nullptr || !link->is_program_tunnel) {
+        return {};
+    }
+    return {.is_program_tunnel = true, .is_wireguard = is_wireguard(device)};
+}
+
+/// The servers of the profile that NetworkManager brings up. `lock` has learnt those of all
+/// profiles, and a VPN whose server is not admitted cannot get as far as its `up`: so they are
+/// asked for only where the machine is not locked yet, or where a device needs no answer to be up.
+LearntServers servers_of(LiveSystem& system, const NetworkManagerEvent& event)
+{
+    if (event.profile.empty() ||
+        (!event.is_wireguard && inspect(system).state.armed == Armed::Yes)) {
+        return {};
+    }
+    const auto found = load_vpn_profiles(kProfileTime, event.profile);
+    auto learnt = servers_of_profiles(found.profiles);
+    learnt.warnings.insert(learnt.warnings.begin(), found.warnings.begin(), found.warnings.end());
+    return learnt;
+}
+
+void report_all(const Warnings& warnings)
+{
+    for (const auto& line : warnings) {
+        report_warning(line);
+    }
+}
+
+int run(std::span<const char* const> arguments)
+{
+    auto parsed =
+        parse_network_manager_event(arguments, Environment::of_process(environ), find_device);
+    if (!parsed) {
+        report_error(parsed.error().message());
+        return kUsageError;
+    }
+    if (!parsed->event) {
+        return 0;
+    }
+    if (geteuid() != 0) {
+        report_error(
+            "only root can change anything: NetworkManager runs this program, see failclosed(8)");
+        return 1;
+    }
+    LiveSystem system;
+    if (auto* up = std::get_if<TunnelUp>(&*parsed->event)) {
+        auto learnt = servers_of(system, *parsed);
+        report_all(learnt.warnings);
+        up->servers = std::move(learnt.servers);
+    }
+    const Outcome outcome = handle(system, *parsed->event);
+    // A machine that is none of ours hears nothing of what its network sends.
+    if (outcome.state.armed == Armed::Yes) {
+        report_all(parsed->warnings);
+    }
+    report(outcome);
+    if (std::holds_alternative<TunnelUp>(*parsed->event) && outcome.state.servers.empty()) {
+        report_warning("no server is known, so that the VPN's own packets are refused: name it by "
+                       "failclosed lock --server HOST:PORT/PROTO");
+    }
+    const auto started = refresh_after(*parsed->event, outcome.state, LiveSystem::refresh_stamp());
+    if (!started) {
+        report_warning(started.error().message());
+    }
+    return outcome.exit_code();
+}
+
+/// A VPN of NetworkManager's own arms the machine.
+bool arms(std::span<const char* const> arguments)
+{
+    const std::string_view action = arguments.size() == 2 ? arguments[1] : "";
+    return action == "vpn-pre-up" || action == "vpn-up";
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    set_up_reports("nm-dispatcher", ReportTo::SystemLogToo);
+    umask(077);
+    const std::span<const char* const> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    try {
+        return run(arguments);
+    } catch (const std::exception& error) {
+        return end_closed(error, arms(arguments) ? WhenUnarmed::Close : WhenUnarmed::LeaveOpen);
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Processes of our own: told apart from others with the same number, and searched for.
+#include <csignal>
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/apply/openvpn_configs.hpp"
+#include "core/apply/process.hpp"
+
+namespace failclosed {
+namespace {
+
+/// A child that waits for signals, until the object goes.
+class Child {
+  public:
+    Child()
+    {
+        // Blocked before it runs, so that none is lost.
+        sigset_t all;
+        sigset_t before;
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, &before);
+        pid_ = fork();
+        if (pid_ == 0) {
+            for (;;) {
+                pause();
+            }
+        }
+        sigprocmask(SIG_SETMASK, &before, nullptr);
+    }
+
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+
+    ~Child()
+    {
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
+    }
+
+    [[nodiscard]] ProcessInfo info() const { return read_process(pid_).value(); }
+
+    /// Whether a signal waits for it (SigPnd of the process as a whole is ShdPnd).
+    [[nodiscard]] bool was_told() const
+    {
+        std::string line;
+        FILE* file = fopen(("/proc/" + std::to_string(pid_) + "/status").c_str(), "r");
+        char text[256];
+        bool told = false;
+        while (file != nullptr && fgets(text, sizeof(text), file) != nullptr) {
+            line = text;
+            told = told || (line.starts_with("ShdPnd:") &&
+                            line.find_first_of("123456789abcdef", 7) != std::string::npos);
+        }
+        if (file != nullptr) {
+            fclose(file);
+        }
+        return told;
+    }
+
+  private:
+    pid_t pid_ = -1;
+};
+
+TEST(SendSignal, ReachesTheProcess)
+{
+    const Child child;
+    ASSERT_FALSE(child.was_told());
+    const auto sent = send_signal(child.info().id, SIGUSR1);
+    EXPECT_TRUE(sent) << sent.error().message();
+    EXPECT_TRUE(child.was_told());
+}
+
+TEST(SendSignal, AnotherProcessWithTheSameNumberIsNotTold)
+{
+    const Child child;
+    ProcessId earlier = child.info().id;
+    --earlier.start_time;
+    const auto sent = send_signal(earlier, SIGUSR1);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().number(), ESRCH);
+    EXPECT_FALSE(child.was_told());
+}
+
+TEST(SendSignal, AProcessThatIsOverIsNoProcess)
+{
+    ProcessId over;
+    {
+        const Child child;
+        over = child.info().id;
+    }
+    const auto sent = send_signal(over, SIGUSR1);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().number(), ESRCH);
+}
+
+TEST(ReadProcess, TellsWhichSignalsAreHandled)
+{
+    struct sigaction before{};
+    struct sigaction handle{};
+    handle.sa_handler = [](int) {};
+    sigaction(SIGUSR2, &handle, &before);
+    const auto with = read_process(getpid());
+    sigaction(SIGUSR2, &before, nullptr);
+    const auto without = read_process(getpid());
+    ASSERT_TRUE(with && without);
+    EXPECT_EQ(with->handled_signals ^ without->handled_signals, 1ULL << (SIGUSR2 - 1));
+}
+
+TEST(FindTunnelPrograms, KnownOnesThatStillRun)
+{
+    const Child child;
+    const ProcessId known = child.info().id;
+    ProcessId earlier = known;
+    --earlier.start_time;
+    const auto found = find_tunnel_programs({known, earlier}, false, {});
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found.front().id, known);
+    EXPECT_FALSE(found.front().handles_hup);
+}
+
+TEST(FindTunnelPrograms, UnitsOfOpenvpn)
+{
+    for (const char* text :
+         {"0::/system.slice/system-openvpn\\x2dclient.slice/openvpn-client@home.service\n",
+          "12:pids:/x\n1:name=systemd:/system.slice/system-openvpn.slice/openvpn@a.service\n"
+          "0::/",
+          "0::/openvpn-client@a b.service"}) {
+        EXPECT_TRUE(is_openvpn_unit(text)) << text;
+    }
+    for (const char* text :
+         {"", "0::/", "0::/system.slice/openvpn-server@a.service\n",
+          "0::/user.slice/openvpn@a.service/evil.scope\n", "0::/openvpn.service\n",
+          "0::/xopenvpn@a.service", "0::/openvpn@a.service.x"}) {
+        EXPECT_FALSE(is_openvpn_unit(text)) << text;
+    }
+}
+
+} // namespace
+} // namespace failclosed

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Paths to servers, and who is told when they change.
+#include <csignal>
+
+#include <gtest/gtest.h>
+
+#include "core/plan/underlay.hpp"
+
+namespace failclosed {
+namespace {
+
+IpAddress address(const char* text)
+{
+    return IpAddress::parse(text).value();
+}
+
+InterfaceName device(const char* text)
+{
+    return InterfaceName::parse(text).value();
+}
+
+constexpr unsigned kEth0 = 2;
+constexpr unsigned kWlan0 = 3;
+constexpr unsigned kTun0 = 4;
+
+MainRoute route(const char* destination, unsigned through, const char* gateway = nullptr,
+                std::uint32_t metric = 100)
+{
+    return {IpPrefix::parse(destination).value(), through,
+            gateway != nullptr ? IpAddress::parse(gateway) : std::nullopt, metric};
+}
+
+UnderlayPath path(const char* interface, const char* gateway, const char* source)
+{
+    return {address(source).family(),
+            device(interface),
+            gateway != nullptr ? IpAddress::parse(gateway) : std::nullopt,
+            {address(source)}};
+}
+
+/// A machine with two cards and a tunnel to 203.0.113.2, its path remembered.
+class UnderlayTest : public testing::Test {
+  protected:
+    UnderlayTest()
+    {
+        snapshot_.links = {{.name = device("lo"), .index = 1, .up = true, .loopback = true},
+                           {.name = device("eth0"), .index = kEth0, .up = true},
+                           {.name = device("wlan0"), .index = kWlan0, .up = true},
+                           {.name = device("tun0"),
+                            .index = kTun0,
+                            .up = true,
+                            .can_be_tunnel = true,
+                            .is_program_tunnel = true}};
+        link(kEth0).addresses = {{address("192.168.50.10"), 24},
+                                 {address("2001:db8:50::10"), 64},
+                                 {address("fe80::10"), 64}};
+        link(kTun0).addresses = {{address("10.8.0.2"), 24}};
+        snapshot_.main_routes = {route("0.0.0.0/0", kEth0, "192.168.50.1"),
+                                 route("192.168.50.0/24", kEth0),
+                                 route("::/0", kEth0, "fe80::1", 1024)};
+        state_.servers = {
+            {Remote::parse("203.0.113.2:1194/udp").value(), {}, {{server_, Seconds(1), true}}}};
+        Tunnel tunnel{.interface = device("tun0")};
+        tunnel.addresses = {{address("10.8.0.2"), 24}};
+        tunnel.owner = owner_;
+        tunnel.server = server_;
+        state_.tunnels = {tunnel};
+        remember_paths(state_, snapshot_);
+    }
+
+    Link& link(unsigned index) { return snapshot_.links[index - 1]; }
+
+    void plug_in_wlan()
+    {
+        link(kWlan0).addresses = {{address("192.168.60.10"), 24}};
+        snapshot_.main_routes.push_back(route("0.0.0.0/0", kWlan0, "192.168.60.1", 600));
+    }
+
+    void unplug_eth()
+    {
+        link(kEth0).addresses.clear();
+        std::erase_if(snapshot_.main_routes,
+                      [](const MainRoute& found) { return found.device == kEth0; });
+    }
+
+    /// Whether the tunnel's program is told now; remembers what is seen, as the engine does.
+    bool told()
+    {
+        const auto plan = plan_reconnection(state_, snapshot_);
+        remember_paths(state_, snapshot_);
+        EXPECT_EQ(plan.waiting, !plan.owners.empty()) << "one server, one path";
+        return plan.owners == std::vector{owner_};
+    }
+
+    [[nodiscard]] std::optional<UnderlayPath> to(const char* server) const
+    {
+        return path_to(address(server), state_, snapshot_);
+    }
+
+    const IpAddress server_ = address("203.0.113.2");
+    const ProcessId owner_{1000, 4711};
+    State state_;
+    Snapshot snapshot_;
+};
+
+TEST_F(UnderlayTest, TheLongestPrefixThenTheLowestMetricLeadsOut)
+{
+    EXPECT_EQ(to("203.0.113.2"), path("eth0", "192.168.50.1", "192.168.50.10"));
+    EXPECT_EQ(to("192.168.50.7"), path("eth0", nullptr, "192.168.50.10"));
+    EXPECT_EQ(to("2001:db8::7"), path("eth0", "fe80::1", "2001:db8:50::10"));
+    plug_in_wlan();
+    EXPECT_EQ(to("203.0.113.2"), path("eth0", "192.168.50.1", "192.168.50.10"));
+    snapshot_.main_routes.push_back(route("203.0.113.0/24", kWlan0, "192.168.60.2", 999));
+    EXPECT_EQ(to("203.0.113.2"), path("wlan0", "192.168.60.2", "192.168.60.10"));
+}
+
+TEST_F(UnderlayTest, RoutesThatTunnelProgramsAddDoNotCount)
+{
+    const auto before = to("203.0.113.2");
+    snapshot_.main_routes.push_back(route("0.0.0.0/1", kTun0, "10.8.0.1", 0));
+    snapshot_.main_routes.push_back(route("128.0.0.0/1", kTun0, "10.8.0.1", 0));
+    snapshot_.main_routes.push_back(route("203.0.113.2/32", kEth0, "192.168.50.254", 0));
+    // A piece of a default route is passed over by the routing rules too.
+    snapshot_.main_routes.push_back(route("128.0.0.0/1", kEth0, "192.168.50.66", 0));
+    EXPECT_EQ(to("203.0.113.2"), before);
+    // Where there is no other, it is how the server is reached.
+    unplug_eth();
+    snapshot_.main_routes.push_back(route("203.0.113.2/32", kWlan0, "192.168.60.9", 0));
+    EXPECT_EQ(to("203.0.113.2"), std::nullopt) << "no address to send from";
+    link(kWlan0).addresses = {{address("192.168.60.10"), 24}};
+    EXPECT_EQ(to("203.0.113.2"), path("wlan0", "192.168.60.9", "192.168.60.10"));
+}
+
+TEST_F(UnderlayTest, DevicesThatAreOrWereTunnelsAreNoUnderlay)
+{
+    unplug_eth();
+    snapshot_.main_routes = {route("0.0.0.0/0", kTun0)};
+    EXPECT_EQ(to("203.0.113.2"), std::nullopt);
+    state_.tunnels.clear();
+    EXPECT_EQ(to("203.0.113.2"), std::nullopt) << "a program's tun device";
+    link(kTun0).is_program_tunnel = false;
+    EXPECT_TRUE(to("203.0.113.2")) << "may be a PPP uplink";
+    state_.inside = {{device("tun0"), {}}};
+    EXPECT_EQ(to("203.0.113.2"), std::nullopt);
+}
+
+TEST_F(UnderlayTest, NothingChangedNobodyIsTold)
+{
+    EXPECT_FALSE(told());
+    // A lease that was renewed, a router advertisement, a second address, another tunnel.
+    link(kEth0).addresses.push_back({address("2001:db8:51::10"), 64});
+    link(kEth0).addresses.push_back({address("192.168.50.11"), 24});
+    snapshot_.main_routes.push_back(route("10.0.0.0/8", kTun0));
+    EXPECT_FALSE(told());
+    snapshot_.main_routes.front().metric = 50;
+    EXPECT_FALSE(told()) << "the same way out by another number";
+}
+
+TEST_F(UnderlayTest, AnotherGatewayAddressOrDeviceIsToldOnce)
+{
+    snapshot_.main_routes.front().gateway = address("192.168.50.254");
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+    link(kEth0).addresses = {{address("192.168.50.99"), 24}};
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+    plug_in_wlan();
+    EXPECT_FALSE(told()) << "a worse way out";
+    snapshot_.main_routes.back().metric = 10;
+    EXPECT_TRUE(told()) << "now the better one";
+    unplug_eth();
+    EXPECT_FALSE(told()) << "left already";
+}
+
+TEST_F(UnderlayTest, TheWayOutIsToldWhenItIsBackNotWhenItIsLost)
+{
+    const Snapshot whole = snapshot_;
+    unplug_eth();
+    EXPECT_FALSE(told());
+    EXPECT_FALSE(told());
+    snapshot_ = whole;
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+    link(kEth0).up = false;
+    EXPECT_FALSE(told());
+    link(kEth0).up = true;
+    EXPECT_TRUE(told());
+}
+
+TEST_F(UnderlayTest, SleepIsToldOnce)
+{
+    snapshot_.suspended = Seconds(1);
+    EXPECT_FALSE(told()) << "not told from the clocks' own difference";
+    snapshot_.suspended = Seconds(3600);
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+    snapshot_.suspended = Seconds(7200);
+    const Snapshot whole = snapshot_;
+    unplug_eth();
+    EXPECT_FALSE(told()) << "asleep, and no network yet";
+    snapshot_ = whole;
+    EXPECT_TRUE(told());
+}
+
+TEST_F(UnderlayTest, OnlyProgramsWhoseServerIsReachedAnotherWay)
+{
+    Tunnel near{.interface = device("tun1")};
+    near.owner = ProcessId{2000, 1};
+    near.server = address("192.168.50.77");
+    near.path = to("192.168.50.77");
+    state_.tunnels.push_back(near);
+    snapshot_.main_routes.front().gateway = address("192.168.50.254");
+    EXPECT_EQ(plan_reconnection(state_, snapshot_).owners, std::vector{owner_});
+}
+
+TEST_F(UnderlayTest, AnotherFamilyComesAndNobodyIsTold)
+{
+    state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
+    snapshot_.main_routes.pop_back();
+    remember_paths(state_, snapshot_);
+    snapshot_.main_routes.push_back(route("::/0", kEth0, "fe80::1", 1024));
+    const auto plan = plan_reconnection(state_, snapshot_);
+    EXPECT_EQ(plan, Reconnection{});
+}
+
+TEST_F(UnderlayTest, TheFirstAddressOfAServerIsAWayOut)
+{
+    state_.tunnels.clear();
+    state_.servers = {{Remote::parse("vpn.example.net:1194/udp").value(), {}, {}}};
+    remember_paths(state_, snapshot_);
+    EXPECT_FALSE(plan_reconnection(state_, snapshot_).waiting);
+    state_.servers.front().addresses = {{server_, Seconds(1), false}};
+    EXPECT_TRUE(plan_reconnection(state_, snapshot_).waiting);
+}
+
+TEST(ReconnectSignal, ProgramsThatHupWouldEndGetUsr1)
+{
+    const TunnelProgram whole{{1, 1}, true, true, true};
+    const TunnelProgram dropped{{1, 1}, true, true, false};
+    const TunnelProgram deaf{{1, 1}, false, false, true};
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::Auto, whole), SIGHUP);
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::Auto, dropped), SIGUSR1);
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::Hup, dropped), SIGHUP);
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::Usr1, whole), SIGUSR1);
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::None, whole), std::nullopt);
+    for (const auto configured :
+         {ReconnectSignal::Auto, ReconnectSignal::Hup, ReconnectSignal::Usr1}) {
+        EXPECT_EQ(reconnect_signal(configured, deaf), std::nullopt) << "it would end";
+    }
+    EXPECT_EQ(reconnect_signal(ReconnectSignal::Auto, {{1, 1}, true, false, false}), std::nullopt);
+}
+
+} // namespace
+} // namespace failclosed
