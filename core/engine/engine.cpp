@@ -280,12 +280,13 @@ class Run {
                 continue;
             }
             const auto sent = system_.signal(program.id, *number);
-            const auto what = "telling process " + std::to_string(program.id.pid) + " to reconnect";
+            const auto process = "process " + std::to_string(program.id.pid);
             if (sent) {
-                outcome_.notices.push_back("the underlying network has changed: " + what + " (" +
+                outcome_.notices.push_back("the underlying network has changed: " + process +
+                                           " was told to reconnect (" +
                                            (*number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");
             } else if (sent.error().number() != ESRCH) {
-                note(outcome_.warnings, what, sent);
+                note(outcome_.warnings, "telling " + process + " to reconnect", sent);
             }
         }
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Times the OpenVPN hook as a whole process, against `true` and against one process per rule.
+// Times the hooks as whole processes, against `true` and against one process per rule.
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -25,6 +26,7 @@ namespace failclosed::lab {
 namespace {
 
 constexpr const char* kHook = "/etc/openvpn/failclosed";
+constexpr const char* kDispatcher = "/usr/lib/failclosed/nm-dispatcher";
 constexpr const char* kProgram = "/usr/sbin/failclosed";
 constexpr const char* kTunnel = "tun0";
 constexpr const char* kUnderlay = "under0";
@@ -32,6 +34,8 @@ constexpr const char* kUnderlay = "under0";
 /// What --check demands.
 constexpr double kMostTimesTrue = 8;
 constexpr double kMostMegabytes = 12;
+constexpr double kMostIgnoring = 5;      // ms, of an event that is not ours
+constexpr double kMostReconnecting = 20; // ms, from the dispatcher's start to its end
 
 /// One column of the table.
 struct Load {
@@ -106,14 +110,15 @@ void settle()
 /// Runs a program to its end, which must be a success. The peak memory that the kernel tells is
 /// never less than that of this process itself, whose memory the child shares until it executes.
 void measure(Series& series, const std::vector<std::string>& argv,
-             const std::vector<std::string>& environment)
+             const std::vector<std::string>& environment,
+             const posix_spawn_file_actions_t* actions = nullptr)
 {
     const std::vector<char*> arguments = pointers(argv);
     const std::vector<char*> variables = pointers(environment);
     settle();
     const auto start = std::chrono::steady_clock::now();
     pid_t pid = 0;
-    if (posix_spawn(&pid, argv[0].c_str(), nullptr, nullptr, arguments.data(), variables.data()) !=
+    if (posix_spawn(&pid, argv[0].c_str(), actions, nullptr, arguments.data(), variables.data()) !=
         0) {
         die("cannot start " + argv[0]);
     }
@@ -316,6 +321,101 @@ bool check(const Load& load, const Results& results)
     return good;
 }
 
+/// What the dispatcher's events take.
+struct DispatcherResults {
+    Series start;     ///< /bin/true
+    Series ignored;   ///< an event that is not ours
+    Series unarmed;   ///< a machine that was never locked
+    Series same;      ///< locked, and nothing has changed
+    Series reconnect; ///< the network is back, and the tunnel program is told
+};
+
+volatile std::sig_atomic_t told = 0;
+
+DispatcherResults measure_dispatcher()
+{
+    const auto event = [](const char* device, const char* action) {
+        return std::vector<std::string>{kDispatcher, device, action};
+    };
+    const std::vector<std::string> environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                                  "DEVICE_IFACE=eth0", "DEVICE_IP_IFACE=eth0",
+                                                  "DHCP4_DHCP_SERVER_IDENTIFIER=192.168.50.1"};
+    const std::vector<std::string> route = {"/sbin/ip", "route",        "replace", "default",
+                                            "via",      addr::gateway4, "dev",     "eth0"};
+    run({kProgram, "unlock"});
+    run({"/bin/rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
+    DispatcherResults results;
+    for (unsigned i = 0; i < kLoads[0].rounds * kQuickRuns; i++) {
+        measure(results.start, {"/bin/true"}, environment);
+        measure(results.ignored, event("none", "hostname"), environment);
+        measure(results.unarmed, event("eth0", "up"), environment);
+    }
+    // This process is the tunnel program.
+    struct sigaction count{};
+    count.sa_handler = [](int) { told = told + 1; };
+    count.sa_flags = SA_RESTART;
+    sigaction(SIGHUP, &count, nullptr);
+    Series unused;
+    measure(unused, {kHook, kTunnel, "1500", "0", "10.8.0.2", "255.255.255.0", "init"},
+            hook_environment("up", 1));
+    measure(unused, event("eth0", "up"), environment);
+    told = 0;
+    // It says each time whom it told.
+    posix_spawn_file_actions_t silent;
+    posix_spawn_file_actions_init(&silent);
+    posix_spawn_file_actions_addopen(&silent, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    const unsigned rounds = kLoads[0].rounds * kQuickRuns;
+    for (unsigned i = 0; i < rounds; i++) {
+        measure(results.same, event("eth0", "up"), environment);
+        run({"/sbin/ip", "-4", "route", "flush", "default"});
+        measure(unused, event("eth0", "down"), environment);
+        run(route);
+        measure(results.reconnect, event("eth0", "up"), environment, &silent);
+    }
+    posix_spawn_file_actions_destroy(&silent);
+    if (static_cast<unsigned>(told) != rounds) {
+        die("the network was back " + std::to_string(rounds) + " times, and was told " +
+            std::to_string(told) + " times");
+    }
+    return results;
+}
+
+void print_event(const char* name, const Series& series, const DispatcherResults& results)
+{
+    std::printf("  %-22s %9.2f ms %7.1f x true %40.1f MB\n", name, series.median(),
+                series.median() / results.start.median(), series.megabytes());
+}
+
+bool check_dispatcher(const DispatcherResults& results)
+{
+    char text[80];
+    std::snprintf(text, sizeof(text), "what is not ours is over in %.0f ms", kMostIgnoring);
+    bool good =
+        demand(std::max(results.ignored.median(), results.unarmed.median()) <= kMostIgnoring, text);
+    std::snprintf(text, sizeof(text), "a network that is back is told within %.0f ms",
+                  kMostReconnecting);
+    good &= demand(results.reconnect.median() <= kMostReconnecting, text);
+    return good;
+}
+
+bool measure_events(bool checking)
+{
+    for (unsigned attempt = 1; attempt <= kAttempts; attempt++) {
+        const DispatcherResults results = measure_dispatcher();
+        std::printf("NetworkManager's dispatcher, medians of %u runs:\n",
+                    kLoads[0].rounds * kQuickRuns);
+        print_event("true", results.start, results);
+        print_event("an event not ours", results.ignored, results);
+        print_event("never locked", results.unarmed, results);
+        print_event("nothing has changed", results.same, results);
+        print_event("the network is back", results.reconnect, results);
+        if (!checking || check_dispatcher(results)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /// A machine that is busy with something else for a while is no reason to fail.
 bool measure_one(const Load& load, const BaselineNetwork& network, bool checking)
 {
@@ -341,7 +441,7 @@ bool measure_all(const std::string& script, bool checking)
     for (const Load& load : kLoads) {
         good &= measure_one(load, network, checking);
     }
-    return good;
+    return measure_events(checking) && good;
 }
 
 /// Inside the client's namespaces, and in a process of its own: a hook finds its parent there.
