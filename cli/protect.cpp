@@ -27,9 +27,6 @@ int finish(const Outcome& outcome)
     return outcome.exit_code();
 }
 
-/// NetworkManager answers within milliseconds, or is stuck.
-constexpr std::chrono::milliseconds kProfilesTimeLimit{2000};
-
 /// What is in force cannot be told without privileges: it counts as not closed.
 constexpr int kNotPermitted = 2;
 
@@ -248,11 +245,11 @@ int lock(const Arguments& arguments)
         event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
     }
     event.servers = std::move(learnt.servers);
-    // Of several that name the same server the last counts: a user or mark that was named does
-    // more than one that was guessed.
+    // Where several name the same server the first one's mark counts: one that was named does more
+    // than one that was guessed.
     const bool is_named = options->has("uid") || options->has("mark");
     for (const auto& remote : *remotes) {
-        event.servers.insert(is_named ? event.servers.end() : event.servers.begin(),
+        event.servers.insert(is_named ? event.servers.begin() : event.servers.end(),
                              {remote, *identity, {}});
     }
     Outcome outcome = handle(system, event);

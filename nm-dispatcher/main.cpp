@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NetworkManager's dispatcher script. Only translates.
+#include <algorithm>
 #include <exception>
 #include <span>
 #include <string>
@@ -25,8 +26,6 @@ using namespace failclosed;
 namespace {
 
 constexpr int kUsageError = 64;
-/// NetworkManager waits for vpn-pre-up.
-constexpr std::chrono::milliseconds kProfileTime{2000};
 constexpr std::size_t kLargestUevent = 4096;
 
 /// sysfs-class-net: the kernel names the type of its own tunnels there.
@@ -46,19 +45,34 @@ DeviceFacts find_device(const InterfaceName& device)
     return {.is_program_tunnel = true, .is_wireguard = is_wireguard(device)};
 }
 
-/// The servers of the profile that NetworkManager brings up. `lock` has learnt those of all
-/// profiles, and a VPN whose server is not admitted cannot get as far as its `up`: so they are
-/// asked for only where the machine is not locked yet, or where a device needs no answer to be up.
-LearntServers servers_of(LiveSystem& system, const NetworkManagerEvent& event)
+/// What the profile that NetworkManager brings up comes to.
+struct Profile {
+    /// To be learnt; none on a machine that is armed already.
+    std::vector<Server> servers;
+    Warnings warnings;
+    bool is_admitted = false;
+};
+
+/// Users who are not root may make profiles, and have NetworkManager bring them up. On an armed
+/// machine only those count that root has had learnt, by `lock` or `reapply`: else a user could
+/// draw everybody's packets into a tunnel of one's own.
+Profile check_profile(LiveSystem& system, const std::string& uuid)
 {
-    if (event.profile.empty() ||
-        (!event.is_wireguard && inspect(system).state.armed == Armed::Yes)) {
-        return {};
-    }
-    const auto found = load_vpn_profiles(kProfileTime, event.profile);
+    const State state = inspect(system).state;
+    const auto found = load_vpn_profiles(kProfilesTimeLimit, uuid);
     auto learnt = servers_of_profiles(found.profiles);
-    learnt.warnings.insert(learnt.warnings.begin(), found.warnings.begin(), found.warnings.end());
-    return learnt;
+    Profile profile{{}, found.warnings, true};
+    profile.warnings.insert(profile.warnings.end(), learnt.warnings.begin(), learnt.warnings.end());
+    if (state.armed == Armed::No) {
+        profile.servers = std::move(learnt.servers);
+        return profile;
+    }
+    const auto is_known = [&](const Server& server) {
+        return std::ranges::find(state.servers, server.remote, &Server::remote) !=
+               state.servers.end();
+    };
+    profile.is_admitted = !learnt.servers.empty() && std::ranges::all_of(learnt.servers, is_known);
+    return profile;
 }
 
 void report_all(const Warnings& warnings)
@@ -86,9 +100,16 @@ int run(std::span<const char* const> arguments)
     }
     LiveSystem system;
     if (auto* up = std::get_if<TunnelUp>(&*parsed->event)) {
-        auto learnt = servers_of(system, *parsed);
-        report_all(learnt.warnings);
-        up->servers = std::move(learnt.servers);
+        auto profile = check_profile(system, parsed->profile);
+        report_all(profile.warnings);
+        up->servers = std::move(profile.servers);
+        if (!profile.is_admitted) {
+            report_error(up->tunnel.interface.text() +
+                         " is not taken for a tunnel: the servers of its profile were not there "
+                         "when the machine was locked; if it may be one: failclosed reapply, and "
+                         "bring it up again");
+            parsed->event = TunnelRefused{up->tunnel.interface};
+        }
     }
     const Outcome outcome = handle(system, *parsed->event);
     // A machine that is none of ours hears nothing of what its network sends.

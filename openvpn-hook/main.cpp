@@ -27,14 +27,6 @@ constexpr std::size_t kLargestConfig = 1 << 20;
 constexpr std::size_t kMostAncestors = 3;
 constexpr int kUsageError = 64;
 
-/// A file that OpenVPN names, as OpenVPN would open it.
-Result<std::string> read_for(pid_t openvpn, const std::string& path)
-{
-    return read_file(path.starts_with('/') ? path
-                                           : "/proc/" + std::to_string(openvpn) + "/cwd/" + path,
-                     kLargestConfig);
-}
-
 /// What the kernel and OpenVPN's own command line and files tell. The command line is that of the
 /// ancestor that the environment names, where it is one.
 OpenvpnFacts gather_facts(const Environment& environment)
@@ -52,7 +44,9 @@ OpenvpnFacts gather_facts(const Environment& environment)
             openvpn = process.id.pid;
         }
     }
-    const auto read = [&](const std::string& path) { return read_for(openvpn, path); };
+    const auto read = [&](const std::string& path) {
+        return read_file(path_seen_by(openvpn, path), kLargestConfig);
+    };
     const auto arguments = read_command_line(openvpn);
     if (arguments) {
         facts.config = parse_openvpn_arguments(*arguments, read);

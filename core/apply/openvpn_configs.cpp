@@ -73,8 +73,7 @@ Started read_start(pid_t pid)
         return started;
     }
     started.config = parse_openvpn_arguments(*arguments, [&](const std::string& path) {
-        const auto seen =
-            (path.starts_with('/') ? in_proc(pid, "root") : in_proc(pid, "cwd") + "/") + path;
+        const auto seen = path_seen_by(pid, path);
         if (const auto file = identify(seen)) {
             started.files.push_back(*file);
         }
@@ -82,6 +81,11 @@ Started read_start(pid_t pid)
         started.readable = started.readable && text.has_value();
         return text;
     });
+    for (const auto& path : started.config.files) {
+        // "[inline]" and the like stand for no file.
+        const bool is_file = !path.starts_with('[');
+        started.readable = started.readable && (!is_file || identify(path_seen_by(pid, path)));
+    }
     return started;
 }
 
@@ -94,8 +98,9 @@ TunnelProgram describe(const ProcessInfo& process)
     if (program.can_start_anew && runs_openvpn(process.id.pid)) {
         const auto started = read_start(process.id.pid);
         const auto root = read_link(in_proc(process.id.pid, "root"));
-        program.can_start_anew =
-            root && *root == "/" && started.readable && !started.config.asks_for_secrets;
+        program.can_start_anew = root && *root == "/" && started.readable &&
+                                 !started.config.asks_for_secrets &&
+                                 !started.config.drops_privileges;
     }
     return program;
 }
@@ -106,11 +111,14 @@ bool is_in_this_network(pid_t pid)
     return own && identify(in_proc(pid, "ns/net")) == own;
 }
 
-/// A client that its administrator has made one of ours.
-bool is_ours(pid_t pid, const std::vector<FileId>& files)
+/// A client that its administrator has made one of ours. Units may run it as a user of its own;
+/// a configuration that is named anybody could run.
+bool is_ours(const ProcessInfo& process, const std::vector<FileId>& files)
 {
+    const pid_t pid = process.id.pid;
     const auto started = read_start(pid);
-    const bool is_named = std::ranges::find_first_of(started.files, files) != started.files.end();
+    const bool is_named =
+        process.uid == 0 && std::ranges::find_first_of(started.files, files) != started.files.end();
     return !started.config.remotes.empty() &&
            (is_named ||
             is_openvpn_unit(read_file(in_proc(pid, "cgroup"), kLargestProcFile).value_or("")));
@@ -175,6 +183,10 @@ bool is_openvpn_unit(std::string_view cgroups)
     while (!cgroups.empty()) {
         const auto line = cgroups.substr(0, cgroups.find('\n'));
         cgroups.remove_prefix(std::min(line.size() + 1, cgroups.size()));
+        // Nobody but root makes control groups there.
+        if (line.find(":/system.slice/") == std::string_view::npos) {
+            continue;
+        }
         const std::string unit(line.substr(line.rfind('/') + 1));
         if (fnmatch("openvpn@*.service", unit.c_str(), 0) == 0 ||
             fnmatch("openvpn-client@*.service", unit.c_str(), 0) == 0) {
@@ -208,7 +220,7 @@ std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& kn
             continue;
         }
         const auto process = read_process(pid);
-        if (process && process->uid == 0 && is_ours(pid, named) &&
+        if (process && is_ours(*process, named) &&
             std::ranges::find(programs, process->id, &TunnelProgram::id) == programs.end()) {
             programs.push_back(describe(*process));
         }

@@ -19,13 +19,13 @@ std::vector<std::string> matching_files(const std::vector<std::string>& patterns
 /// the file cannot be read.
 Status learn_servers(LearntServers& learnt, const std::string& file);
 
-/// Whether a process in these control groups (proc_pid_cgroup(5)) is a unit of OpenVPN's own:
-/// openvpn@NAME.service or openvpn-client@NAME.service.
+/// Whether a process in these control groups (proc_pid_cgroup(5)) is a system unit of OpenVPN's
+/// own: openvpn@NAME.service or openvpn-client@NAME.service.
 bool is_openvpn_unit(std::string_view cgroups);
 
 /// Those of `known` that still run. If `waiting`, also OpenVPN clients in this network namespace
-/// that run as root, either in a unit of OpenVPN's own or from one of `files`. What /proc does not
-/// tell of a process makes it none.
+/// that run in a unit of OpenVPN's own, or as root from one of `files`. What /proc does not tell of
+/// a process makes it none.
 std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
                                                 const std::vector<std::string>& files);
 

@@ -109,6 +109,12 @@ Result<std::vector<std::string>> read_command_line(pid_t pid)
     return arguments;
 }
 
+std::string path_seen_by(pid_t pid, const std::string& path)
+{
+    return path.starts_with('/') ? proc_path(pid, "root") + path
+                                 : proc_path(pid, "cwd") + "/" + path;
+}
+
 Status send_signal(const ProcessId& process, int number)
 {
     const UniqueFd descriptor(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));

@@ -31,6 +31,10 @@ std::vector<ProcessInfo> read_ancestors(std::size_t most);
 /// proc_pid_cmdline(5). Empty for kernel threads and zombies.
 Result<std::vector<std::string>> read_command_line(pid_t pid);
 
+/// The path under which we find what process `pid` would find under `path`, relative ones from its
+/// working directory.
+std::string path_seen_by(pid_t pid, const std::string& path);
+
 /// Sends a signal to that very process, through a descriptor of it: never to another one that has
 /// got its number since. ESRCH where it is over.
 Status send_signal(const ProcessId& process, int number);

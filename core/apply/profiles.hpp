@@ -15,6 +15,9 @@
 
 namespace failclosed {
 
+/// NetworkManager answers within milliseconds, or is stuck.
+inline constexpr std::chrono::milliseconds kProfilesTimeLimit{2000};
+
 struct VpnProfiles {
     std::vector<VpnProfile> profiles;
     /// What could not be read, and why.

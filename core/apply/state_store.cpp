@@ -129,33 +129,33 @@ void StateStore::load_running(StoredState& stored)
     // A copy that cannot be used is of no interest: it was written for the worst case.
     StoredState of_copy;
     running_copy_ = load_file(paths_.persistent, kRunningFile, of_copy);
-    Result<Running> running = Running{};
-    if (running_) {
-        running = read_running(*running_);
+    Running running;
+    const auto read = running_ ? read_running(*running_) : Result<Running>(Running{});
+    if (!read) {
+        stored.damage.push_back(read.error().during(paths_.run + "/" + kRunningFile).message());
+    }
+    if (running_ && read) {
+        running = *read;
     } else if (running_copy_) {
         const auto copy = read_running(*running_copy_);
         if (copy && copy->boot == boot() && !copy->boot.empty()) {
-            running = copy;
+            running = *copy;
         }
     }
-    if (!running) {
-        stored.damage.push_back(running.error().during(paths_.run + "/" + kRunningFile).message());
-        return;
-    }
-    stored.state.tunnels = std::move(running->tunnels);
-    stored.state.underlay = std::move(running->underlay);
-    stored.state.programs = std::move(running->programs);
+    stored.state.tunnels = std::move(running.tunnels);
+    stored.state.underlay = std::move(running.underlay);
+    stored.state.programs = std::move(running.programs);
+    stored.state.refused = std::move(running.refused);
 }
 
 Status StateStore::save_running(const State& state)
 {
-    const auto text = write_running({boot(), state.tunnels, state.underlay, state.programs});
-    Status saved = save_file(paths_.run, kRunningFile, text, running_, Durability::Volatile);
-    if (saved) {
-        saved =
-            save_file(paths_.persistent, kRunningFile, text, running_copy_, Durability::Volatile);
-    }
-    return saved;
+    const auto text =
+        write_running({boot(), state.tunnels, state.underlay, state.programs, state.refused});
+    // The copy is there for the worst case; that it cannot be written makes nothing else worse.
+    static_cast<void>(
+        save_file(paths_.persistent, kRunningFile, text, running_copy_, Durability::Volatile));
+    return save_file(paths_.run, kRunningFile, text, running_, Durability::Volatile);
 }
 
 StoredState StateStore::load()

@@ -151,7 +151,6 @@ Event Reader::device_changed(std::string_view action)
     }
     if (facts.is_wireguard && environment_.get("CONNECTION_EXTERNAL").empty()) {
         if (auto event = tunnel_up(*device, "")) {
-            result_.is_wireguard = true;
             return *std::move(event);
         }
     }

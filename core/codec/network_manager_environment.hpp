@@ -35,9 +35,6 @@ struct NetworkManagerEvent {
     /// UUID of the profile that knows the servers of a TunnelUp: hexadecimal digits and '-'.
     /// Empty where none is named.
     std::string profile = {};
-    /// The TunnelUp is of a kernel device that was made without a word from its servers, which may
-    /// be unknown although the machine was locked before.
-    bool is_wireguard = false;
 
     friend bool operator==(const NetworkManagerEvent&, const NetworkManagerEvent&) = default;
 };

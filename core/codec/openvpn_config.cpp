@@ -17,6 +17,7 @@ constexpr std::size_t kMaxWords = 16;
 constexpr unsigned kMaxDepth = 10;
 /// So that files which include each other twice end.
 constexpr unsigned kMaxIncludes = 64;
+constexpr std::size_t kMaxFiles = 64;
 
 constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
 
@@ -128,6 +129,7 @@ class Parser {
     bool read_connection_option(std::span<const std::string> words);
     void read_general_option(std::span<const std::string> words);
     void include(const std::string& path);
+    void note_restart(std::span<const std::string> words);
     std::optional<OpenvpnProtocol> read_protocol(const std::string& text);
     void add(const Entry& entry);
 
@@ -274,6 +276,22 @@ void Parser::read_general_option(std::span<const std::string> words)
     }
 }
 
+/// What it takes to start again.
+void Parser::note_restart(std::span<const std::string> words)
+{
+    constexpr std::array<std::string_view, 4> kDropping = {"user", "group", "chroot", "setcon"};
+    constexpr std::array<std::string_view, 14> kFiles = {
+        "ca",          "capath",         "cert",     "key",       "pkcs12",
+        "extra-certs", "secret",         "tls-auth", "tls-crypt", "tls-crypt-v2",
+        "askpass",     "auth-user-pass", "dh",       "crl-verify"};
+    if (std::ranges::find(kDropping, words[0]) != kDropping.end()) {
+        config_.drops_privileges = true;
+    } else if (std::ranges::find(kFiles, words[0]) != kFiles.end() &&
+               config_.files.size() < kMaxFiles) {
+        config_.files.push_back(words[1]);
+    }
+}
+
 void Parser::read_option(std::span<const std::string> words, bool in_connection)
 {
     if (words[0] == "remote-random-hostname") {
@@ -290,6 +308,7 @@ void Parser::read_option(std::span<const std::string> words, bool in_connection)
     if (words.size() < 2) {
         return;
     }
+    note_restart(words);
     if (words[0] == "remote") {
         read_remote(words, in_connection);
     } else if (!read_connection_option(words) && !in_connection) {

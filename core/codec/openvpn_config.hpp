@@ -64,6 +64,11 @@ struct OpenvpnConfig {
     std::optional<std::uint32_t> mark;
     /// Somebody types a name, a password or a passphrase at each start: no file is named for it.
     bool asks_for_secrets = false;
+    /// It gives up what it would take to read its configuration and secrets again (`user`, `group`,
+    /// `chroot`, `setcon`); it does so when the tunnel is up, and is root before.
+    bool drops_privileges = false;
+    /// Other files that it reads at each start, as written: certificates, keys, secrets.
+    std::vector<std::string> files;
     Warnings warnings;
 
     friend bool operator==(const OpenvpnConfig&, const OpenvpnConfig&) = default;

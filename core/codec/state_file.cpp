@@ -182,6 +182,11 @@ class Group {
         return values;
     }
 
+    [[nodiscard]] bool has(const std::string& key) const
+    {
+        return file_.get(name_, key).has_value();
+    }
+
     [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
   private:
@@ -222,16 +227,19 @@ auto number_up_to(std::uint64_t high)
 /// Reads "[kind 1]" to "[kind N]", N being `count_key` of the head.
 template <typename T, typename ReadPart>
 Result<std::vector<T>> read_parts(const KeyFile& file, const std::string& count_key,
-                                  std::string_view kind, const ReadPart& read_part)
+                                  std::string_view kind, const ReadPart& read_part,
+                                  bool needed = true)
 {
     Group head(file, kHead);
     head.get("format", read_format);
-    const auto count = head.get(count_key, number_up_to(kMaxParts));
+    // Kinds of parts that an earlier version did not know are not counted in its files.
+    const auto count = needed ? head.get(count_key, number_up_to(kMaxParts))
+                              : head.find(count_key, number_up_to(kMaxParts));
     if (head.error()) {
         return Failure(*head.error());
     }
     std::vector<T> parts;
-    for (std::uint64_t i = 1; i <= *count; ++i) {
+    for (std::uint64_t i = 1; i <= count.value_or(0); ++i) {
         Group group(file, group_name(kind, i));
         std::optional<T> part = read_part(group);
         if (group.error() || !part) {
@@ -266,6 +274,20 @@ std::optional<UnderlayPath> read_route(Group& group)
     return path;
 }
 
+std::optional<Program> read_program(Group& group)
+{
+    const auto id = group.get("process", read_process_id);
+    if (!id) {
+        return std::nullopt;
+    }
+    Program program{*id, group.find("server", IpAddress::parse)};
+    if (group.has("interface")) {
+        program.path = read_route(group);
+        return program.path ? std::optional(program) : std::nullopt;
+    }
+    return program;
+}
+
 std::optional<Lease> read_lease(Group& group)
 {
     const auto interface = group.get("interface", read_interface);
@@ -286,8 +308,13 @@ std::optional<Tunnel> read_tunnel(Group& group)
     tunnel.resolvers = group.list("resolvers", IpAddress::parse);
     tunnel.search_domains = group.list("search-domains", HostName::parse);
     tunnel.owner = group.find("owner", read_process_id);
-    tunnel.word = group.get("word", read_word).value_or(Tunnel::Word::Found);
-    tunnel.server = group.find("server", IpAddress::parse);
+    if (group.has("owner-pid")) { // before 0.2
+        const auto pid = group.get("owner-pid", number_up_to(std::numeric_limits<pid_t>::max()));
+        const auto start =
+            group.get("owner-start", number_up_to(std::numeric_limits<std::uint64_t>::max()));
+        tunnel.owner = ProcessId{static_cast<pid_t>(pid.value_or(0)), start.value_or(0)};
+    }
+    tunnel.word = group.find("word", read_word).value_or(Tunnel::Word::Announced);
     return tunnel;
 }
 
@@ -326,76 +353,65 @@ std::optional<Armed> read_armed_value(const std::string& text)
 
 } // namespace
 
-std::string write_running(const Running& running)
+namespace {
+
+std::string path_lines(const UnderlayPath& path)
 {
-    std::string text = head("tunnels", running.tunnels.size());
-    text += line("boot", running.boot);
-    // A tunnel's own path stands among the others, by its position.
-    std::vector<UnderlayPath> paths = running.underlay.paths;
-    std::string tunnels;
-    for (std::size_t i = 0; i < running.tunnels.size(); ++i) {
-        const Tunnel& tunnel = running.tunnels[i];
-        tunnels += "\n[" + group_name("tunnel", i + 1) + "]\n";
-        tunnels += line("interface", text_of(tunnel.interface));
-        tunnels += list_line("addresses", tunnel.addresses, kTextOf);
-        tunnels += list_line("networks", tunnel.networks, kToString);
-        tunnels += list_line("gateways", tunnel.gateways, kToString);
-        tunnels += list_line("resolvers", tunnel.resolvers, kToString);
-        tunnels += list_line("search-domains", tunnel.search_domains, kNameText);
-        tunnels += line("word", tunnel.word == Tunnel::Word::Found ? "found" : "announced");
-        if (tunnel.owner) {
-            tunnels += line("owner", text_of(*tunnel.owner));
-        }
-        if (tunnel.server) {
-            tunnels += line("server", tunnel.server->to_string());
-        }
-        if (tunnel.path) {
-            paths.push_back(*tunnel.path);
-            tunnels += line("path", std::to_string(paths.size()));
-        }
-    }
-    text += line("underlay-paths", std::to_string(running.underlay.paths.size()));
-    text += line("paths", std::to_string(paths.size()));
-    text += line("leases", std::to_string(running.underlay.leases.size()));
-    text += line("suspended", std::to_string(running.underlay.suspended.count()));
-    text += list_line("programs", running.programs, kTextOf);
-    text += tunnels;
-    for (std::size_t i = 0; i < paths.size(); ++i) {
-        text += "\n[" + group_name("path", i + 1) + "]\n";
-        text += line("interface", text_of(paths[i].interface));
-        if (paths[i].gateway) {
-            text += line("gateway", paths[i].gateway->to_string());
-        }
-        text += list_line("sources", paths[i].sources, kToString);
-    }
-    for (std::size_t i = 0; i < running.underlay.leases.size(); ++i) {
-        text += "\n[" + group_name("lease", i + 1) + "]\n";
-        text += line("interface", text_of(running.underlay.leases[i].interface));
-        text += line("server", running.underlay.leases[i].server.to_string());
+    return line("interface", text_of(path.interface)) +
+           (path.gateway ? line("gateway", path.gateway->to_string()) : "") +
+           list_line("sources", path.sources, kToString);
+}
+
+std::string tunnel_lines(const Tunnel& tunnel)
+{
+    return line("interface", text_of(tunnel.interface)) +
+           list_line("addresses", tunnel.addresses, kTextOf) +
+           list_line("networks", tunnel.networks, kToString) +
+           list_line("gateways", tunnel.gateways, kToString) +
+           list_line("resolvers", tunnel.resolvers, kToString) +
+           list_line("search-domains", tunnel.search_domains, kNameText) +
+           line("word", tunnel.word == Tunnel::Word::Found ? "found" : "announced") +
+           (tunnel.owner ? line("owner", text_of(*tunnel.owner)) : "");
+}
+
+std::string program_lines(const Program& program)
+{
+    return line("process", text_of(program.id)) +
+           (program.server ? line("server", program.server->to_string()) : "") +
+           (program.path ? path_lines(*program.path) : "");
+}
+
+std::string lease_lines(const Lease& lease)
+{
+    return line("interface", text_of(lease.interface)) + line("server", lease.server.to_string());
+}
+
+template <typename T, typename Lines>
+std::string groups(std::string_view kind, const std::vector<T>& parts, const Lines& lines)
+{
+    std::string text;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        text += "\n[" + group_name(kind, i + 1) + "]\n" + lines(parts[i]);
     }
     return text;
 }
 
-namespace {
-
-/// The paths of tunnels, by their numbers.
-Status assign_paths(const KeyFile& file, const std::vector<UnderlayPath>& paths,
-                    std::vector<Tunnel>& tunnels)
-{
-    for (std::size_t i = 0; i < tunnels.size(); ++i) {
-        Group group(file, group_name("tunnel", i + 1));
-        const auto number = group.find("path", number_up_to(paths.size()));
-        if (group.error()) {
-            return Failure(*group.error());
-        }
-        if (number && *number > 0) {
-            tunnels[i].path = paths[*number - 1];
-        }
-    }
-    return {};
-}
-
 } // namespace
+
+std::string write_running(const Running& running)
+{
+    const auto& underlay = running.underlay;
+    return head("tunnels", running.tunnels.size()) + line("boot", running.boot) +
+           line("paths", std::to_string(underlay.paths.size())) +
+           line("leases", std::to_string(underlay.leases.size())) +
+           line("programs", std::to_string(running.programs.size())) +
+           line("suspended", std::to_string(underlay.suspended.count())) +
+           list_line("refused", running.refused, kTextOf) +
+           groups("tunnel", running.tunnels, tunnel_lines) +
+           groups("path", underlay.paths, path_lines) +
+           groups("lease", underlay.leases, lease_lines) +
+           groups("program", running.programs, program_lines);
+}
 
 Result<Running> read_running(std::string_view text)
 {
@@ -404,34 +420,31 @@ Result<Running> read_running(std::string_view text)
         return Failure(file.error());
     }
     auto tunnels = read_parts<Tunnel>(*file, "tunnels", "tunnel", read_tunnel);
-    auto paths = read_parts<UnderlayPath>(*file, "paths", "path", read_route);
-    auto leases = read_parts<Lease>(*file, "leases", "lease", read_lease);
+    auto paths = read_parts<UnderlayPath>(*file, "paths", "path", read_route, false);
+    auto leases = read_parts<Lease>(*file, "leases", "lease", read_lease, false);
+    auto programs = read_parts<Program>(*file, "programs", "program", read_program, false);
     for (const Error* error :
          {tunnels ? nullptr : &tunnels.error(), paths ? nullptr : &paths.error(),
-          leases ? nullptr : &leases.error()}) {
+          leases ? nullptr : &leases.error(), programs ? nullptr : &programs.error()}) {
         if (error != nullptr) {
             return Failure(*error);
         }
     }
     Group head(*file, kHead);
-    Running running;
-    running.boot =
-        head.get("boot", [](const std::string& boot) { return std::optional(boot); }).value_or("");
-    const auto own = head.get("underlay-paths", number_up_to(paths->size()));
-    const auto suspended = head.get("suspended", number_up_to(kMaxTime));
-    running.programs = head.list("programs", read_process_id);
+    const auto suspended = head.find("suspended", number_up_to(kMaxTime));
+    std::vector<InterfaceName> refused;
+    if (head.has("refused")) {
+        refused = head.list("refused", read_interface);
+    }
     if (head.error()) {
         return Failure(*head.error());
     }
-    if (auto assigned = assign_paths(*file, *paths, *tunnels); !assigned) {
-        return Failure(assigned.error());
-    }
-    running.tunnels = *std::move(tunnels);
-    running.underlay.paths.assign(paths->begin(),
-                                  paths->begin() + static_cast<std::ptrdiff_t>(*own));
-    running.underlay.leases = *std::move(leases);
-    running.underlay.suspended = Seconds(*suspended);
-    return running;
+    const Seconds slept(suspended.value_or(0));
+    return Running{file->get(kHead, "boot").value_or(""),
+                   *std::move(tunnels),
+                   {*std::move(paths), *std::move(leases), slept},
+                   *std::move(programs),
+                   std::move(refused)};
 }
 
 std::string write_configs(const std::vector<std::string>& paths)

@@ -22,7 +22,8 @@ struct Running {
     std::string boot;
     std::vector<Tunnel> tunnels;
     Underlay underlay;
-    std::vector<ProcessId> programs;
+    std::vector<Program> programs;
+    std::vector<InterfaceName> refused;
 
     friend bool operator==(const Running&, const Running&) = default;
 };

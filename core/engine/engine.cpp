@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -51,6 +52,7 @@ class Run {
         // Without the lock two runs could undo each other's work, so that nothing is opened; but
         // whatever was closed, or is to be closed, can be closed by both.
         const Status locked = system_.lock();
+        locked_ = locked.has_value();
         note(outcome_.errors, "waiting for another run", locked);
         auto config = system_.load_config();
         auto loaded = system_.load_state();
@@ -65,7 +67,7 @@ class Run {
             // Rules in the kernel say more than a file that could not be written.
             loaded.state.armed = Armed::Yes;
         }
-        if (unlocks && !locked) {
+        if (unlocks && !locked_) {
             outcome_.errors.emplace_back("not unlocked: another run may be at work");
             finish(loaded.state, loaded_tables);
             return std::move(outcome_);
@@ -235,14 +237,11 @@ class Run {
     // they were told, so that a run which is cut short leaves that to the next one.
     void reconnect()
     {
-        if (was_armed_ && observed_) {
+        // Of two runs at once both would tell.
+        if (was_armed_ && observed_ && locked_) {
             const auto wanted = plan_reconnection(outcome_.state, snapshot_);
-            auto known = wanted.owners;
-            if (wanted.waiting) {
-                add_programs_without_tunnel(known);
-            }
-            if (wanted.waiting || !known.empty()) {
-                tell(known, wanted.waiting);
+            if (wanted.waiting || !wanted.programs.empty()) {
+                tell(wanted);
             }
         }
         const State saved = outcome_.state;
@@ -254,27 +253,21 @@ class Run {
         }
     }
 
-    void add_programs_without_tunnel(std::vector<ProcessId>& known) const
+    void tell(const Reconnection& wanted)
     {
-        for (const auto& program : outcome_.state.programs) {
-            if (std::ranges::find(outcome_.state.tunnels, program, &Tunnel::owner) ==
-                outcome_.state.tunnels.end()) {
-                known.push_back(program);
-            }
-        }
-    }
-
-    void tell(const std::vector<ProcessId>& known, bool waiting)
-    {
-        auto configs = outcome_.config.openvpn_configs;
-        const auto& named = outcome_.state.openvpn_configs;
-        configs.insert(configs.end(), named.begin(), named.end());
-        for (const auto& program : system_.tunnel_programs(known, waiting, configs)) {
-            const bool has_tunnel =
-                std::ranges::find(outcome_.state.tunnels, program.id, &Tunnel::owner) !=
-                outcome_.state.tunnels.end();
-            const bool is_wanted =
-                !has_tunnel || std::ranges::find(known, program.id) != known.end();
+        auto& known = outcome_.state.programs;
+        std::vector<ProcessId> ids;
+        std::ranges::transform(known, std::back_inserter(ids), &Program::id);
+        const auto running = system_.tunnel_programs(
+            ids, wanted.waiting, outcome_.config.openvpn_configs, outcome_.state.openvpn_configs);
+        std::erase_if(known, [&](const Program& program) {
+            return std::ranges::find(running, program.id, &TunnelProgram::id) == running.end();
+        });
+        for (const auto& program : running) {
+            // Who is searched for is one that has had no tunnel yet.
+            const bool is_known = std::ranges::find(ids, program.id) != ids.end();
+            const bool is_wanted = !is_known || std::ranges::find(wanted.programs, program.id) !=
+                                                    wanted.programs.end();
             const auto number = reconnect_signal(outcome_.config.reconnect_signal, program);
             if (!is_wanted || !number || program.id == busy_program()) {
                 continue;
@@ -340,6 +333,7 @@ class Run {
     const Event& event_;
     Snapshot snapshot_;
     Protection wanted_;
+    bool locked_ = false;
     bool observed_ = false;
     bool was_armed_ = false;
     bool refused_ = false;

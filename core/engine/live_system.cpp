@@ -2,9 +2,12 @@
 // Binds the engine's port to the appliers.
 #include "core/engine/live_system.hpp"
 
+#include <csignal>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include "core/apply/hosts.hpp"
 #include "core/apply/journal.hpp"
@@ -30,6 +33,39 @@ const std::vector<TableName>& our_tables()
                                                   {TableFamily::Arp, kTableName}};
     return tables;
 }
+
+/// More than one run may take: programs of others that it waits for are given 15 s at the most.
+constexpr Seconds kLongestWait{20};
+
+/// Interrupts system calls after a time, and every second from then on: one that begins just when
+/// the time is over is interrupted too.
+class Alarm {
+  public:
+    explicit Alarm(Seconds time) : end_(std::chrono::steady_clock::now() + time)
+    {
+        struct sigaction interrupt{};
+        interrupt.sa_handler = [](int) {};
+        sigaction(SIGALRM, &interrupt, &before_);
+        const itimerval timer{{1, 0}, {time.count(), 0}};
+        setitimer(ITIMER_REAL, &timer, nullptr);
+    }
+
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+
+    ~Alarm()
+    {
+        const itimerval none{};
+        setitimer(ITIMER_REAL, &none, nullptr);
+        sigaction(SIGALRM, &before_, nullptr);
+    }
+
+    [[nodiscard]] bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
+
+  private:
+    std::chrono::steady_clock::time_point end_;
+    struct sigaction before_{};
+};
 
 Status make_directory(const char* path)
 {
@@ -69,9 +105,14 @@ Status LiveSystem::lock()
         return fail_errno("opening " + path);
     }
     // The kernel frees it when we end, however we end.
+    const Alarm limit(kLongestWait);
     while (flock(file.get(), LOCK_EX) != 0) {
         if (errno != EINTR) {
             return fail_errno("locking " + path);
+        }
+        if (limit.is_over()) {
+            return fail_errno("locking " + path + ": another run holds it, which may be stopped",
+                              ETIMEDOUT);
         }
     }
     lock_ = std::move(file);
@@ -253,10 +294,15 @@ Status LiveSystem::remove_hosts()
 
 std::vector<TunnelProgram> LiveSystem::tunnel_programs(const std::vector<ProcessId>& known,
                                                        bool waiting,
-                                                       const std::vector<std::string>& configs)
+                                                       const std::vector<std::string>& patterns,
+                                                       const std::vector<std::string>& files)
 {
-    return find_tunnel_programs(known, waiting,
-                                waiting ? matching_files(configs) : std::vector<std::string>{});
+    std::vector<std::string> configs;
+    if (waiting) {
+        configs = matching_files(patterns);
+        configs.insert(configs.end(), files.begin(), files.end());
+    }
+    return find_tunnel_programs(known, waiting, configs);
 }
 
 Status LiveSystem::signal(const ProcessId& process, int number)

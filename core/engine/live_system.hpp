@@ -57,7 +57,8 @@ class LiveSystem final : public System {
     Status remove_hosts() override;
 
     std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
-                                               const std::vector<std::string>& configs) override;
+                                               const std::vector<std::string>& patterns,
+                                               const std::vector<std::string>& files) override;
     Status signal(const ProcessId& process, int number) override;
 
     Status set_links_down() override;

@@ -38,7 +38,7 @@ class System {
   public:
     virtual ~System() = default;
 
-    /// Waits for other runs to end; those are bounded. Fails where the lock file cannot be had.
+    /// Waits for other runs to end, but not for ever. Fails where the lock cannot be had.
     virtual Status lock() = 0;
 
     virtual LoadedConfig load_config() = 0;
@@ -74,10 +74,11 @@ class System {
     virtual Status remove_hosts() = 0;
 
     /// Those of `known` that still run, and, if `waiting`, this network's OpenVPN clients that run
-    /// as root from one of these configurations (shell patterns) or a systemd unit of OpenVPN's.
+    /// from one of these configurations or in a systemd unit of OpenVPN's.
     virtual std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known,
                                                        bool waiting,
-                                                       const std::vector<std::string>& configs) = 0;
+                                                       const std::vector<std::string>& patterns,
+                                                       const std::vector<std::string>& files) = 0;
     /// Sends `number` to that very process; ESRCH where it is over.
     virtual Status signal(const ProcessId& process, int number) = 0;
 

@@ -73,6 +73,13 @@ struct TunnelFound {
     friend bool operator==(const TunnelFound&, const TunnelFound&) = default;
 };
 
+/// This device is no tunnel, whoever says so, until it is gone or announced with a better right.
+struct TunnelRefused {
+    InterfaceName interface;
+
+    friend bool operator==(const TunnelRefused&, const TunnelRefused&) = default;
+};
+
 /// The network beneath the tunnels may have changed: a link, an address, a route, a lease.
 struct UnderlayChanged {
     /// The device that DHCP spoke of, where it did.
@@ -99,6 +106,6 @@ struct ServersResolved {
 
 using Event =
     std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp, TunnelRestarted,
-                 TunnelDown, TunnelFound, UnderlayChanged, ServersResolved>;
+                 TunnelDown, TunnelFound, TunnelRefused, UnderlayChanged, ServersResolved>;
 
 } // namespace failclosed

@@ -32,8 +32,7 @@ struct ProcessId {
     friend bool operator==(const ProcessId&, const ProcessId&) = default;
 };
 
-/// How a packet to a server leaves this machine, past the tunnels. Two paths with the same device
-/// and gateway are the same while one of the addresses stays.
+/// How a packet to a server leaves this machine, past the tunnels.
 struct UnderlayPath {
     Family family = Family::V4;
     InterfaceName interface;
@@ -66,9 +65,6 @@ struct Tunnel {
         Found      ///< a device that came up; its addresses and networks are those of the kernel
     };
     Word word = Word::Announced;
-    /// The server's address, where it is known, and how it was last reached.
-    std::optional<IpAddress> server = {};
-    std::optional<UnderlayPath> path = {};
 
     friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
@@ -110,6 +106,17 @@ struct Underlay {
     friend bool operator==(const Underlay&, const Underlay&) = default;
 };
 
+/// A process that has announced a tunnel, whether that is up or not.
+struct Program {
+    ProcessId id;
+    /// The server that it last reached, where that is known.
+    std::optional<IpAddress> server = {};
+    /// How that was, or was to be, reached; nothing while there was no way.
+    std::optional<UnderlayPath> path = {};
+
+    friend bool operator==(const Program&, const Program&) = default;
+};
+
 struct State {
     Armed armed = Armed::Yes;
     /// Those that were found come last.
@@ -118,8 +125,10 @@ struct State {
     /// One for each device that was a tunnel since the machine was locked.
     std::vector<InsideNetworks> inside;
     Underlay underlay;
-    /// Tunnel programs that have announced a tunnel and still run, whether it is up or not.
-    std::vector<ProcessId> programs;
+    /// One for each process.
+    std::vector<Program> programs;
+    /// Devices that are there, and that nobody who may has admitted as tunnels.
+    std::vector<InterfaceName> refused;
     /// OpenVPN configurations that were named to `lock`, besides those of the configuration.
     std::vector<std::string> openvpn_configs;
 

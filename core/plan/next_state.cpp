@@ -34,11 +34,11 @@ LearntAddress& learn(Server& server, const IpAddress& address, Seconds now)
     return *known;
 }
 
-/// Two programs may have the same server. A mark stands in place of users.
+/// Two programs may have the same server. Of marks, which stand in place of users, the first
+/// counts.
 void add_users(Identity& identity, const Identity& more)
 {
     if (identity.mark || more.mark) {
-        identity = more;
         return;
     }
     for (const auto uid : more.uids) {
@@ -158,6 +158,25 @@ template <typename T> void append_new(std::vector<T>& values, const T& value, st
     values.push_back(value);
 }
 
+/// `id` has just come over the path that there is: nothing to tell it. What is known of its server
+/// stays where this says nothing of it.
+void remember_program(State& state, const Snapshot& snapshot, const ProcessId& id,
+                      const std::optional<Endpoint>& connected)
+{
+    Program program{id};
+    const auto known = std::ranges::find(state.programs, id, &Program::id);
+    if (known != state.programs.end()) {
+        program.server = known->server;
+        state.programs.erase(known);
+    }
+    if (connected) {
+        program.server = connected->address;
+    }
+    const auto paths = paths_of(program, state, snapshot);
+    program.path = paths.empty() ? std::nullopt : std::optional(paths.front());
+    append_new(state.programs, program, kMostPrograms);
+}
+
 void remember_lease(std::vector<Lease>& leases, const InterfaceName& interface,
                     const std::optional<IpAddress>& server)
 {
@@ -168,11 +187,11 @@ void remember_lease(std::vector<Lease>& leases, const InterfaceName& interface,
 }
 
 /// What the kernel shows of a tunnel that nobody described: its addresses, and the routes that its
-/// program has set.
+/// program has set. Those stay: a program takes them away before it ends, and what was sent there
+/// must not go to the local network of the same addresses.
 void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
 {
     tunnel.addresses.clear();
-    tunnel.networks.clear();
     for (const auto& own : link.addresses) {
         if (!own.address.is_link_local()) {
             tunnel.addresses.push_back(own);
@@ -185,6 +204,7 @@ void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
             tunnel.networks.push_back(route.destination);
         }
     }
+    tunnel.networks = without_contained(std::move(tunnel.networks));
 }
 
 struct Apply {
@@ -215,6 +235,7 @@ struct Apply {
         state.inside.clear();
         state.underlay = {};
         state.programs.clear();
+        state.refused.clear();
         state.openvpn_configs.clear();
     }
 
@@ -228,18 +249,14 @@ struct Apply {
         } else {
             *known = event.tunnel;
         }
+        std::erase(state.refused, event.tunnel.interface);
         remember_inside(state, event.tunnel);
         remember(state, event.servers, now);
         if (event.connected) {
             remember_connected(state, event.servers, *event.connected, now);
         }
-        // Its program has just come over this path: nothing to tell it.
-        auto& tunnel =
-            *std::ranges::find(state.tunnels, event.tunnel.interface, &Tunnel::interface);
-        tunnel.server = event.connected ? std::optional(event.connected->address) : tunnel.server;
-        tunnel.path = path_of(tunnel, state, snapshot);
-        if (tunnel.owner) {
-            append_new(state.programs, *tunnel.owner, kMostPrograms);
+        if (event.tunnel.owner) {
+            remember_program(state, snapshot, *event.tunnel.owner, event.connected);
         }
     }
 
@@ -253,11 +270,11 @@ struct Apply {
             return;
         }
         remember_connected(state, event.servers, *event.connected, now);
-        for (auto& tunnel : state.tunnels) {
-            if (event.owner && tunnel.owner == event.owner) {
-                tunnel.server = event.connected->address;
-                tunnel.path = path_of(tunnel, state, snapshot);
-            }
+        const bool is_known =
+            event.owner &&
+            std::ranges::find(state.programs, *event.owner, &Program::id) != state.programs.end();
+        if (is_known) {
+            remember_program(state, snapshot, *event.owner, event.connected);
         }
     }
 
@@ -266,12 +283,25 @@ struct Apply {
         const Link* link = snapshot.find(event.interface);
         const bool is_known = std::ranges::find(state.tunnels, event.interface,
                                                 &Tunnel::interface) != state.tunnels.end();
-        if (state.armed == Armed::No || link == nullptr || !link->is_program_tunnel || is_known) {
+        const bool is_refused =
+            std::ranges::find(state.refused, event.interface) != state.refused.end();
+        if (state.armed == Armed::No || link == nullptr || !link->is_program_tunnel || is_known ||
+            is_refused) {
             return;
         }
         Tunnel tunnel{.interface = event.interface};
         tunnel.word = Tunnel::Word::Found;
         state.tunnels.push_back(std::move(tunnel));
+    }
+
+    void operator()(const TunnelRefused& event) const
+    {
+        std::erase_if(state.tunnels, [&](const Tunnel& tunnel) {
+            return tunnel.interface == event.interface && tunnel.word == Tunnel::Word::Found;
+        });
+        if (state.armed == Armed::Yes) {
+            append_new(state.refused, event.interface, kMostRefused);
+        }
     }
 
     void operator()(const UnderlayChanged& event) const
@@ -313,13 +343,14 @@ bool is_more_useful(const LearntAddress& a, const LearntAddress& b)
     return a.worked_last != b.worked_last ? a.worked_last : a.seen > b.seen;
 }
 
-Seconds last_seen(const Server& server)
+/// What worked is worth more than any number of names that were only seen.
+std::pair<bool, Seconds> worth(const Server& server)
 {
-    Seconds latest{0};
+    std::pair<bool, Seconds> most{false, 0};
     for (const auto& learnt : server.addresses) {
-        latest = std::max(latest, learnt.seen);
+        most = {most.first || learnt.worked_last, std::max(most.second, learnt.seen)};
     }
-    return latest;
+    return most;
 }
 
 /// The address that worked last stays: an old one is better than a machine that cannot come back.
@@ -341,7 +372,7 @@ void expire(State& state, const Config& config, Seconds now)
         return server.remote.name() == nullptr && server.addresses.empty();
     });
     if (state.servers.size() > kMostServers) {
-        std::ranges::stable_sort(state.servers, std::ranges::greater{}, last_seen);
+        std::ranges::stable_sort(state.servers, std::ranges::greater{}, worth);
         state.servers.erase(state.servers.begin() + kMostServers, state.servers.end());
     }
     std::ranges::sort(state.servers, {}, &Server::remote);
@@ -368,9 +399,15 @@ State next_state(State state, const Event& event, const Config& config, const Sn
         remember(state, configured, snapshot.now);
     }
     std::erase_if(state.tunnels, [&](const Tunnel& tunnel) { return is_over(tunnel, snapshot); });
+    std::erase_if(state.refused,
+                  [&](const InterfaceName& name) { return snapshot.find(name) == nullptr; });
+    std::erase_if(state.underlay.leases,
+                  [&](const Lease& lease) { return snapshot.find(lease.interface) == nullptr; });
     for (auto& tunnel : state.tunnels) {
-        if (tunnel.word == Tunnel::Word::Found) {
-            describe(tunnel, *snapshot.find(tunnel.interface), snapshot);
+        const Link& link = *snapshot.find(tunnel.interface);
+        // Where nothing could be observed, links are taken to be there, without a word of them.
+        if (tunnel.word == Tunnel::Word::Found && link.is_program_tunnel) {
+            describe(tunnel, link, snapshot);
             remember_inside(state, tunnel);
         }
     }

@@ -12,6 +12,7 @@ inline constexpr std::size_t kMostServers = 4096;
 inline constexpr std::size_t kMostAddressesPerServer = 64;
 inline constexpr std::size_t kMostInsideNetworks = 64;
 inline constexpr std::size_t kMostPrograms = 32;
+inline constexpr std::size_t kMostRefused = 64;
 inline constexpr std::size_t kMostLeases = 16;
 inline constexpr std::size_t kMostConfigs = 256;
 

@@ -292,6 +292,20 @@ void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family fami
     }
 }
 
+/// Whoever brings a network up adds a route through its gateway before anybody can have told us of
+/// that network. For an IPv4 route of main the kernel looks the gateway up by these rules: as user
+/// 0, and for what is on the link alone, so that it passes by the unreachable end of the tunnels'
+/// table. No packet does, but root's that are to be sent to a neighbour or nowhere (SO_DONTROUTE):
+/// the firewall judges those.
+RoutingRule find_next_hops()
+{
+    auto rule = lookup(Family::V4, kNextHopPriority, RT_TABLE_MAIN);
+    rule.local_only = true;
+    rule.uid = 0;
+    rule.suppressed_length = kShortestNetwork - 1;
+    return rule;
+}
+
 /// Only what is sent there by name comes to the last rules: DNS is no part of the local network,
 /// the rest is looked up in main, and in the tunnel where main does not know it.
 void add_local_network(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
@@ -321,6 +335,7 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
     std::vector<RoutingRule> rules;
     add_admitted(rules, admitted);
     add_lease_servers(rules, in);
+    rules.push_back(find_next_hops());
     if (has_several_tunnels(in.state)) {
         add_tunnel_sources(rules, in.state);
     }

@@ -12,12 +12,6 @@ namespace {
 /// Slept for less is not told from reading two clocks one after the other.
 constexpr Seconds kShortestSleep{2};
 
-const Link* link_of(const MainRoute& route, const Snapshot& snapshot)
-{
-    const auto found = std::ranges::find(snapshot.links, route.device, &Link::index);
-    return found == snapshot.links.end() ? nullptr : &*found;
-}
-
 std::vector<IpAddress> sources_on(const Link& link, Family family)
 {
     std::vector<IpAddress> sources;
@@ -52,23 +46,80 @@ bool is_better(const MainRoute& a, const MainRoute& b)
     return a.metric < b.metric;
 }
 
-bool has_same(const std::vector<UnderlayPath>& paths, const UnderlayPath& path)
+/// A route past the tunnels that packets can take now.
+struct WayOut {
+    const MainRoute& route;
+    const Link& link;
+};
+
+std::vector<WayOut> ways_out(const State& state, const Snapshot& snapshot)
 {
-    return std::ranges::any_of(
-        paths, [&](const UnderlayPath& other) { return is_same_path(other, path); });
+    std::vector<WayOut> ways;
+    for (const auto& route : snapshot.main_routes) {
+        const auto link = std::ranges::find(snapshot.links, route.device, &Link::index);
+        if (counts(route) && link != snapshot.links.end() && link->up &&
+            is_underlay(state, *link)) {
+            ways.push_back({route, *link});
+        }
+    }
+    return ways;
 }
 
-/// Something led out before that does not any more, and something does now.
+std::optional<UnderlayPath> path_over(const std::vector<WayOut>& ways, const IpAddress& server)
+{
+    const WayOut* best = nullptr;
+    for (const auto& way : ways) {
+        if (way.route.destination.family() == server.family() &&
+            way.route.destination.contains(server) &&
+            (best == nullptr || is_better(way.route, best->route))) {
+            best = &way;
+        }
+    }
+    if (best == nullptr) {
+        return std::nullopt;
+    }
+    UnderlayPath path{server.family(), best->link.name, best->route.gateway,
+                      sources_on(best->link, server.family())};
+    return path.sources.empty() ? std::nullopt : std::optional(std::move(path));
+}
+
+void add_path(std::vector<UnderlayPath>& paths, std::optional<UnderlayPath> path)
+{
+    if (path && std::ranges::find(paths, *path) == paths.end()) {
+        paths.push_back(*std::move(path));
+    }
+}
+
+const UnderlayPath* find_same(const std::vector<UnderlayPath>& paths, const UnderlayPath& path)
+{
+    const auto found = std::ranges::find_if(
+        paths, [&](const UnderlayPath& other) { return is_same_path(other, path); });
+    return found == paths.end() ? nullptr : &*found;
+}
+
+bool all_are_in(const std::vector<UnderlayPath>& paths, const std::vector<UnderlayPath>& others)
+{
+    return std::ranges::all_of(
+        paths, [&](const UnderlayPath& path) { return find_same(others, path) != nullptr; });
+}
+
+/// Something leads out that did not before, and not just besides what did.
 bool is_other_way_out(const std::vector<UnderlayPath>& before, const std::vector<UnderlayPath>& now)
 {
-    const bool all_stay =
-        std::ranges::all_of(before, [&](const UnderlayPath& path) { return has_same(now, path); });
-    return !now.empty() && (before.empty() || !all_stay);
+    return !all_are_in(now, before) && (before.empty() || !all_are_in(before, now));
 }
 
-std::vector<UnderlayPath> as_list(const std::optional<UnderlayPath>& path)
+UnderlayPath with_common_sources(UnderlayPath path, const UnderlayPath& other)
 {
-    return path ? std::vector{*path} : std::vector<UnderlayPath>{};
+    std::erase_if(path.sources, [&](const IpAddress& source) {
+        return std::ranges::find(other.sources, source) == other.sources.end();
+    });
+    return path;
+}
+
+bool slept_since(const State& state, const Snapshot& snapshot)
+{
+    return snapshot.suspended - state.underlay.suspended >= kShortestSleep;
 }
 
 } // namespace
@@ -85,11 +136,9 @@ std::vector<MainRoute> underlay_defaults(Family family, const State& state,
                                          const Snapshot& snapshot)
 {
     std::vector<MainRoute> defaults;
-    for (const auto& route : snapshot.main_routes) {
-        const Link* link = link_of(route, snapshot);
-        if (route.destination == IpPrefix::any(family) && link != nullptr &&
-            is_underlay(state, *link)) {
-            defaults.push_back(route);
+    for (const auto& way : ways_out(state, snapshot)) {
+        if (way.route.destination == IpPrefix::any(family)) {
+            defaults.push_back(way.route);
         }
     }
     return defaults;
@@ -98,50 +147,43 @@ std::vector<MainRoute> underlay_defaults(Family family, const State& state,
 std::optional<UnderlayPath> path_to(const IpAddress& server, const State& state,
                                     const Snapshot& snapshot)
 {
-    const MainRoute* best = nullptr;
-    const Link* device = nullptr;
-    for (const auto& route : snapshot.main_routes) {
-        if (!counts(route) || route.destination.family() != server.family() ||
-            !route.destination.contains(server) || (best != nullptr && !is_better(route, *best))) {
-            continue;
-        }
-        const Link* link = link_of(route, snapshot);
-        if (link != nullptr && link->up && is_underlay(state, *link)) {
-            best = &route;
-            device = link;
-        }
-    }
-    if (best == nullptr) {
-        return std::nullopt;
-    }
-    UnderlayPath path{server.family(), device->name, best->gateway,
-                      sources_on(*device, server.family())};
-    return path.sources.empty() ? std::nullopt : std::optional(std::move(path));
+    return path_over(ways_out(state, snapshot), server);
 }
 
 std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot)
 {
+    const auto ways = ways_out(state, snapshot);
     std::vector<UnderlayPath> paths;
     for (const auto& server : state.servers) {
         for (const auto& endpoint : server.endpoints()) {
-            auto path = path_to(endpoint.address, state, snapshot);
-            if (path && std::ranges::find(paths, *path) == paths.end()) {
-                paths.push_back(*std::move(path));
-            }
+            add_path(paths, path_over(ways, endpoint.address));
         }
     }
     std::ranges::sort(paths);
     return paths;
 }
 
-std::optional<UnderlayPath> path_of(const Tunnel& tunnel, const State& state,
-                                    const Snapshot& snapshot)
+std::vector<UnderlayPath> paths_of(const Program& program, const State& state,
+                                   const Snapshot& snapshot)
 {
-    if (tunnel.server) {
-        return path_to(*tunnel.server, state, snapshot);
+    if (!program.server) {
+        return paths_to_servers(state, snapshot);
     }
-    auto paths = paths_to_servers(state, snapshot);
-    return paths.empty() ? std::nullopt : std::optional(std::move(paths.front()));
+    const auto ways = ways_out(state, snapshot);
+    std::vector<UnderlayPath> paths;
+    add_path(paths, path_over(ways, *program.server));
+    for (const auto& server : state.servers) {
+        const auto endpoints = server.endpoints();
+        if (std::ranges::find(endpoints, *program.server, &Endpoint::address) == endpoints.end()) {
+            continue;
+        }
+        for (const auto& endpoint : endpoints) {
+            if (endpoint.address.family() != program.server->family()) {
+                add_path(paths, path_over(ways, endpoint.address));
+            }
+        }
+    }
+    return paths;
 }
 
 bool is_same_path(const UnderlayPath& a, const UnderlayPath& b)
@@ -152,27 +194,39 @@ bool is_same_path(const UnderlayPath& a, const UnderlayPath& b)
 
 Reconnection plan_reconnection(const State& state, const Snapshot& snapshot)
 {
-    const bool slept = snapshot.suspended - state.underlay.suspended >= kShortestSleep;
+    const bool slept = slept_since(state, snapshot);
+    const auto all = paths_to_servers(state, snapshot);
     Reconnection reconnection;
-    for (const auto& tunnel : state.tunnels) {
-        const auto now = as_list(path_of(tunnel, state, snapshot));
-        if (tunnel.owner &&
-            (is_other_way_out(as_list(tunnel.path), now) || (slept && !now.empty()))) {
-            reconnection.owners.push_back(*tunnel.owner);
+    reconnection.waiting = is_other_way_out(state.underlay.paths, all) || (slept && !all.empty());
+    for (const auto& program : state.programs) {
+        const auto paths = paths_of(program, state, snapshot);
+        const bool stays = program.path && find_same(paths, *program.path) != nullptr;
+        if (!paths.empty() && (!stays || slept)) {
+            reconnection.programs.push_back(program.id);
         }
     }
-    const auto now = paths_to_servers(state, snapshot);
-    reconnection.waiting = is_other_way_out(state.underlay.paths, now) || (slept && !now.empty());
     return reconnection;
 }
 
 void remember_paths(State& state, const Snapshot& snapshot)
 {
-    for (auto& tunnel : state.tunnels) {
-        tunnel.path = path_of(tunnel, state, snapshot);
+    auto all = paths_to_servers(state, snapshot);
+    for (auto& path : all) {
+        if (const auto* before = find_same(state.underlay.paths, path)) {
+            path = with_common_sources(std::move(path), *before);
+        }
     }
-    state.underlay.paths = paths_to_servers(state, snapshot);
-    state.underlay.suspended = snapshot.suspended;
+    state.underlay.paths = std::move(all);
+    for (auto& program : state.programs) {
+        const auto paths = paths_of(program, state, snapshot);
+        const auto* same = program.path ? find_same(paths, *program.path) : nullptr;
+        if (same != nullptr) {
+            program.path = with_common_sources(*same, *program.path);
+        } else {
+            program.path = paths.empty() ? std::nullopt : std::optional(paths.front());
+        }
+    }
+    state.underlay.suspended = std::max(state.underlay.suspended, snapshot.suspended);
 }
 
 std::optional<int> reconnect_signal(ReconnectSignal configured, const TunnelProgram& program)

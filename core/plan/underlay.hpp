@@ -27,9 +27,11 @@ std::optional<UnderlayPath> path_to(const IpAddress& server, const State& state,
 /// The paths to all known servers, each once, sorted.
 std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot);
 
-/// What a tunnel's packets travel over: to its server, or, where that is not known, to any.
-std::optional<UnderlayPath> path_of(const Tunnel& tunnel, const State& state,
-                                    const Snapshot& snapshot);
+/// How `program` can reach a server now, the best way first: that of the server that it last
+/// reached, then, where this has addresses of both families, those of the other one. The two
+/// families of a network come one after the other. All paths where its server is not known.
+std::vector<UnderlayPath> paths_of(const Program& program, const State& state,
+                                   const Snapshot& snapshot);
 
 /// Same device and gateway, and an address in common: what was sent over one can be answered over
 /// the other.
@@ -37,9 +39,9 @@ bool is_same_path(const UnderlayPath& a, const UnderlayPath& b);
 
 /// Whom to tell that its underlay is another one, or is there again.
 struct Reconnection {
-    /// Programs whose tunnel is up.
-    std::vector<ProcessId> owners;
-    /// Tunnel programs without a tunnel: those of State::programs, and such as have had none yet.
+    /// Of State::programs.
+    std::vector<ProcessId> programs;
+    /// Tunnel programs that have had no tunnel yet.
     bool waiting = false;
 
     friend bool operator==(const Reconnection&, const Reconnection&) = default;
@@ -49,7 +51,8 @@ struct Reconnection {
 /// there is no path; then its return counts as a change.
 Reconnection plan_reconnection(const State& state, const Snapshot& snapshot);
 
-/// Makes `state` remember the paths of `snapshot`.
+/// Makes `state` remember the paths of `snapshot`. Of one that stays, only the addresses that stay
+/// are remembered: they may be exchanged one after the other.
 void remember_paths(State& state, const Snapshot& snapshot);
 
 /// A tunnel program as it runs, as far as telling it to reconnect goes.

@@ -6,8 +6,10 @@
 #include <string>
 #include <thread>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "tests/e2e/scene.hpp"
@@ -571,6 +573,27 @@ TEST_F(Input, OfKilledLockAndUnlockIsNeverHalfOpen)
 }
 
 // ---- A real server ----
+
+// NetworkManager waits for its dispatcher, and dhcpcd for its hooks.
+TEST_F(Input, OfARunThatIsStoppedHoldsOthersUpForSecondsOnly)
+{
+    const Process stopped = Process::fork(client(), [] {
+        const int lock = open("/run/failclosed/lock", O_RDWR | O_CLOEXEC);
+        if (lock < 0 || flock(lock, LOCK_EX) != 0) {
+            return 1;
+        }
+        dprintf(STDOUT_FILENO, "locked\n");
+        pause();
+        return 0;
+    });
+    ASSERT_TRUE(stopped.wait_for("locked"));
+    const Process waiting = client().start({"/usr/lib/failclosed/nm-dispatcher", "eth0", "pre-up"});
+    EXPECT_EQ(waiting.wait(30s), 1);
+    EXPECT_THAT(waiting.err(), HasSubstr("another run holds it"));
+    stopped.kill();
+    expect_intact("a run without the lock");
+    expect_nothing_leaked();
+}
 
 TEST(Pushed, ThousandsOfRoutesAndHundredsOfOptionsAreTaken)
 {

@@ -59,7 +59,11 @@ void DnsServer::start()
 
 void DnsServer::stop()
 {
-    process_->kill();
+    // It forks for each connection by TCP, and only its own end ends these, which hold its sockets.
+    process_->signal(SIGTERM);
+    if (!process_->wait()) {
+        throw LabError(box_->name() + ": dnsmasq does not end");
+    }
 }
 
 void DnsServer::restart(std::vector<std::string> extra)

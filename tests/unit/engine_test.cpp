@@ -189,6 +189,7 @@ class FakeSystem final : public System {
     }
 
     std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
+                                               const std::vector<std::string>&,
                                                const std::vector<std::string>&) override
     {
         std::vector<TunnelProgram> found;
@@ -634,6 +635,29 @@ TEST_F(ReconnectTest, ProgramsThatAreOverAreNotTold)
     system_.programs.clear();
     flap();
     EXPECT_TRUE(system_.signals.empty());
+}
+
+TEST_F(ReconnectTest, WhoIsOverIsForgotten)
+{
+    const TunnelProgram other{{2000, 1}, true, true, true};
+    TunnelUp up = tunnel_up();
+    up.tunnel.owner = other.id;
+    handle(system_, up);
+    EXPECT_EQ(system_.saved.programs.size(), 2U);
+    flap();
+    ASSERT_EQ(system_.saved.programs.size(), 1U);
+    EXPECT_EQ(system_.saved.programs.front().id, kProgram);
+}
+
+TEST_F(ReconnectTest, OneOfTwoRunsAtOnceTells)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.broken = {"lock"};
+    handle(system_, UnderlayChanged{});
+    EXPECT_TRUE(system_.signals.empty());
+    EXPECT_TRUE(system_.closed());
 }
 
 TEST_F(ReconnectTest, ASignalThatFailsIsAWarning)

@@ -305,6 +305,46 @@ TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
         next_state(state, UnderlayChanged{}, {}, with_program_tunnel(false)).tunnels.empty());
 }
 
+// Its program takes its routes away, and then the device: in between, what was sent there must not
+// go to the local network of the same addresses.
+TEST(NextState, WhatAFoundTunnelHadInsideStays)
+{
+    const Snapshot whole = with_program_tunnel();
+    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, whole);
+    const auto inside = tunnel_networks(Family::V4, state);
+    Snapshot without_routes = whole;
+    without_routes.main_routes.clear();
+    state = next_state(state, UnderlayChanged{}, {}, without_routes);
+    EXPECT_EQ(tunnel_networks(Family::V4, state), inside);
+    state = next_state(state, UnderlayChanged{}, {}, snapshot_with({}));
+    EXPECT_TRUE(state.tunnels.empty());
+    EXPECT_EQ(tunnel_networks(Family::V4, state), inside);
+}
+
+TEST(NextState, WhatCouldNotBeObservedChangesNothing)
+{
+    const State state = next_state(State{}, TunnelFound{device("wg0")}, {}, with_program_tunnel());
+    Snapshot assumed;
+    assumed.now = kNow;
+    assumed.links = {{.name = device("wg0"), .up = true, .can_be_tunnel = true}};
+    EXPECT_EQ(next_state(state, UnderlayChanged{}, {}, assumed), state);
+}
+
+TEST(NextState, ProgramsWithTheSameServerAreAllAdmitted)
+{
+    const auto server = [](std::vector<uid_t> uids, std::optional<std::uint32_t> mark = {}) {
+        return Server{remote("203.0.113.2:1194/udp"), {std::move(uids), mark}, {}};
+    };
+    const auto identity = [&](const std::vector<Server>& servers) {
+        return next_state(State{}, LockRequested{servers}, {}, snapshot_with({}))
+            .servers.front()
+            .identity;
+    };
+    EXPECT_EQ(identity({server({0}), server({0, 104})}).uids, (std::vector<uid_t>{0, 104}));
+    EXPECT_EQ(identity({server({0}), server({0}, 7)}), (Identity{{0}, {}})) << "the first counts";
+    EXPECT_EQ(identity({server({0}, 7), server({0})}).mark, 7U);
+}
+
 TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
 {
     EXPECT_EQ(next_state(open_state(), TunnelFound{device("wg0")}, {}, with_program_tunnel()),
@@ -316,6 +356,26 @@ TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
     users.links.front().is_program_tunnel = false;
     EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg0")}, {}, users).tunnels.empty());
     EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg1")}, {}, users).tunnels.empty());
+}
+
+TEST(NextState, ARefusedTunnelIsNotFoundUntilItsDeviceIsAnother)
+{
+    const Snapshot snapshot = with_program_tunnel();
+    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, snapshot);
+    state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
+    EXPECT_TRUE(state.tunnels.empty());
+    state = next_state(state, TunnelFound{device("wg0")}, {}, snapshot);
+    EXPECT_TRUE(state.tunnels.empty());
+    State gone = next_state(state, UnderlayChanged{}, {}, snapshot_with({}));
+    EXPECT_TRUE(gone.refused.empty());
+    gone = next_state(gone, TunnelFound{device("wg0")}, {}, snapshot);
+    EXPECT_EQ(gone.tunnels.size(), 1U);
+    state = next_state(state, tunnel_up("wg0"), {}, snapshot);
+    EXPECT_EQ(state.tunnels.size(), 1U);
+    EXPECT_TRUE(state.refused.empty());
+    state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
+    EXPECT_EQ(state.tunnels.size(), 1U) << "announced by its own program";
+    EXPECT_EQ(next_state(open_state(), TunnelRefused{device("wg0")}, {}, snapshot), open_state());
 }
 
 TEST(NextState, AnAnnouncedTunnelGoesBeforeAFoundOne)
@@ -336,7 +396,15 @@ TEST(NextState, LeasesOfALockedMachineAreRemembered)
         return UnderlayChanged{device("eth0"),
                                server != nullptr ? IpAddress::parse(server) : std::nullopt};
     };
-    const Snapshot snapshot = snapshot_with({});
+    std::vector<std::string> names;
+    for (unsigned i = 0; i < 2 * kMostLeases; ++i) {
+        names.push_back("eth" + std::to_string(i));
+    }
+    std::vector<const char*> pointers;
+    for (const auto& name : names) {
+        pointers.push_back(name.c_str());
+    }
+    const Snapshot snapshot = snapshot_with(pointers);
     EXPECT_EQ(next_state(open_state(), leased("192.0.2.1"), {}, snapshot), open_state());
     State state = next_state(State{}, leased("192.0.2.1"), {}, snapshot);
     state = next_state(state, leased("192.0.2.2"), {}, snapshot);
@@ -362,7 +430,13 @@ TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
     State state = next_state(State{}, up, {}, snapshot_with({"tun0"}));
     state = next_state(state, up, {}, snapshot_with({"tun0"}));
     state = next_state(state, TunnelDown{device("tun0")}, {}, snapshot_with({}));
-    EXPECT_EQ(state.programs, (std::vector{ProcessId{7, 9}}));
+    EXPECT_EQ(state.programs, (std::vector{Program{{7, 9}}}));
+    up.connected = Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)};
+    state = next_state(state, up, {}, snapshot_with({"tun0"}));
+    up.connected.reset();
+    state = next_state(state, up, {}, snapshot_with({"tun0"}));
+    EXPECT_EQ(state.programs, (std::vector{Program{{7, 9}, address("203.0.113.2")}}))
+        << "what is known of its server stays";
     const LockRequested lock{{}, false, {"/x.conf"}};
     state = next_state(next_state(state, lock, {}, snapshot_with({})), lock, {}, snapshot_with({}));
     EXPECT_EQ(state.openvpn_configs, std::vector<std::string>{"/x.conf"});

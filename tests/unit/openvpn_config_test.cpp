@@ -42,6 +42,18 @@ TEST(OpenvpnConfig, SecretsWithoutAFileAreAskedFor)
     }
 }
 
+TEST(OpenvpnConfig, WhatItTakesToStartAgain)
+{
+    for (const char* text : {"user nobody", "group nogroup", "chroot /x", "setcon x"}) {
+        EXPECT_TRUE(parse_openvpn_config(text).drops_privileges) << text;
+    }
+    EXPECT_FALSE(parse_openvpn_config("remote a.example\nuser\n").drops_privileges);
+    EXPECT_EQ(parse_openvpn_config("ca /x/ca.crt\nkey k.pem\nauth-user-pass p\nverb 3\n"
+                                   "<cert>\nkey inside\n</cert>\ntls-auth t 1\n")
+                  .files,
+              (Texts{"/x/ca.crt", "k.pem", "p", "t"}));
+}
+
 TEST(OpenvpnConfig, RemotesTakePortAndProtocolFromAnywhere)
 {
     EXPECT_EQ(remotes("remote a.example\nremote b.example 443\nremote c.example 443 tcp\n"

@@ -127,7 +127,7 @@ TEST(FindTunnelPrograms, UnitsOfOpenvpn)
          {"0::/system.slice/system-openvpn\\x2dclient.slice/openvpn-client@home.service\n",
           "12:pids:/x\n1:name=systemd:/system.slice/system-openvpn.slice/openvpn@a.service\n"
           "0::/",
-          "0::/openvpn-client@a b.service"}) {
+          "0::/system.slice/openvpn-client@a b.service"}) {
         EXPECT_TRUE(is_openvpn_unit(text)) << text;
     }
     for (const char* text :

@@ -97,6 +97,8 @@ class PlanRoutingTest : public testing::Test {
     }
 
     using Lines = std::vector<std::string>;
+    static constexpr char kNextHops[] =
+        "5011 iif lo uidrange 0-0 lookup main suppress_prefixlength 7";
 
     State state_;
     Config config_;
@@ -114,14 +116,16 @@ TEST_F(PlanRoutingTest, DisarmedMeansNothingAtAll)
 
 TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
 {
-    const Lines closed = {"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030",
-                          "5010 lookup 64600",
-                          "5011 unreachable",
-                          "5020 lookup 64601",
-                          "5030 lookup main suppress_prefixlength 7",
-                          "5031 lookup 64599"};
-    EXPECT_EQ(rules(Family::V4), closed);
+    Lines closed = {"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030",
+                    "5010 lookup 64600",
+                    "5012 unreachable",
+                    "5020 lookup 64601",
+                    "5030 lookup main suppress_prefixlength 7",
+                    "5031 lookup 64599"};
     EXPECT_EQ(rules(Family::V6), closed);
+    // A network comes up through a gateway that nobody has heard of.
+    closed.insert(closed.begin() + 2, kNextHops);
+    EXPECT_EQ(rules(Family::V4), closed);
     for (const auto table : {kTunnelTable, kServerTable}) {
         EXPECT_EQ(routes(table, Family::V4), (Lines{"unreachable 0.0.0.0/0"}));
         EXPECT_EQ(routes(table, Family::V6), (Lines{"unreachable ::/0"}));
@@ -132,11 +136,11 @@ TEST_F(PlanRoutingTest, DnsIsNoPartOfTheLocalNetwork)
 {
     for (const auto family : kFamilies) {
         EXPECT_EQ(rules(family, true),
-                  (Lines{"5012 iif lo ipproto 6 dport 53 unreachable",
-                         "5012 iif lo ipproto 6 dport 853 unreachable",
-                         "5012 iif lo ipproto 17 dport 53 unreachable",
-                         "5012 iif lo ipproto 17 dport 853 unreachable", "5013 lookup main",
-                         "5014 lookup 64600", "5015 unreachable"}));
+                  (Lines{"5013 iif lo ipproto 6 dport 53 unreachable",
+                         "5013 iif lo ipproto 6 dport 853 unreachable",
+                         "5013 iif lo ipproto 17 dport 53 unreachable",
+                         "5013 iif lo ipproto 17 dport 853 unreachable", "5014 lookup main",
+                         "5015 lookup 64600", "5016 unreachable"}));
     }
 }
 
@@ -148,8 +152,8 @@ TEST_F(PlanRoutingTest, OneTunnelCarriesEverything)
     EXPECT_EQ(routes(kTunnelTable, Family::V6),
               (Lines{"::/0 dev tun0", "unreachable ::/0", "fd08::/64 dev tun0"}));
     EXPECT_EQ(rules(), (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030",
-                              "5000 to 10.8.0.0/24 lookup 64600", "5010 lookup 64600",
-                              "5011 unreachable", "5020 lookup 64601",
+                              "5000 to 10.8.0.0/24 lookup 64600", "5010 lookup 64600", kNextHops,
+                              "5012 unreachable", "5020 lookup 64601",
                               "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
     EXPECT_TRUE(routes(kSingleTunnelTable).empty());
 }
@@ -178,9 +182,9 @@ TEST_F(PlanRoutingTest, TheUnderlaysGatewayIsFoundInMainByUser0)
         MainRoute{IpPrefix::any(Family::V4), 2, IpAddress::parse("192.168.50.1"), 100},
         MainRoute{IpPrefix::any(Family::V4), tun(0).index, std::nullopt, 0},
         MainRoute{IpPrefix::any(Family::V6), 2, IpAddress::parse("fe80::1"), 1024}};
-    EXPECT_EQ(std::ranges::count(rules(), "5001 to 192.168.50.1/32 iif lo uidrange 0-0 goto 5012"),
+    EXPECT_EQ(std::ranges::count(rules(), "5001 to 192.168.50.1/32 iif lo uidrange 0-0 goto 5013"),
               1);
-    EXPECT_EQ(rules().size(), 7U);
+    EXPECT_EQ(rules().size(), 8U);
     EXPECT_EQ(rules(Family::V6).size(), 6U);
 }
 
@@ -200,7 +204,7 @@ TEST_F(PlanRoutingTest, EachUserProtocolAndPortHasOneRule)
     add_server("[2001:db8::1]:443/tcp", {{0}, std::nullopt});
     add_server("203.0.113.12/gre", {{7}, std::nullopt});
     const auto lines = rules();
-    EXPECT_EQ(Lines(lines.begin() + 1, lines.end() - 5),
+    EXPECT_EQ(Lines(lines.begin() + 1, lines.end() - 6),
               (Lines{"4985 iif lo uidrange 0-0 ipproto 17 dport 1194 goto 5020",
                      "4985 iif lo uidrange 7-7 ipproto 47 goto 5020",
                      "4985 iif lo uidrange 65534-65534 ipproto 17 dport 1194 goto 5020"}));
@@ -214,7 +218,7 @@ TEST_F(PlanRoutingTest, AMarkStandsForTheUser)
 {
     add_server("203.0.113.10:1194/udp", {{0}, 0x1234});
     EXPECT_EQ(rules()[1], "4985 fwmark 0x00001234/0xffffffff goto 5020");
-    EXPECT_EQ(rules().size(), 7U);
+    EXPECT_EQ(rules().size(), 8U);
 }
 
 TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
@@ -226,9 +230,9 @@ TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
     EXPECT_EQ(
         rules(),
         (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5030", "5000 to 10.8.0.0/24 lookup 64600",
-               "5000 to 192.168.9.0/24 lookup 64600", "5001 to 10.8.0.0/25 goto 5012",
-               "5001 to 10.9.0.0/16 goto 5012", "5001 to 192.168.0.0/16 goto 5012",
-               "5010 lookup 64600", "5011 unreachable", "5020 lookup 64601",
+               "5000 to 192.168.9.0/24 lookup 64600", "5001 to 10.8.0.0/25 goto 5013",
+               "5001 to 10.9.0.0/16 goto 5013", "5001 to 192.168.0.0/16 goto 5013",
+               "5010 lookup 64600", kNextHops, "5012 unreachable", "5020 lookup 64601",
                "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
     EXPECT_EQ(routes(kServerTable),
               (Lines{"0.0.0.0/0 dev tun0", "unreachable 0.0.0.0/0", "10.8.0.0/24 dev tun0",
@@ -239,7 +243,7 @@ TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
 TEST_F(PlanRoutingTest, APointToPointLinkHasNoLocalNetwork)
 {
     config_.lan = {LanPolicy::Kind::OnLink, {}};
-    const std::string inside = "5001 to 10.8.0.0/24 goto 5012";
+    const std::string inside = "5001 to 10.8.0.0/24 goto 5013";
     EXPECT_EQ(std::ranges::count(rules(), inside), 0);
     snapshot_.links[1].point_to_point = false;
     EXPECT_EQ(std::ranges::count(rules(), inside), 1);

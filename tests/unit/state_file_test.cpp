@@ -71,7 +71,6 @@ Tunnel random_tunnel(Random& random)
         tunnel.owner = ProcessId{static_cast<pid_t>(1 + below(random, 1U << 22U)),
                                  std::numeric_limits<std::uint64_t>::max() - random()};
         tunnel.word = Tunnel::Word::Found;
-        tunnel.server = random_address(random);
     }
     return tunnel;
 }
@@ -117,21 +116,22 @@ TEST(StateFile, ReadsBackWhatWasWritten)
 {
     Random random(20);
     for (unsigned round = 0; round < 500; ++round) {
-        auto tunnels = random_list(random, random_tunnel);
-        for (auto& tunnel : tunnels) {
-            if (below(random, 2) == 0) {
-                tunnel.path = random_path(random);
-            }
-        }
-        Running running{"boot " + std::to_string(round), tunnels, {}, {}};
+        const auto tunnels = random_list(random, random_tunnel);
+        Running running{"boot " + std::to_string(round), tunnels, {}, {}, {}};
         running.underlay.paths = random_list(random, random_path);
         running.underlay.leases = random_list(random, [](Random& source) {
             return Lease{random_interface(source), random_address(source)};
         });
         running.underlay.suspended = Seconds(below(random, 100));
         running.programs = random_list(random, [](Random& source) {
-            return ProcessId{static_cast<pid_t>(1 + below(source, 1000)), source()};
+            Program program{{static_cast<pid_t>(1 + below(source, 1000)), source()}};
+            if (below(source, 2) == 0) {
+                program.server = random_address(source);
+                program.path = random_path(source);
+            }
+            return program;
         });
+        running.refused = random_list(random, random_interface);
         const auto servers = random_list(random, random_server);
         const auto running_back = read_running(write_running(running));
         const auto servers_back = read_servers(write_servers(servers));
@@ -170,15 +170,17 @@ TEST(StateFile, CutAnywhereIsDamagedOrComplete)
 TEST(StateFile, DamagedValuesAreErrors)
 {
     const std::string tunnels =
-        "[failclosed]\nformat=1\ntunnels=1\nboot=x\nunderlay-paths=1\n"
-        "paths=2\nleases=1\nsuspended=3\nprograms=7 9;\n"
+        "[failclosed]\nformat=1\ntunnels=1\nboot=x\npaths=2\nleases=1\nprograms=2\nsuspended="
+        "3\nrefused=tun9;\n"
         "[tunnel 1]\ninterface=tun0\n"
         "addresses=10.0.0.2/24;\nnetworks=10.0.0.0/8;\ngateways=\n"
         "resolvers=10.0.0.1;\nsearch-domains=a.example;\n"
-        "owner=8 10\nword=found\nserver=192.0.2.1\npath=2\n"
+        "owner=8 10\nword=found\n"
         "[path 1]\ninterface=eth0\nsources=192.0.2.9;\n"
         "[path 2]\ninterface=eth1\ngateway=192.0.2.254\nsources=192.0.2.8;\n"
-        "[lease 1]\ninterface=eth2\nserver=192.0.2.253\n";
+        "[lease 1]\ninterface=eth2\nserver=192.0.2.253\n"
+        "[program 1]\nprocess=7 9\n"
+        "[program 2]\nprocess=8 9\nserver=192.0.2.7\ninterface=eth3\nsources=192.0.2.6;\n";
     ASSERT_TRUE(read_running(tunnels));
     EXPECT_TRUE(read_running(tunnels + "unknown=1\n[other]\nkey=1\n"));
     const std::vector<std::pair<std::string, std::string>> changes = {
@@ -199,17 +201,19 @@ TEST(StateFile, DamagedValuesAreErrors)
         {"owner=8 10", "owner=8"},
         {"owner=8 10", "owner=0 10"},
         {"owner=8 10", "owner=8 -10"},
-        {"7 9;", "7;"},
         {"word=found", "word=x"},
-        {"word=found", ""},
-        {"server=192.0.2.1\n", "server=x\n"},
-        {"path=2\n", "path=3\n"},
-        {"underlay-paths=1", "underlay-paths=3"},
-        {"paths=2\nl", "paths=3\nl"},
+        {"7 9", "7"},
+        {"192.0.2.7", "192.0.2"},
+        {"192.0.2.6;", ";"},
+        {"process=8 9", ""},
+        {"paths=2", "paths=3"},
+        {"programs=2", "programs=3"},
+        {"programs=2", "programs=x"},
         {"sources=192.0.2.9;", "sources="},
         {"leases=1", "leases=2"},
         {"server=192.0.2.253", ""},
         {"suspended=3", "suspended=x"},
+        {"tun9", "tun%zz"},
         {"networks=10.0.0.0/8;", ""},
         {"[tunnel 1]", "[tunnel 2]"},
         {"[failclosed]", "failclosed]"},
@@ -222,6 +226,20 @@ TEST(StateFile, DamagedValuesAreErrors)
     auto with_nul = tunnels;
     with_nul.push_back('\0');
     EXPECT_FALSE(read_running(with_nul));
+}
+
+// 0.1 knew of no underlay, and wrote the owner in two lines.
+TEST(StateFile, TunnelsOfAnEarlierVersionAreRead)
+{
+    const auto read =
+        read_running("[failclosed]\nformat=1\ntunnels=1\n\n[tunnel 1]\ninterface=tun0\n"
+                     "addresses=10.0.0.2/24;\nnetworks=\ngateways=\nresolvers=\n"
+                     "search-domains=\nowner-pid=7\nowner-start=9\n");
+    ASSERT_TRUE(read) << read.error().message();
+    ASSERT_EQ(read->tunnels.size(), 1U);
+    EXPECT_EQ(read->tunnels.front().word, Tunnel::Word::Announced);
+    EXPECT_EQ(read->tunnels.front().owner, (ProcessId{7, 9}));
+    EXPECT_EQ(read->underlay, Underlay{});
 }
 
 TEST(StateFile, DamagedServersAreErrors)

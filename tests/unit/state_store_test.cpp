@@ -100,6 +100,11 @@ TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyCounts)
     fs::remove_all(paths_.run);
     EXPECT_EQ(load().state, some_state());
     EXPECT_TRUE(load().damage.empty());
+    // One that is damaged is told of, and its copy counts as well.
+    write(paths_.run + "/state", "garbage\n");
+    EXPECT_EQ(load().state, some_state());
+    EXPECT_EQ(load().damage.size(), 1U);
+    fs::remove_all(paths_.run);
     // Neither a copy of nowhere nor a damaged one counts, and neither is worth a word.
     write(paths_.boot_id, "");
     EXPECT_TRUE(load().state.tunnels.empty());
@@ -148,6 +153,7 @@ TEST_F(StateStoreTest, DamageIsArmedAndKeepsTheRest)
     for (const auto& file : files) {
         save(open);
         write(file, "garbage\n");
+        fs::remove(paths_.persistent + "/state");
         const auto stored = load();
         EXPECT_FALSE(stored.absent) << file;
         EXPECT_EQ(stored.damage.size(), 1U) << file;

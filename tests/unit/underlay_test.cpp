@@ -62,9 +62,8 @@ class UnderlayTest : public testing::Test {
             {Remote::parse("203.0.113.2:1194/udp").value(), {}, {{server_, Seconds(1), true}}}};
         Tunnel tunnel{.interface = device("tun0")};
         tunnel.addresses = {{address("10.8.0.2"), 24}};
-        tunnel.owner = owner_;
-        tunnel.server = server_;
         state_.tunnels = {tunnel};
+        state_.programs = {{owner_, server_}};
         remember_paths(state_, snapshot_);
     }
 
@@ -88,8 +87,8 @@ class UnderlayTest : public testing::Test {
     {
         const auto plan = plan_reconnection(state_, snapshot_);
         remember_paths(state_, snapshot_);
-        EXPECT_EQ(plan.waiting, !plan.owners.empty()) << "one server, one path";
-        return plan.owners == std::vector{owner_};
+        EXPECT_EQ(plan.waiting, !plan.programs.empty()) << "one server, one path";
+        return plan.programs == std::vector{owner_};
     }
 
     [[nodiscard]] std::optional<UnderlayPath> to(const char* server) const
@@ -204,13 +203,9 @@ TEST_F(UnderlayTest, SleepIsToldOnce)
 
 TEST_F(UnderlayTest, OnlyProgramsWhoseServerIsReachedAnotherWay)
 {
-    Tunnel near{.interface = device("tun1")};
-    near.owner = ProcessId{2000, 1};
-    near.server = address("192.168.50.77");
-    near.path = to("192.168.50.77");
-    state_.tunnels.push_back(near);
+    state_.programs.push_back({{2000, 1}, address("192.168.50.77"), to("192.168.50.77")});
     snapshot_.main_routes.front().gateway = address("192.168.50.254");
-    EXPECT_EQ(plan_reconnection(state_, snapshot_).owners, std::vector{owner_});
+    EXPECT_EQ(plan_reconnection(state_, snapshot_).programs, std::vector{owner_});
 }
 
 TEST_F(UnderlayTest, AnotherFamilyComesAndNobodyIsTold)
@@ -221,6 +216,99 @@ TEST_F(UnderlayTest, AnotherFamilyComesAndNobodyIsTold)
     snapshot_.main_routes.push_back(route("::/0", kEth0, "fe80::1", 1024));
     const auto plan = plan_reconnection(state_, snapshot_);
     EXPECT_EQ(plan, Reconnection{});
+}
+
+TEST_F(UnderlayTest, WhoReconnectsOverOneFamilyIsNotToldOfTheOther)
+{
+    state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
+    state_.tunnels.clear();
+    remember_paths(state_, snapshot_);
+    // The other network takes over, one family after the other.
+    link(kWlan0).addresses = {{address("192.168.60.10"), 24}, {address("2001:db8:60::10"), 64}};
+    snapshot_.main_routes.push_back(route("0.0.0.0/0", kWlan0, "192.168.60.1", 50));
+    EXPECT_EQ(plan_reconnection(state_, snapshot_).programs, std::vector{owner_});
+    remember_paths(state_, snapshot_);
+    snapshot_.main_routes.push_back(route("::/0", kWlan0, "fe80::2", 50));
+    const auto plan = plan_reconnection(state_, snapshot_);
+    EXPECT_TRUE(plan.programs.empty());
+    EXPECT_TRUE(plan.waiting) << "nobody knows what those wait for";
+}
+
+TEST_F(UnderlayTest, TheOtherFamilyAloneIsAWayOutToo)
+{
+    state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
+    state_.tunnels.clear();
+    link(kEth0).addresses = {{address("2001:db8:50::10"), 64}};
+    const auto whole = snapshot_;
+    snapshot_.main_routes.clear();
+    remember_paths(state_, snapshot_);
+    EXPECT_EQ(plan_reconnection(state_, snapshot_), Reconnection{});
+    snapshot_ = whole;
+    EXPECT_EQ(plan_reconnection(state_, snapshot_).programs, std::vector{owner_});
+}
+
+TEST_F(UnderlayTest, ANetworkOfTheOtherFamilyIsToldWhileTheTunnelIsUp)
+{
+    state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
+    snapshot_.main_routes = {route("::/0", kEth0, "fe80::1", 1024)};
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+}
+
+// Renumbering adds the new address before it takes the old one away.
+TEST_F(UnderlayTest, AddressesThatAreExchangedOneAfterTheOtherAreToldOnce)
+{
+    link(kEth0).addresses.push_back({address("192.168.50.11"), 24});
+    EXPECT_FALSE(told());
+    link(kEth0).addresses.front() = {address("192.168.50.11"), 24};
+    EXPECT_TRUE(told());
+    EXPECT_FALSE(told());
+}
+
+// A neighbour can take IPv6 away and give it back as often as it likes.
+TEST_F(UnderlayTest, WhoWaitsIsNotToldThatAFamilyWentAndCameBack)
+{
+    state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
+    state_.programs.clear();
+    remember_paths(state_, snapshot_);
+    const auto whole = snapshot_;
+    for (int i = 0; i < 3; ++i) {
+        snapshot_.main_routes.pop_back();
+        EXPECT_FALSE(plan_reconnection(state_, snapshot_).waiting);
+        remember_paths(state_, snapshot_);
+        snapshot_ = whole;
+        EXPECT_FALSE(plan_reconnection(state_, snapshot_).waiting);
+        remember_paths(state_, snapshot_);
+    }
+}
+
+TEST_F(UnderlayTest, OfANetworkThatIsBackOnlyTheFirstFamilyIsTold)
+{
+    state_.tunnels.clear();
+    const Server other{Remote::parse("[2001:db8:113::2]:1194/udp").value(),
+                       {},
+                       {{address("2001:db8:113::2"), Seconds(1), false}}};
+    const auto whole = snapshot_;
+    const auto told_of = [&](const std::vector<MainRoute>& routes) {
+        snapshot_.main_routes = routes;
+        const auto plan = plan_reconnection(state_, snapshot_);
+        remember_paths(state_, snapshot_);
+        return plan.programs == std::vector{owner_};
+    };
+    const std::vector<MainRoute> ipv6_alone = {whole.main_routes.back()};
+    // Another server is none of the program's; but one of its own server's addresses is.
+    for (const bool is_same_server : {false, true}) {
+        if (is_same_server) {
+            state_.servers.pop_back();
+            state_.servers.front().addresses.push_back(other.addresses.front());
+        } else {
+            state_.servers.push_back(other);
+        }
+        EXPECT_FALSE(told_of({}));
+        EXPECT_EQ(told_of(ipv6_alone), is_same_server);
+        EXPECT_EQ(told_of(whole.main_routes), !is_same_server);
+        EXPECT_FALSE(told_of(whole.main_routes));
+    }
 }
 
 TEST_F(UnderlayTest, TheFirstAddressOfAServerIsAWayOut)

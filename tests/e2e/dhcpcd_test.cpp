@@ -1,0 +1,735 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Real dhcpcd beneath a real OpenVPN: every lease that comes, goes or changes.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.hpp"
+#include "tests/support/dhcpcd.hpp"
+#include "tests/support/echo_flow.hpp"
+#include "tests/support/resolvers.hpp"
+#include "tests/support/signal_counter.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr char hooks_directory[] = "/usr/lib/dhcpcd/dhcpcd-hooks/";
+constexpr char resolv_conf[] = "/etc/resolv.conf";
+
+Lab::Options leased(std::vector<std::string> dns_extra)
+{
+    return with_product({.static_addresses = false, .dns_extra = std::move(dns_extra)});
+}
+
+/// Reasons of a lease that is there, new or old.
+bool is_lease(const std::string& reason)
+{
+    static const std::set<std::string> reasons = {"BOUND", "REBOOT", "RENEW", "REBIND"};
+    return reasons.contains(reason);
+}
+
+std::set<std::string> resolvers(const Box& client)
+{
+    const std::string keyword = "nameserver ";
+    std::set<std::string> found;
+    std::istringstream text(client.read_file(resolv_conf));
+    for (std::string line; std::getline(text, line);) {
+        if (line.starts_with(keyword)) {
+            found.insert(line.substr(keyword.size()));
+        }
+    }
+    return found;
+}
+
+double milliseconds(std::chrono::microseconds time)
+{
+    return static_cast<double>(time.count()) / 1000.0;
+}
+
+std::chrono::microseconds median(std::vector<std::chrono::microseconds> times)
+{
+    std::ranges::sort(times);
+    return times.at(times.size() / 2);
+}
+
+std::string figures(const std::vector<std::chrono::microseconds>& times)
+{
+    char text[96];
+    std::snprintf(text, sizeof text, "median %.1f ms (%.1f to %.1f)", milliseconds(median(times)),
+                  milliseconds(std::ranges::min(times)), milliseconds(std::ranges::max(times)));
+    return text;
+}
+
+/// A locked machine whose network dhcpcd manages, with a tunnel and programs that send by every
+/// way. From the lock to the end of each test the sniffers must stay silent, and so must the ISP's
+/// resolver.
+class Leased : public ::testing::Test {
+  protected:
+    explicit Leased(std::vector<std::string> dns_extra = dhcp_and_ra())
+        : lab_(leased(std::move(dns_extra))), server_(lab_), sniffer_(lab_)
+    {
+        // Else every address of IPv6 takes seconds to be usable.
+        for (const char* scope : {"all", "default", "eth0"}) {
+            client().sysctl(std::string("net.ipv6.conf.") + scope + ".accept_dad", "0");
+        }
+    }
+
+    void TearDown() override
+    {
+        if (traffic_) {
+            EXPECT_TRUE(traffic_->wait_all_sent(2));
+        }
+        expect_no_leak();
+        // What was not seen would have been.
+        counter_.reset();
+        vpn_.reset();
+        EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
+        if (!traffic_) {
+            traffic_.emplace(lab_);
+        }
+        EXPECT_TRUE(sniffer_.wait_until([](const Counts& seen) { return seen.leaked > 100; }));
+    }
+
+    const Box& client() const { return lab_.client(); }
+
+    Dhcpcd& dhcpcd() { return *dhcpcd_; }
+
+    std::string default_route() const
+    {
+        return client().must({"ip", "-4", "route", "show", "default"});
+    }
+
+    /// A lease in every family, and names that the ISP answers; open.
+    void get_lease(Dhcpcd::Options options = {})
+    {
+        dhcpcd_.emplace(client(), options);
+        ASSERT_TRUE(dhcpcd_->wait_lease("eth0", 20s)) << dhcpcd_->log();
+        if (options.ipv6) {
+            ASSERT_TRUE(dhcpcd_->wait_for_event("BOUND6", "eth0")) << dhcpcd_->recorder().text();
+        }
+        ASSERT_TRUE(answers(client(), "www.example.org"));
+        ASSERT_THAT(lab_.dns().names_asked(), Contains("www.example.org"));
+    }
+
+    void lock()
+    {
+        ASSERT_EQ(failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status, 0);
+        lab_.dns().forget_queries();
+        sniffer_.settle();
+        sniffer_.reset();
+    }
+
+    void connect(VpnClient::Options options = {})
+    {
+        vpn_.emplace(lab_, std::move(options));
+        ASSERT_TRUE(vpn_->wait_connected()) << vpn_->log();
+        count_signals();
+    }
+
+    void count_signals()
+    {
+        counter_.emplace(client(), vpn_->process());
+        dhcpcd_->recorder().forget();
+    }
+
+    void begin(Dhcpcd::Options options = {})
+    {
+        ASSERT_NO_FATAL_FAILURE(get_lease(std::move(options)));
+        traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+        ASSERT_NO_FATAL_FAILURE(lock());
+        ASSERT_NO_FATAL_FAILURE(connect());
+    }
+
+    std::size_t events(const std::string& reason)
+    {
+        return dhcpcd_->recorder().count(reason, {}, "dhcpcd-end");
+    }
+
+    /// The event itself may be under way already when this is called.
+    void expect_event(const std::string& reason, std::size_t times = 1,
+                      std::chrono::milliseconds time = patience)
+    {
+        ASSERT_TRUE(dhcpcd_->wait_for_event(reason, {}, times, time))
+            << reason << "\n"
+            << dhcpcd_->recorder().text() << dhcpcd_->log();
+    }
+
+    /// A carrier that returns brings REBOOT where it was away for a moment, else BOUND.
+    void expect_lease(const std::string& interface = "eth0")
+    {
+        ASSERT_TRUE(dhcpcd_->wait_lease(interface)) << dhcpcd_->recorder().text() << dhcpcd_->log();
+    }
+
+    /// What dhcpcd does when the carrier is lost: its addresses and routes go with it.
+    void pull_cable()
+    {
+        dhcpcd_->recorder().forget();
+        lab_.cut_wire();
+        ASSERT_NO_FATAL_FAILURE(expect_event("EXPIRE"));
+        ASSERT_THAT(default_route(), IsEmpty());
+        dhcpcd_->recorder().forget();
+    }
+
+    void expect_alive() const
+    {
+        for (const char* address : {addr::site4, addr::site6}) {
+            const EchoFlow flow(lab_, address, 10ms);
+            EXPECT_TRUE(flow.wait_answers(3)) << address << "\n" << vpn_->log();
+        }
+        // Between dhcpcd's own hook and ours the network's resolver stands in resolv.conf: refused.
+        EXPECT_TRUE(eventually([&] {
+            return client().run({"getent", "ahostsv4", "www.example.org"}).out.find(addr::site4) !=
+                   std::string::npos;
+        })) << client().read_file(resolv_conf);
+    }
+
+    /// Exactly so many since the tunnel came up, each a HUP; none is on its way.
+    void expect_hups(std::size_t times)
+    {
+        EXPECT_TRUE(times == 0 || counter_->wait_for(SIGHUP, times)) << vpn_->log();
+        vpn_->process().signal(SIGUSR2); // its statistics: comes after all that was sent before
+        ASSERT_TRUE(counter_->wait_for(SIGUSR2));
+        EXPECT_EQ(counter_->count(SIGHUP), times) << dhcpcd_->recorder().text() << vpn_->log();
+        EXPECT_EQ(counter_->all() - counter_->count(SIGUSR2), times);
+    }
+
+    void expect_no_leak()
+    {
+        sniffer_.settle();
+        const auto counts = sniffer_.counts();
+        EXPECT_EQ(counts.leaked, 0U) << counts.text();
+        EXPECT_EQ(counts.lost, 0U);
+        EXPECT_THAT(lab_.dns().queries(), IsEmpty());
+    }
+
+    Lab lab_;
+    VpnServer server_;
+    Sniffer sniffer_;
+    std::optional<Dhcpcd> dhcpcd_;
+    std::optional<Traffic> traffic_;
+    std::optional<VpnClient> vpn_;
+    std::optional<SignalCounter> counter_;
+};
+
+// ---- Coming back ----
+
+TEST_F(Leased, TwentyFlapsAreTwentyReconnectionsAndNoLeak)
+{
+    constexpr std::size_t flaps = 20;
+    client().write_file(std::string(hooks_directory) + "89-before",
+                        Recorder::lines("before", "\"${reason-}\"", "\"${interface-}\"", {}));
+    client().write_file(std::string(hooks_directory) + "91-after",
+                        Recorder::lines("after", "\"${reason-}\"", "\"${interface-}\"", {}));
+    ASSERT_NO_FATAL_FAILURE(get_lease());
+    // Few, so that they do not take the processors' time that is measured.
+    traffic_.emplace(lab_, Traffic::Options{.interval = 200ms});
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(connect());
+    const EchoFlow flow(lab_, addr::site4, 5ms);
+    std::vector<std::chrono::microseconds> back;
+    std::vector<std::chrono::microseconds> ours;
+    for (std::size_t flap = 1; flap <= flaps; ++flap) {
+        ASSERT_TRUE(flow.wait_answers(1)) << vpn_->log();
+        ASSERT_NO_FATAL_FAILURE(pull_cable());
+        lab_.mend_wire();
+        ASSERT_NO_FATAL_FAILURE(expect_lease());
+        ASSERT_TRUE(counter_->wait_for(SIGHUP, flap)) << dhcpcd().recorder().text();
+        ASSERT_TRUE(flow.wait_answers(1)) << vpn_->log();
+        const auto answered = std::chrono::steady_clock::now().time_since_epoch();
+        std::chrono::microseconds began{};
+        for (const auto& event : dhcpcd().recorder().events()) {
+            if (!is_lease(event.action)) {
+                continue;
+            }
+            if (event.source == "dhcpcd") {
+                back.push_back(std::chrono::duration_cast<std::chrono::microseconds>(answered) -
+                               event.time);
+            } else if (event.source == "before") {
+                began = event.time;
+            } else if (event.source == "after") {
+                ours.push_back(event.time - began);
+            }
+        }
+        ASSERT_EQ(back.size(), flap);
+        ASSERT_EQ(ours.size(), flap);
+        EXPECT_EQ(counter_->all(), flap) << dhcpcd().recorder().text() << vpn_->log();
+    }
+    // Those of IPv6 come later than the tunnel.
+    ASSERT_NO_FATAL_FAILURE(expect_event("REBOOT6"));
+    expect_hups(flaps);
+    EXPECT_LT(median(back), 1500ms);
+    EXPECT_LT(median(ours), 20ms);
+    sniffer_.settle();
+    std::printf("%zu flaps under dhcpcd: from the lease to the first answer through the tunnel %s; "
+                "the whole hook %s; %zu HUP; %llu leaked\n",
+                flaps, figures(back).c_str(), figures(ours).c_str(), counter_->count(SIGHUP),
+                static_cast<unsigned long long>(sniffer_.leaked()));
+}
+
+class ShortRenewals : public Leased {
+  protected:
+    ShortRenewals() : Leased(dhcp_arguments({.t1 = 3, .t2 = 60})) {}
+};
+
+TEST_F(ShortRenewals, ThatChangeNothingSendNoSignal)
+{
+    ASSERT_NO_FATAL_FAILURE(begin({.ipv6 = false}));
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW")); // by itself
+    const std::size_t before = events("RENEW");
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", before + 1));
+    dhcpcd().rebind(); // BOUND, REBIND or RENEW again, of the same lease
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", before + 2));
+    expect_alive();
+    expect_hups(0);
+}
+
+// The address stays, and what the server answers to the old path would not arrive any more.
+TEST_F(Leased, ANewLeaseWithAnotherGatewayIsOneSignal)
+{
+    ASSERT_NO_FATAL_FAILURE(begin());
+    lab_.dns().restart(dhcp_and_ra({.gateway = addr::other_gateway4}));
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW"));
+    EXPECT_THAT(default_route(), HasSubstr(addr::other_gateway4));
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    expect_alive();
+    expect_hups(1);
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", 2));
+    expect_hups(1);
+}
+
+// Away: eth0's route is gone, eth1's is left. Back: eth0's is the better one again.
+TEST_F(Leased, TwoInterfacesThatSwapAreOneSignalEachTime)
+{
+    const DnsServer second = lab_.second_dns();
+    Sniffer second_sniffer(lab_, {}, "lan1");
+    lab_.second_uplink_up();
+    client().sysctl("net.ipv6.conf.eth1.accept_dad", "0");
+    dhcpcd_.emplace(client(), Dhcpcd::Options{.interfaces = {}, .ipv6 = false});
+    ASSERT_TRUE(dhcpcd().wait_lease("eth0")) << dhcpcd().log();
+    ASSERT_TRUE(dhcpcd().wait_lease("eth1")) << dhcpcd().log();
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    ASSERT_NO_FATAL_FAILURE(lock());
+    second_sniffer.settle();
+    second_sniffer.reset();
+    ASSERT_NO_FATAL_FAILURE(connect());
+    const auto way = [&] {
+        return client().must({"ip", "-4", "route", "show", "to", "exact", "0.0.0.0/0"});
+    };
+    EXPECT_THAT(way(), AllOf(HasSubstr("dev eth0"), HasSubstr("dev eth1")));
+
+    lab_.cut_wire();
+    ASSERT_NO_FATAL_FAILURE(expect_event("EXPIRE"));
+    dhcpcd().recorder().forget();
+    EXPECT_THAT(way(), Not(HasSubstr("dev eth0")));
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    expect_hups(1);
+    expect_alive();
+    // Once it is known that eth1 carries the tunnel, it carries nothing else.
+    EXPECT_GT(second_sniffer.counts().allowed, 0U);
+
+    lab_.mend_wire();
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    ASSERT_TRUE(vpn_->wait_connected(3)) << vpn_->log();
+    expect_alive();
+    expect_hups(2);
+
+    // The one that is not in use comes and goes without a word.
+    lab_.cut_wire("lan1");
+    ASSERT_NO_FATAL_FAILURE(expect_event("EXPIRE"));
+    dhcpcd().recorder().forget();
+    lab_.mend_wire("lan1");
+    ASSERT_NO_FATAL_FAILURE(expect_lease("eth1"));
+    expect_hups(2);
+    second_sniffer.settle();
+    EXPECT_EQ(second_sniffer.leaked(), 0U) << second_sniffer.counts().text();
+}
+
+TEST_F(Leased, RoamsToAnotherNetworkAndBackDuringAFlow)
+{
+    ASSERT_NO_FATAL_FAILURE(begin());
+    const EchoFlow flow(lab_, addr::site4, 2ms);
+    ASSERT_TRUE(flow.wait_answers(10));
+    const auto roam = [&](const std::vector<std::string>& network, const char* gateway,
+                          std::size_t times) {
+        ASSERT_NO_FATAL_FAILURE(pull_cable());
+        lab_.dns().restart(network);
+        lab_.mend_wire();
+        ASSERT_NO_FATAL_FAILURE(expect_lease());
+        // The other network's server knows nothing of the old lease.
+        EXPECT_EQ(events("NAK"), 1U) << dhcpcd().recorder().text();
+        EXPECT_THAT(default_route(), HasSubstr(gateway));
+        ASSERT_TRUE(vpn_->wait_connected(times + 1)) << vpn_->log();
+        ASSERT_TRUE(flow.wait_answers(10));
+        expect_alive();
+        expect_hups(times);
+    };
+    ASSERT_NO_FATAL_FAILURE(
+        roam(dhcp_and_ra({.network = "192.168.70"}, {.prefix = "2001:db8:70::"}),
+             addr::roaming_gateway4, 1));
+    ASSERT_NO_FATAL_FAILURE(roam(dhcp_and_ra(), addr::gateway4, 2));
+}
+
+// A locked machine gets into a network that is none of the local ones that it may talk to: nobody
+// could tell of the gateway before dhcpcd sets the route through it.
+TEST_F(Leased, ANetworkOfPublicAddressesIsEnteredWhileLocked)
+{
+    auto policy = Policy{};
+    policy.link.emplace_back("198.18.7.0/24");
+    sniffer_.set_policy(policy);
+    lab_.isp().ip("addr add 198.18.7.1/24 dev lan0\n");
+    lab_.internet().ip("route add 198.18.7.0/24 via 203.0.113.1\n");
+    lab_.dns().restart(dhcp_arguments({.network = "198.18.7"}));
+    ASSERT_NO_FATAL_FAILURE(lock());
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    dhcpcd_.emplace(client(), Dhcpcd::Options{.ipv6 = false});
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    EXPECT_THAT(default_route(), HasSubstr("via 198.18.7.1")) << dhcpcd().log();
+    ASSERT_NO_FATAL_FAILURE(connect());
+    expect_alive();
+    ASSERT_NO_FATAL_FAILURE(pull_cable());
+    lab_.mend_wire();
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    EXPECT_THAT(default_route(), HasSubstr("via 198.18.7.1")) << dhcpcd().log();
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    expect_alive();
+    expect_hups(1);
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+}
+
+// ---- Leases that end, and those that are none ----
+
+TEST_F(ShortRenewals, WithoutAnAnswerAreARebindAndNoSignal)
+{
+    lab_.dns().restart(dhcp_arguments({.t1 = 3, .t2 = 4}));
+    lab_.isp().nft("table inet quiet { chain in { type filter hook input priority 0;\n"
+                   "ip daddr 192.168.50.1 udp dport 67 drop\n}\n}\n");
+    ASSERT_NO_FATAL_FAILURE(begin({.ipv6 = false}));
+    ASSERT_NO_FATAL_FAILURE(expect_event("REBIND", 1, 20s));
+    expect_alive();
+    expect_hups(0);
+}
+
+// STOP takes the address away: that it returns is one signal. STOPPED alone leaves it.
+TEST_F(Leased, ThatIsReleasedStaysClosedAndItsReturnIsOneSignal)
+{
+    ASSERT_NO_FATAL_FAILURE(begin({.ipv6 = false}));
+    dhcpcd().stop();
+    EXPECT_EQ(events("STOPPED"), 1U) << dhcpcd().recorder().text();
+    EXPECT_THAT(default_route(), HasSubstr(addr::gateway4));
+    dhcpcd().recorder().forget();
+    dhcpcd().start();
+    ASSERT_TRUE(dhcpcd().wait_lease()) << dhcpcd().log();
+    expect_alive();
+    expect_hups(0);
+
+    dhcpcd().release();
+    EXPECT_GE(events("STOP") + events("RELEASE"), 1U) << dhcpcd().recorder().text();
+    EXPECT_THAT(default_route(), IsEmpty());
+    EXPECT_TRUE(client().run({"nft", "list", "table", "inet", "failclosed"}).ok());
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+    ASSERT_TRUE(traffic_->wait_all_sent(10));
+    expect_hups(0);
+    dhcpcd().recorder().forget();
+    dhcpcd().start();
+    ASSERT_TRUE(dhcpcd().wait_lease()) << dhcpcd().log();
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    expect_alive();
+    expect_hups(1);
+}
+
+// An address that dhcpcd gave itself reaches no server: the tunnel program hears nothing of it, and
+// of the real lease once.
+TEST_F(Leased, AnAddressOfItsOwnMakingIsNoNetwork)
+{
+    auto policy = Policy{};
+    policy.link.emplace_back("169.254.0.0/16");
+    // dhcpcd says that the whole world is on the wire then, and OpenVPN asks there for its server,
+    // whose address is no secret.
+    policy.link.emplace_back(addr::server4);
+    sniffer_.set_policy(policy);
+    lab_.dns().stop();
+    ASSERT_NO_FATAL_FAILURE(lock());
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    dhcpcd_.emplace(client(),
+                    Dhcpcd::Options{.quick = false, .ipv6 = false, .extra = "nodelay\nreboot 1\n"});
+    vpn_.emplace(lab_, VpnClient::Options{});
+    ASSERT_TRUE(vpn_->wait_trying()) << vpn_->log();
+    counter_.emplace(client(), vpn_->process());
+    ASSERT_NO_FATAL_FAILURE(expect_event("IPV4LL", 1, 25s));
+    EXPECT_THAT(client().must({"ip", "-4", "address", "show", "dev", "eth0"}),
+                HasSubstr("169.254."));
+    ASSERT_TRUE(traffic_->wait_all_sent(20));
+    expect_hups(0);
+    EXPECT_EQ(vpn_->connections(), 0U);
+
+    lab_.dns().start();
+    dhcpcd().rebind();
+    ASSERT_NO_FATAL_FAILURE(expect_event("BOUND", 1, 25s));
+    ASSERT_TRUE(vpn_->wait_connected()) << vpn_->log();
+    expect_alive();
+    expect_hups(1);
+}
+
+// ---- IPv6 that comes later ----
+
+class OnlyIpv4 : public Leased {
+  protected:
+    OnlyIpv4() : Leased(dhcp_arguments()) {}
+};
+
+TEST_F(OnlyIpv4, Ipv6ThatComesWhileTheTunnelIsUpLeaksNothingAndIsNoSignal)
+{
+    dhcpcd_.emplace(client());
+    ASSERT_TRUE(dhcpcd().wait_lease()) << dhcpcd().log();
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(connect());
+    const auto addresses = [&] {
+        return client().must({"ip", "-6", "address", "show", "dev", "eth0"});
+    };
+    ASSERT_THAT(addresses(), Not(HasSubstr("2001:db8")));
+
+    lab_.dns().restart(dhcp_and_ra({}, {.slaac = true}));
+    ASSERT_NO_FATAL_FAILURE(expect_event("ROUTERADVERT"));
+    ASSERT_NO_FATAL_FAILURE(expect_event("BOUND6"));
+    EXPECT_THAT(addresses(), HasSubstr("2001:db8:50::"));
+    EXPECT_THAT(client().must({"ip", "-6", "route", "show", "default"}), HasSubstr("dev eth0"));
+    ASSERT_TRUE(traffic_->wait_all_sent(20));
+    expect_alive();
+
+    lab_.dns().restart(dhcp_and_ra({}, {.prefix = "2001:db8:70::", .slaac = true}));
+    ASSERT_TRUE(eventually([&] { return addresses().find("2001:db8:70:") != std::string::npos; }))
+        << dhcpcd().recorder().text();
+    ASSERT_TRUE(traffic_->wait_all_sent(20));
+    expect_alive();
+    expect_hups(0);
+}
+
+// ---- Names ----
+
+class NamesUnder : public Leased, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(NamesUnder, AreTheTunnelsUntilItEndsAndThenThoseOfTheNetworkAsItIsNow)
+{
+    const bool by_openresolv = std::string(GetParam()) == "Openresolv";
+    if (by_openresolv) {
+        unpack(client(), "openresolv");
+    }
+    ASSERT_NO_FATAL_FAILURE(begin());
+    EXPECT_EQ(client().read_file(resolv_conf).find("by resolvconf") != std::string::npos,
+              by_openresolv);
+    const std::set<std::string> of_tunnel = {addr::inside4, addr::inside6};
+    EXPECT_EQ(resolvers(client()), of_tunnel);
+
+    lab_.dns().restart(dhcp_and_ra({.resolver = addr::other_gateway4}));
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW"));
+    EXPECT_EQ(resolvers(client()), of_tunnel);
+    // Every advertisement makes dhcpcd write resolv.conf, too.
+    ASSERT_NO_FATAL_FAILURE(expect_event("ROUTERADVERT", events("ROUTERADVERT") + 1));
+    EXPECT_EQ(resolvers(client()), of_tunnel);
+    expect_alive();
+    ASSERT_NO_FATAL_FAILURE(pull_cable());
+    EXPECT_EQ(resolvers(client()), of_tunnel);
+    lab_.mend_wire();
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    ASSERT_NO_FATAL_FAILURE(expect_event("REBOOT6"));
+    EXPECT_EQ(resolvers(client()), of_tunnel);
+    expect_alive();
+    expect_hups(1);
+    EXPECT_THAT(server_.dns().names_asked(), Contains("www.example.org"));
+
+    counter_.reset();
+    vpn_->term();
+    ASSERT_TRUE(vpn_->process().wait());
+    EXPECT_THAT(resolvers(client()),
+                AllOf(Contains(addr::other_gateway4), Not(Contains(addr::gateway4)),
+                      Not(Contains(addr::inside4)), Not(Contains(addr::inside6))));
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+    EXPECT_FALSE(client().run({"getent", "ahostsv4", "www.example.org"}).ok())
+        << "no resolver but a tunnel's is asked";
+}
+
+INSTANTIATE_TEST_SUITE_P(ResolvConf, NamesUnder, ::testing::Values("PlainFile", "Openresolv"),
+                         [](const auto& test) { return std::string(test.param); });
+
+// ---- The fragment among other hooks ----
+
+TEST_F(Leased, HooksAfterOursRunAndSeeTheirVariablesUnderStrictShells)
+{
+    // Debian's own do not bear `set -u`.
+    client().must({"sh", "-c", "cd /usr/lib/dhcpcd/dhcpcd-hooks && rm [0-8]* 9[1-9]* || :"});
+    ASSERT_THAT(client().must({"ls", hooks_directory}), "90-failclosed\n");
+    dhcpcd_.emplace(client(), Dhcpcd::Options{.ipv6 = false, .start = false});
+    client().write_file("/etc/dhcpcd.enter-hook", client().read_file("/etc/dhcpcd.enter-hook") +
+                                                      "set -eu\nskip_hooks=\nlab_variable=kept\n");
+    client().write_file(
+        std::string(hooks_directory) + "95-after",
+        "lab_left=$(set | grep -i '^failclosed' || :)\nlab_options=$-\n" +
+            Recorder::lines("after", "\"$reason\"", "\"$interface\"",
+                            {"lab_variable", "lab_left", "lab_options", "new_ip_address"}));
+    ASSERT_NO_FATAL_FAILURE(lock());
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    dhcpcd().start();
+    ASSERT_TRUE(dhcpcd().wait_lease()) << dhcpcd().log();
+    ASSERT_NO_FATAL_FAILURE(connect());
+    ASSERT_NO_FATAL_FAILURE(pull_cable());
+    lab_.mend_wire();
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log();
+    expect_hups(1);
+    const auto seen = dhcpcd().recorder().events("after");
+    EXPECT_EQ(seen.size(), dhcpcd().events().size()) << dhcpcd().recorder().text();
+    EXPECT_THAT(seen, Contains(Field(&Event::action, ::testing::Truly(is_lease))));
+    for (const auto& event : seen) {
+        EXPECT_EQ(event.env.at("lab_variable"), "kept") << event.text();
+        EXPECT_EQ(event.env.count("lab_left"), 0U) << event.text();
+        EXPECT_THAT(event.env.at("lab_options"), AllOf(HasSubstr("e"), HasSubstr("u")));
+        EXPECT_EQ(event.env.count("new_ip_address"), is_lease(event.action) ? 1U : 0U)
+            << event.text();
+    }
+}
+
+// ---- From power-on ----
+
+class PoweredOn : public ::testing::TestWithParam<bool> {};
+
+TEST_P(PoweredOn, TheTunnelComesUpByNameAndNothingElseIsAskedOutside)
+{
+    const bool is_protected = GetParam();
+    Lab lab(
+        with_product({.link_up = false, .static_addresses = false, .dns_extra = dhcp_and_ra()}));
+    const Box& client = lab.client();
+    const VpnServer server(lab);
+    for (const char* scope : {"all", "default"}) {
+        client.sysctl(std::string("net.ipv6.conf.") + scope + ".accept_dad", "0");
+    }
+    VpnClient::Options options = client_to({"vpn4.example.net 1194"});
+    options.directory = "/etc/openvpn/client";
+    options.hooks = is_protected;
+    // As the package leaves it, with the lock that systemd sets before there is any network.
+    client.write_file("/etc/openvpn/client/lab.conf", "client\nremote vpn4.example.net 1194\n");
+    if (is_protected) {
+        ASSERT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    }
+    const Sniffer sniffer(lab);
+    const Traffic traffic(lab, {.interval = 20ms});
+    VpnClient vpn(lab, options); // before there is a network, as its unit does
+    ASSERT_TRUE(vpn.wait_trying()) << vpn.log();
+    lab.link_up();
+    Dhcpcd dhcpcd(client);
+    ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
+    ASSERT_TRUE(dhcpcd.wait_for_event("ROUTERADVERT", "eth0")) << dhcpcd.recorder().text();
+    ASSERT_TRUE(dhcpcd.wait_for_event("BOUND6", "eth0")) << dhcpcd.recorder().text();
+    ASSERT_TRUE(vpn.wait_connected(1, 30s)) << vpn.log();
+    for (const char* address : {addr::site4, addr::site6}) {
+        EXPECT_TRUE(answers(client, address)) << address;
+    }
+    ASSERT_TRUE(traffic.wait_all_sent(20));
+    sniffer.settle();
+    const auto counts = sniffer.counts();
+    EXPECT_EQ(counts.lost, 0U);
+    if (!is_protected) {
+        EXPECT_GT(counts.leaked, 100U);
+        EXPECT_THAT(counts.leaked_kinds, Contains(::testing::Key(HasSubstr("dns"))));
+        return;
+    }
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    // The helper's own questions: both families, to no more than the network's resolvers.
+    const auto asked = lab.dns().queries();
+    EXPECT_THAT(asked, Not(IsEmpty()));
+    EXPECT_LE(asked.size(), 8U);
+    EXPECT_THAT(asked, Each(Field(&Query::name, "vpn4.example.net")));
+    EXPECT_LE(counts.leaked, 8U) << counts.text();
+    EXPECT_THAT(counts.examples, Each(AllOf(HasSubstr("udp"), HasSubstr(" port 53,"))));
+    for (const auto& [kind, count] : counts.leaked_kinds) {
+        EXPECT_EQ(kind, "") << count << " of a program";
+    }
+    EXPECT_EQ(endpoints(client), std::set<std::string>{"203.0.113.2:1194/udp"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Lock, PoweredOn, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "Holds" : "LeaksWithout"; });
+
+// ---- Renewals ----
+
+// Sees only what every chain before it has accepted.
+constexpr char counting_table[] =
+    "table inet counting {\n"
+    "  chain output {\n"
+    "    type filter hook output priority 100;\n"
+    "    oifname eth0 ip daddr 192.168.50.1 udp sport 68 udp dport 67 counter\n"
+    "  }\n"
+    "}\n";
+
+std::size_t unicast_requests(const Box& client)
+{
+    const std::string chain = client.must({"nft", "list", "chain", "inet", "counting", "output"});
+    const std::string keyword = "counter packets ";
+    const auto counter = chain.find(keyword);
+    if (counter == std::string::npos) {
+        throw LabError("no counter in\n" + chain);
+    }
+    return std::stoul(chain.substr(counter + keyword.size()));
+}
+
+TEST_F(ShortRenewals, ReachTheServerByUnicastWithoutAnyLocalNetwork)
+{
+    client().nft(counting_table);
+    client().write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nlan=deny\n");
+    ASSERT_NO_FATAL_FAILURE(lock());
+    dhcpcd_.emplace(client(), Dhcpcd::Options{.ipv6 = false});
+    ASSERT_NO_FATAL_FAILURE(expect_lease());
+    traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
+    ASSERT_NO_FATAL_FAILURE(connect());
+    EXPECT_FALSE(answers(client(), addr::neighbour4, {"-W0.3"})) << "lan=deny";
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW")); // by itself
+    const auto before = unicast_requests(client());
+    EXPECT_GT(before, 0U);
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", 2));
+    EXPECT_GT(unicast_requests(client()), before);
+    EXPECT_EQ(events("REBIND"), 0U);
+
+    // Without its element the server is not reached: it is that rule which lets them through.
+    client().must({"nft", "flush", "set", "inet", "failclosed", "lease_server"});
+    const auto refused = unicast_requests(client());
+    const std::size_t renewed = events("RENEW");
+    const std::size_t requests = dhcpcd().process().count("sending REQUEST");
+    dhcpcd().renew();
+    ASSERT_TRUE(dhcpcd().process().wait_for("sending REQUEST", requests + 1)) << dhcpcd().log();
+    EXPECT_FALSE(dhcpcd().wait_for_event("RENEW", "eth0", renewed + 1, 1s));
+    EXPECT_EQ(unicast_requests(client()), refused);
+    ASSERT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", renewed + 1, 20s));
+    expect_alive();
+    expect_hups(0);
+}
+
+} // namespace
+
+} // namespace failclosed::lab

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Who is asked for names while NetworkManager writes its configuration again and again, in each of
+// its ways to do that.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.hpp"
+#include "tests/support/network_manager.hpp"
+#include "tests/support/resolvers.hpp"
+#include "tests/support/traffic.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr char resolv_conf[] = "/etc/resolv.conf";
+constexpr char other_resolver4[] = "192.168.50.2"; ///< the ISP's as well: addr::other_gateway4
+constexpr char from_inside[] = "192.0.2.1";
+constexpr char from_isp[] = "192.0.2.2";
+constexpr int most_look_ups = 400;
+
+/// How NetworkManager is told to handle names.
+struct Mode {
+    std::string title;
+    std::string dns = "default";
+    std::string rc_manager = "file";
+    /// What resolv.conf links to before NetworkManager starts; empty: it is a file.
+    std::string link = {};
+
+    void PrintTo(const Mode& mode, std::ostream* out) { *out << mode.title; }
+
+    /// The file that somebody else looks after, where NetworkManager writes none.
+    std::string foreign = {};
+};
+
+/// NetworkManager leaves a link to another's file alone, and not the file that stands there while
+/// a tunnel is up.
+bool writes_over_us(const Mode& mode)
+{
+    return !mode.link.empty() && mode.link == mode.foreign;
+}
+
+std::string probe(int number)
+{
+    return "name" + std::to_string(number) + ".example.com";
+}
+
+/// Names that only a look-up of look_up() asks for, all with this address.
+Names probes(const std::string& address)
+{
+    Names names = default_names();
+    for (int i = 0; i < most_look_ups; ++i) {
+        names[probe(i)] = {address};
+    }
+    return names;
+}
+
+/// A lease that is renewed after three seconds, with one resolver of the ISP's or the other.
+std::vector<std::string> network(const std::string& resolver)
+{
+    return dhcp_and_ra({.resolver = resolver, .t1 = 3, .t2 = 60});
+}
+
+/// A client whose network NetworkManager manages, and a server.
+class ManagedNames : public ::testing::Test {
+  protected:
+    ManagedNames()
+        : lab_(with_product({.static_addresses = false,
+                             .names = probes(from_isp),
+                             .dns_extra = network(addr::gateway4)})),
+          server_(lab_, {.names = probes(from_inside)}), bus_(lab_.client())
+    {
+    }
+
+    const Box& client() const { return lab_.client(); }
+
+    void start(const Mode& mode)
+    {
+        mode_ = mode;
+        if (mode.dns == "systemd-resolved") {
+            resolved_.emplace(bus_);
+        }
+        if (mode.rc_manager == "resolvconf") {
+            unpack(client(), "openresolv");
+        }
+        if (!mode.foreign.empty()) {
+            client().write_file(mode.foreign, std::string("nameserver ") + addr::gateway4 + "\n");
+        }
+        if (!mode.link.empty()) {
+            client().must({"ln", "-sf", mode.link, resolv_conf});
+        }
+        manager_.emplace(bus_,
+                         NetworkManager::Options{.dns = mode.dns, .rc_manager = mode.rc_manager});
+        manager_->connect_ethernet();
+        ASSERT_TRUE(manager_->wait_for_event_done("up", "eth0")) << manager_->recorder().text();
+        ASSERT_TRUE(manager_->wait_for_event_done("dhcp6-change", "eth0"))
+            << manager_->recorder().text();
+    }
+
+    void lock() const
+    {
+        ASSERT_EQ(failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status, 0);
+    }
+
+    /// Whose answer the C library gets for a name that nobody has asked for before; empty: none.
+    std::string look_up()
+    {
+        if (look_ups_ == most_look_ups) {
+            throw LabError("too many look-ups");
+        }
+        const std::string answer =
+            client()
+                .run(Command{"getent", "ahostsv4", probe(look_ups_++)}.with_env(
+                    {"RES_OPTIONS=timeout:1 attempts:1"}))
+                .out;
+        return answer.substr(0, answer.find(' '));
+    }
+
+    bool looks_up(const std::string& whose)
+    {
+        return eventually([&] { return look_up() == whose; });
+    }
+
+    /// The addresses of resolvers that NetworkManager has from eth0's lease.
+    std::string leased() const
+    {
+        return manager_->nmcli({"-g", "IP4.DNS", "device", "show", "eth0"});
+    }
+
+    /// The ISP gives another resolver from the next renewal on, and that has taken place.
+    void push(const std::string& resolver)
+    {
+        lab_.dns().restart(network(resolver));
+        ASSERT_TRUE(eventually([&] { return leased().find(resolver) != std::string::npos; }, 20s))
+            << leased() << lab_.dns().log();
+    }
+
+    std::string resolvers() const { return client().read_file(resolv_conf); }
+
+    /// Everything by which the client's programs could find a resolver of the ISP's, for a failing
+    /// test.
+    std::string configuration()
+    {
+        std::string text = "resolv.conf:\n" + client().must({"ls", "-l", resolv_conf}) +
+                           resolvers() + failclosed(client(), {"status"}).out;
+        if (resolved_) {
+            text += client().must({"resolvectl", "--no-pager", "dns"});
+        }
+        return text + manager_->recorder().text() + bus_.log();
+    }
+
+    /// All ways in which NetworkManager writes its configuration anew; `after` is called after
+    /// each.
+    void provoke(const std::function<void(const std::string& what)>& after)
+    {
+        ASSERT_TRUE(manager_->wait_for_event_done("up", "tun0")) << configuration();
+        manager_->recorder().forget();
+        ASSERT_NO_FATAL_FAILURE(push(other_resolver4));
+        if (!mode_.foreign.empty()) {
+            client().write_file(mode_.foreign, std::string("nameserver ") + other_resolver4 + "\n");
+        }
+        if (mode_.foreign.empty() || writes_over_us(mode_)) {
+            after("another lease");
+        }
+        manager_->nmcli({"device", "reapply", "eth0"});
+        after("reapply");
+        manager_->nmcli({"general", "reload", "dns-full"});
+        after("reload");
+        manager_->nmcli({"device", "modify", "eth0", "+ipv4.dns", addr::neighbour4});
+        after("modify");
+        manager_->recorder().forget();
+        manager_->restart();
+        ASSERT_TRUE(manager_->wait_activated("eth0")) << manager_->log();
+        ASSERT_TRUE(manager_->wait_for_event_done("up", "eth0")) << manager_->recorder().text();
+        after("restart");
+    }
+
+    Lab lab_;
+    VpnServer server_;
+    SystemBus bus_;
+    std::optional<Resolved> resolved_;
+    std::optional<NetworkManager> manager_;
+    Mode mode_;
+
+  private:
+    int look_ups_ = 0;
+};
+
+/// Programs that ask the resolvers of this world directly, as fast as they can.
+Traffic::Options askers()
+{
+    std::vector<Kind> kinds;
+    for (const char* to : {addr::gateway4, other_resolver4, addr::resolver4, addr::gateway6}) {
+        for (const uid_t uid : {uid_t{0}, traffic_uid}) {
+            const std::string name = std::string("dns@") + (uid == 0 ? "root " : "user ") + to;
+            kinds.push_back({name, Way::Dns, Via::Route, to, 53, uid});
+        }
+    }
+    return {.kinds = std::move(kinds), .interval = 10ms};
+}
+
+class EachMode : public ManagedNames, public ::testing::WithParamInterface<Mode> {};
+
+TEST_P(EachMode, OnlyTheTunnelsResolverIsAskedAndAfterwardsTheCurrentOneIsThere)
+{
+    const Mode& mode = GetParam();
+    Sniffer sniffer(lab_);
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(start(mode));
+    sniffer.settle();
+    sniffer.reset();
+    lab_.dns().forget_queries();
+    const Traffic traffic(lab_, askers());
+    VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_TRUE(looks_up(from_inside)) << configuration();
+
+    ASSERT_NO_FATAL_FAILURE(provoke([&](const std::string& what) {
+        if (writes_over_us(mode) && what == "another lease") {
+            // Nobody is told of that, and the next event puts the file right.
+            EXPECT_TRUE(eventually([&] {
+                return resolvers().find(other_resolver4) != std::string::npos;
+            })) << configuration();
+            EXPECT_EQ(look_up(), "") << configuration();
+            EXPECT_THAT(manager_->events(), IsEmpty()) << configuration();
+            return;
+        }
+        if (writes_over_us(mode) && what == "reload") {
+            EXPECT_NE(look_up(), from_isp) << configuration();
+            return;
+        }
+        EXPECT_TRUE(looks_up(from_inside)) << what << "\n" << configuration();
+        EXPECT_TRUE(traffic.wait_all_sent(3));
+    }));
+    vpn.term();
+    ASSERT_TRUE(vpn.process().wait());
+    EXPECT_NE(look_up(), from_isp);
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+
+    // The resolver of before has gone meanwhile.
+    lab_.isp().nft("table inet gone { chain in { type filter hook input priority 0;\n"
+                   "ip daddr 192.168.50.1 udp dport 53 reject\n"
+                   "ip6 daddr 2001:db8:50::1 udp dport 53 reject\n}\n}\n");
+    EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    EXPECT_TRUE(looks_up(from_isp)) << configuration();
+    EXPECT_THAT(lab_.dns().names_asked(), Not(IsEmpty()));
+    if (!mode.link.empty()) {
+        EXPECT_EQ(client().must({"readlink", resolv_conf}), mode.link + "\n");
+    }
+    if (!resolved_ && mode.dns != "dnsmasq") {
+        EXPECT_THAT(resolvers(), HasSubstr(other_resolver4));
+        EXPECT_THAT(resolvers(), Not(HasSubstr(std::string(addr::gateway4) + "\n")));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    NetworkManager, EachMode,
+    ::testing::Values(
+        Mode{.title = "File"}, Mode{.title = "Symlink", .rc_manager = "symlink"},
+        Mode{.title = "SymlinkToItsOwn",
+             .rc_manager = "symlink",
+             .link = "/run/NetworkManager/resolv.conf"},
+        Mode{.title = "Resolvconf", .rc_manager = "resolvconf"},
+        Mode{.title = "UnmanagedLinkToItsOwn",
+             .rc_manager = "unmanaged",
+             .link = "/run/NetworkManager/resolv.conf"},
+        Mode{.title = "Resolved", .dns = "systemd-resolved"},
+        Mode{.title = "ResolvedAuto", .dns = "systemd-resolved", .rc_manager = "auto"},
+        Mode{.title = "Dnsmasq", .dns = "dnsmasq"},
+        Mode{.title = "SymlinkToAnothersFile",
+             .rc_manager = "symlink",
+             .link = "/etc/mine.conf",
+             .foreign = "/etc/mine.conf"},
+        Mode{.title = "UnmanagedFile", .rc_manager = "unmanaged", .foreign = resolv_conf},
+        Mode{.title = "None", .dns = "none", .foreign = resolv_conf}),
+    [](const auto& row) { return row.param.title; });
+
+// What the tests above would see.
+TEST_F(ManagedNames, WithoutFailclosedTheIspIsAsked)
+{
+    Sniffer sniffer(lab_);
+    ASSERT_NO_FATAL_FAILURE(start({}));
+    sniffer.settle();
+    sniffer.reset();
+    lab_.dns().forget_queries();
+    const Traffic traffic(lab_, askers());
+    VpnClient vpn(lab_, {.hooks = false});
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_NO_FATAL_FAILURE(provoke([&](const std::string& what) {
+        EXPECT_TRUE(looks_up(from_isp)) << what << "\n" << configuration();
+    }));
+    EXPECT_THAT(lab_.dns().names_asked(), Not(IsEmpty()));
+    EXPECT_TRUE(sniffer.wait_until([](const Counts& counts) { return counts.leaked > 0; }))
+        << sniffer.counts().text();
+}
+
+// NetworkManager is not there when the tunnel comes up, so that the file is written, and takes the
+// file back when it is. What stands in it does not matter until the next event, and after that it
+// is right again.
+TEST_F(ManagedNames, AFileThatIsWrittenBehindOurBackIsHarmlessUntilTheNextEvent)
+{
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(start({}));
+    manager_->kill();
+    Sniffer sniffer(lab_);
+    lab_.dns().forget_queries();
+    VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_EQ(look_up(), from_inside) << resolvers();
+    // The hook cannot be reached, as if nothing had been announced.
+    client().must({"mv", "/usr/lib/failclosed/nm-dispatcher", "/usr/lib/failclosed/away"});
+    manager_->start();
+    ASSERT_TRUE(eventually([&] { return resolvers().find(addr::gateway4) != std::string::npos; }))
+        << configuration();
+    ASSERT_TRUE(manager_->wait_for_event_done("up", "eth0")) << manager_->recorder().text();
+    EXPECT_EQ(look_up(), "") << configuration();
+    EXPECT_NE(failclosed(client(), {"check"}).status, 0);
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+
+    client().must({"mv", "/usr/lib/failclosed/away", "/usr/lib/failclosed/nm-dispatcher"});
+    manager_->nmcli({"device", "reapply", "eth0"});
+    EXPECT_TRUE(looks_up(from_inside)) << configuration();
+    EXPECT_THAT(resolvers(), Not(HasSubstr(addr::gateway4)));
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+    vpn.term();
+    ASSERT_TRUE(vpn.process().wait());
+    EXPECT_TRUE(eventually([&] { return resolvers().find(addr::gateway4) != std::string::npos; }))
+        << configuration();
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+}
+
+} // namespace
+
+} // namespace failclosed::lab

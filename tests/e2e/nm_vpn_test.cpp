@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// NetworkManager's own VPNs, and the tunnels of others that it announces: what is recorded, what is
+// forgotten, and that nothing leaves past them.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <ostream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.hpp"
+#include "tests/support/http.hpp"
+#include "tests/support/network_manager.hpp"
+#include "tests/support/signal_counter.hpp"
+#include "tests/support/traffic.hpp"
+#include "tests/support/wireguard.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::IsSubsetOf;
+using ::testing::Not;
+
+using Strings = std::set<std::string>;
+
+constexpr char resolv_conf[] = "/etc/resolv.conf";
+constexpr char by_address[] = "203.0.113.2:1194/udp";
+constexpr char wire_guard[] = "203.0.113.2:51820/udp";
+
+Lab::Options managed(Lab::Options options = {})
+{
+    options.static_addresses = false;
+    options.dns_extra = dhcp_and_ra();
+    return with_product(std::move(options));
+}
+
+/// Whether `status` knows the device as a tunnel.
+bool is_tunnel(const Box& client, const std::string& device)
+{
+    return client.must({"failclosed", "status", "--json"})
+               .find("{\"interface\":\"" + device + "\",\"addresses\"") != std::string::npos;
+}
+
+bool is_armed(const Box& client)
+{
+    return client.must({"failclosed", "status", "--json"}).find("\"armed\":true") !=
+           std::string::npos;
+}
+
+/// The first process with this name in the client, as the client sees it.
+std::optional<pid_t> process_named(const Box& client, const std::string& name)
+{
+    const Outcome found = client.run({"pgrep", "-x", "-o", name});
+    return found.ok() ? std::optional(static_cast<pid_t>(std::stol(found.out))) : std::nullopt;
+}
+
+void kill_named(const Box& client, const std::string& name, const std::string& signal)
+{
+    const auto pid = process_named(client, name);
+    if (!pid) {
+        throw LabError("there is no " + name);
+    }
+    client.must({"kill", "-" + signal, std::to_string(*pid)});
+}
+
+constexpr char openvpn[] = "openvpn";
+/// As the kernel cuts it off.
+constexpr char vpn_service[] = "nm-openvpn-serv";
+
+/// A client whose network NetworkManager manages.
+class ManagedVpn : public ::testing::Test {
+  protected:
+    explicit ManagedVpn(Lab::Options options = managed(),
+                        NetworkManager::Options manager = {.carrier_wait = 100ms})
+        : lab_(std::move(options)), bus_(lab_.client()), manager_(bus_, std::move(manager))
+    {
+    }
+
+    const Box& client() const { return lab_.client(); }
+
+    void connect_network()
+    {
+        manager_.connect_ethernet();
+        ASSERT_TRUE(manager_.wait_for_event_done("up", "eth0")) << story();
+    }
+
+    void add_office(const std::string& remote = "203.0.113.2:1194")
+    {
+        manager_.add_openvpn_profile({.remote = remote, .data = {"ping=1", "ping-restart=4"}});
+    }
+
+    /// A program that has just ended may be in the way for a second.
+    bool bring_up(std::chrono::milliseconds time = 30s) const
+    {
+        return eventually([&] { return manager_.try_nmcli({"connection", "up", "office"}).ok(); },
+                          time);
+    }
+
+    /// Traffic goes through the tunnel, which is recorded, and all is as it should be.
+    void expect_working(const std::string& device = "vpn0")
+    {
+        EXPECT_TRUE(eventually([&] { return is_tunnel(client(), device); })) << story();
+        EXPECT_TRUE(eventually([&] { return answers(client(), addr::site4, {"-W0.5"}); }))
+            << story();
+        EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).ok(); })) << story();
+    }
+
+    /// There is no tunnel any more, and the machine is closed.
+    void expect_closed(const std::string& device = "vpn0")
+    {
+        EXPECT_TRUE(eventually([&] { return !is_tunnel(client(), device); })) << story();
+        EXPECT_TRUE(is_armed(client()));
+        EXPECT_FALSE(answers(client(), addr::site4, {"-W0.3"}));
+        EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).ok(); })) << story();
+    }
+
+    void expect_no_leak(const Sniffer& sniffer)
+    {
+        sniffer.settle();
+        EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text() << story();
+    }
+
+    std::string resolvers() const { return client().read_file(resolv_conf); }
+
+    /// What happened, for a failing test.
+    std::string story()
+    {
+        return "\n" + manager_.recorder().text() + failclosed(client(), {"status"}).out +
+               resolvers() + client().must({"ip", "addr"}) + bus_.log();
+    }
+
+    Lab lab_;
+    SystemBus bus_;
+    NetworkManager manager_;
+};
+
+Traffic::Options slow_traffic()
+{
+    return {.interval = 20ms};
+}
+
+// ---- OpenVPN by network-manager-openvpn ----
+
+TEST_F(ManagedVpn, ServersAreLearntFromTheProfileBeforeItConnects)
+{
+    VpnServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office();
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    EXPECT_EQ(endpoints(client()), Strings{by_address});
+    lab_.dns().forget_queries();
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    EXPECT_FALSE(answers(client(), addr::site4, {"-W0.3"}));
+    ASSERT_TRUE(bring_up()) << story();
+    // Announced twice; the second time nothing is said of resolvers.
+    ASSERT_TRUE(manager_.wait_for_event_done("vpn-up", "vpn0")) << story();
+    ASSERT_TRUE(manager_.wait_for_event_done("up", "vpn0")) << story();
+    expect_working();
+    EXPECT_TRUE(answers(client(), addr::site6)) << story();
+    EXPECT_TRUE(answers(client(), server.inside_address4()));
+    EXPECT_TRUE(eventually([&] { return resolvers().find(addr::inside4) != std::string::npos; }));
+    EXPECT_THAT(resolvers(), Not(HasSubstr(addr::gateway4)));
+    EXPECT_THAT(client().run({"getent", "ahostsv4", "www.example.org"}).out,
+                HasSubstr(addr::site4));
+    EXPECT_THAT(server.dns().names_asked(), ::testing::Contains("www.example.org"));
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+
+    manager_.nmcli({"connection", "down", "office"});
+    expect_closed();
+    EXPECT_TRUE(eventually([&] { return resolvers().find(addr::gateway4) != std::string::npos; }))
+        << story();
+    EXPECT_THAT(resolvers(), Not(HasSubstr(addr::inside4)));
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+    expect_no_leak(sniffer);
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    expect_no_leak(sniffer);
+}
+
+TEST_F(ManagedVpn, AServersNameIsLookedUpOnceAndNeverAgain)
+{
+    VpnServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office("vpn4.example.net:1194");
+    lab_.dns().forget_queries();
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    EXPECT_TRUE(eventually([&] { return endpoints(client()) == Strings{by_address}; })) << story();
+    EXPECT_EQ(lab_.dns().names_asked(), Strings{"vpn4.example.net"});
+    // Only the helper asks, and it has its answer.
+    ASSERT_TRUE(eventually(
+        [&] {
+            return client()
+                       .must({"nft", "list", "set", "inet", "failclosed", "bootstrap4"})
+                       .find("elements") == std::string::npos;
+        },
+        20s));
+    lab_.dns().forget_queries();
+    const Sniffer sniffer(lab_);
+    for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(bring_up()) << story();
+        expect_working();
+        manager_.nmcli({"connection", "down", "office"});
+        expect_closed();
+    }
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+    expect_no_leak(sniffer);
+}
+
+/// What may happen to a VPN of NetworkManager's, and what somebody then does about it.
+struct Accident {
+    std::string title;
+    std::function<void(Lab&, VpnServer&, NetworkManager&)> strike;
+    std::function<void(Lab&, NetworkManager&)> mend = {};
+
+    void PrintTo(const Accident& accident, std::ostream* out) { *out << accident.title; }
+
+    /// The tunnel is gone until somebody brings it up again.
+    bool ends_it = true;
+};
+
+const std::vector<Accident>& accidents()
+{
+    const auto kill_openvpn = [](Lab& lab, VpnServer&, NetworkManager&) {
+        kill_named(lab.client(), openvpn, "KILL");
+    };
+    const auto kill_service = [](Lab& lab, VpnServer&, NetworkManager&) {
+        kill_named(lab.client(), vpn_service, "KILL");
+    };
+    const auto start = [](Lab&, NetworkManager& manager) {
+        manager.start();
+        if (!manager.wait_activated("eth0")) {
+            throw LabError("eth0 does not come back:\n" + manager.log());
+        }
+    };
+    static const std::vector<Accident> all = {
+        {"OpenVpnKilled", kill_openvpn},
+        // The program and its device stay behind, and are in the way of the next one.
+        {"ServiceKilled", kill_service,
+         [](Lab& lab, NetworkManager& manager) {
+             if (!manager.wait_for_event_done("vpn-down", "vpn0")) {
+                 throw LabError("NetworkManager does not miss it:\n" + manager.log());
+             }
+             kill_named(lab.client(), openvpn, "KILL");
+         }},
+        {"ManagerStopped", [](Lab&, VpnServer&, NetworkManager& manager) { manager.stop(); },
+         start},
+        {"ManagerKilled", [](Lab&, VpnServer&, NetworkManager& manager) { manager.kill(); }, start},
+        // OpenVPN makes its device anew, and NetworkManager says nothing of the VPN.
+        {"AnotherPush",
+         [](Lab&, VpnServer& server, NetworkManager& manager) {
+             server.restart({"keepalive 1 4", "push \"dhcp-option DNS 10.8.0.77\""});
+             if (!manager.wait_for_event_done("up", "vpn0", 2, 20s)) {
+                 throw LabError("the VPN does not come back:\n" + manager.recorder().text());
+             }
+         },
+         {},
+         false},
+        {"Disconnected",
+         [](Lab&, VpnServer&, NetworkManager& manager) {
+             manager.nmcli({"device", "disconnect", "eth0"});
+         },
+         [](Lab&, NetworkManager& manager) { manager.nmcli({"device", "connect", "eth0"}); }},
+        {"CarrierLost",
+         [](Lab& lab, VpnServer&, NetworkManager& manager) {
+             lab.cut_wire();
+             if (!manager.wait_for_event_done("down", "eth0")) {
+                 throw LabError("eth0 does not go down:\n" + manager.log());
+             }
+         },
+         [](Lab& lab, NetworkManager& manager) {
+             const std::size_t before = manager.activations("eth0");
+             lab.mend_wire();
+             if (!manager.wait_activated("eth0", before + 1)) {
+                 throw LabError("eth0 does not come back:\n" + manager.log());
+             }
+         }},
+    };
+    return all;
+}
+
+class Accidents : public ManagedVpn, public ::testing::WithParamInterface<Accident> {};
+
+TEST_P(Accidents, LetNothingOutAndTheVpnComesUpAgain)
+{
+    const Accident& accident = GetParam();
+    VpnServer server(lab_, {.extra = {"keepalive 1 4"}});
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office();
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    lab_.dns().forget_queries();
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    accident.strike(lab_, server, manager_);
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    if (accident.mend) {
+        accident.mend(lab_, manager_);
+    }
+    if (accident.ends_it) {
+        EXPECT_TRUE(eventually([&] { return !process_named(client(), openvpn); })) << story();
+        expect_closed();
+        EXPECT_THAT(resolvers(), Not(HasSubstr(addr::inside4))) << story();
+    } else {
+        expect_working();
+        EXPECT_THAT(client().run({"getent", "ahostsv4", "www.example.org"}).out,
+                    HasSubstr(addr::site4))
+            << story();
+    }
+    // Where the tunnel has outlived it, this begins anew.
+    manager_.try_nmcli({"connection", "down", "office"});
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    EXPECT_THAT(lab_.dns().names_asked(), IsEmpty());
+    expect_no_leak(sniffer);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Accidents, ::testing::ValuesIn(accidents()),
+                         [](const auto& row) { return row.param.title; });
+
+TEST_F(ManagedVpn, WithoutFailclosedTheAccidentLeaks)
+{
+    const VpnServer server(lab_);
+    // Nothing of ours is called.
+    client().must({"sh", "-c", "rm /etc/NetworkManager/dispatcher.d/*/90-failclosed"});
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office();
+    ASSERT_TRUE(bring_up()) << story();
+    EXPECT_TRUE(eventually([&] { return answers(client(), addr::site4, {"-W0.5"}); })) << story();
+    EXPECT_FALSE(is_armed(client()));
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, {.kinds = connected_kinds(), .interval = 20ms});
+    kill_named(client(), openvpn, "KILL");
+    EXPECT_TRUE(sniffer.wait_until([](const Counts& counts) { return counts.leaked > 0; }))
+        << sniffer.counts().text();
+}
+
+// NetworkManager starts this program, and it alone restarts it.
+TEST_F(ManagedVpn, ItsOpenVpnIsNeverSignalled)
+{
+    const VpnServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office();
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    const auto pid = process_named(client(), openvpn);
+    ASSERT_TRUE(pid);
+    const SignalCounter counter(client(), *pid);
+    const auto expect_none = [&](const char* what) {
+        EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+        EXPECT_EQ(counter.count(SIGHUP) + counter.count(SIGUSR1), 0U) << what << story();
+    };
+    lab_.dns().restart(dhcp_and_ra({.gateway = addr::other_gateway4}));
+    manager_.nmcli({"device", "modify", "eth0", "ipv4.route-metric", "50"});
+    ASSERT_TRUE(eventually([&] {
+        return client().must({"ip", "-4", "route", "show", "default"}).find("metric 50") !=
+               std::string::npos;
+    })) << story();
+    expect_none("metric");
+    client().ip("route replace default via 192.168.50.2 dev eth0 metric 5\n");
+    expect_none("gateway");
+    expect_working();
+    EXPECT_EQ(process_named(client(), openvpn), pid);
+
+    // The same is a reason to tell a program that nobody else looks after.
+    manager_.nmcli({"connection", "down", "office"});
+    ASSERT_TRUE(eventually([&] { return !process_named(client(), openvpn); }));
+    VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    const SignalCounter own(client(), vpn.process());
+    client().ip("route replace default via 192.168.50.1 dev eth0 metric 5\n");
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    EXPECT_TRUE(own.wait_for(SIGHUP)) << story();
+}
+
+// ---- A machine that was never locked ----
+
+TEST_F(ManagedVpn, TheFirstOneLocksTheMachine)
+{
+    const VpnServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    add_office();
+    EXPECT_FALSE(is_armed(client()));
+    EXPECT_TRUE(answers(client(), addr::site4));
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    EXPECT_TRUE(is_armed(client()));
+    EXPECT_EQ(endpoints(client()), Strings{by_address});
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    kill_named(client(), openvpn, "KILL");
+    ASSERT_TRUE(manager_.wait_for_event_done("vpn-down", "eth0")) << story();
+    expect_closed();
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    expect_no_leak(sniffer);
+}
+
+// Users who are not root can make profiles too. Its server is in the local network, so that the
+// lock does not keep it from connecting.
+TEST_F(ManagedVpn, AProfileThatIsNewerThanTheLockIsNoTunnelUntilItIsLearnt)
+{
+    const VpnServer server(lab_);
+    lab_.isp().nft("table ip relay {\nchain in {\ntype nat hook prerouting priority -100\n"
+                   "ip daddr 192.168.50.1 udp dport 1194 dnat to 203.0.113.2\n}\n}\n");
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    client().must({"failclosed", "lock", "--server", wire_guard});
+    add_office(std::string(addr::gateway4) + ":1194");
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    ASSERT_TRUE(bring_up()) << story();
+    ASSERT_TRUE(manager_.wait_for_event_done("vpn-up", "vpn0")) << story();
+    EXPECT_TRUE(eventually([&] {
+        return bus_.log().find("vpn0 is not taken for a tunnel") != std::string::npos;
+    })) << story();
+    ASSERT_TRUE(traffic.wait_all_sent(5));
+    expect_closed();
+    expect_no_leak(sniffer);
+    manager_.nmcli({"connection", "down", "office"});
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+}
+
+TEST_F(ManagedVpn, AnothersTunnelLocksNoMachine)
+{
+    const WireGuardServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    const WireGuardClient tunnel(lab_, server, {.redirect = false});
+    ASSERT_TRUE(manager_.wait_for_event_done("up", "wg0")) << story();
+    EXPECT_TRUE(answers(client(), WireGuardServer::inside4));
+    EXPECT_FALSE(is_armed(client()));
+    EXPECT_FALSE(is_tunnel(client(), "wg0"));
+    EXPECT_TRUE(answers(client(), addr::site4));
+    EXPECT_FALSE(client().run({"nft", "list", "table", "inet", "failclosed"}).ok());
+}
+
+// ---- Tunnels of others ----
+
+// NetworkManager announces it as well, and knows nothing of its resolvers and servers.
+TEST_F(ManagedVpn, TheUsersOwnOpenVpnStaysAsItsHookHasRecordedIt)
+{
+    const VpnServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    ASSERT_EQ(failclosed(client(), {"lock", "--server", by_address}).status, 0);
+    const Sniffer sniffer(lab_);
+    VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    const SignalCounter counter(client(), vpn.process());
+    ASSERT_TRUE(manager_.wait_for_event_done("up", "tun0")) << story();
+    expect_working("tun0");
+    EXPECT_THAT(client().must({"failclosed", "status", "--json"}),
+                HasSubstr("\"resolvers\":[\"10.8.0.1\",\"fd00:8::1\"]"));
+    EXPECT_THAT(resolvers(), HasSubstr(addr::inside4));
+    // Once more, with everything that the device itself can tell.
+    manager_.recorder().forget();
+    client().ip("link set tun0 down\nlink set tun0 up\n");
+    vpn.usr1();
+    ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
+    ASSERT_TRUE(manager_.wait_for_event_done("up", "tun0")) << story();
+    expect_working("tun0");
+    EXPECT_THAT(client().must({"failclosed", "status", "--json"}),
+                HasSubstr("\"resolvers\":[\"10.8.0.1\",\"fd00:8::1\"]"));
+    EXPECT_EQ(counter.all(), 1U) << "the test's own" << story();
+    EXPECT_EQ(vpn.connections(), 2U);
+    expect_no_leak(sniffer);
+}
+
+/// Who may talk to WireGuard's server: its program in user space, or whoever sets the mark.
+class WireGuardGo : public ManagedVpn,
+                    public ::testing::WithParamInterface<std::vector<std::string>> {};
+
+TEST_P(WireGuardGo, IsRecordedWhileItRuns)
+{
+    const WireGuardServer server(lab_);
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    std::vector<std::string> lock = {"lock", "--server", wire_guard};
+    lock.insert(lock.end(), GetParam().begin(), GetParam().end());
+    ASSERT_EQ(failclosed(client(), lock).status, 0);
+    const Sniffer sniffer(lab_, {.servers = {{addr::server4, "udp", 51820}}});
+    const Traffic traffic(lab_, slow_traffic());
+    WireGuardClient tunnel(lab_, server);
+    for (std::size_t round = 1; round <= 2; ++round) {
+        ASSERT_TRUE(manager_.wait_for_event_done("up", "wg0", round)) << story();
+        expect_working("wg0");
+        EXPECT_TRUE(eventually([&] { return answers(client(), addr::site6, {"-W0.5"}); }));
+        EXPECT_TRUE(answers(client(), WireGuardServer::inside4));
+        ASSERT_TRUE(traffic.wait_all_sent(10));
+        tunnel.kill();
+        ASSERT_TRUE(manager_.wait_for_event_done("down", "wg0", round)) << story();
+        expect_closed("wg0");
+        ASSERT_TRUE(traffic.wait_all_sent(10));
+        if (round == 1) {
+            tunnel.start();
+        }
+    }
+    expect_no_leak(sniffer);
+}
+
+INSTANTIATE_TEST_SUITE_P(Admitted, WireGuardGo,
+                         ::testing::Values(std::vector<std::string>{"--uid", "0"},
+                                           std::vector<std::string>{"--mark", "51820"}),
+                         [](const auto& row) { return row.param[0].substr(2); });
+
+// Virtual machines, containers and bridges have such devices.
+TEST_F(ManagedVpn, DevicesThatAreNoTunnelsAreNotTakenForOne)
+{
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    ASSERT_EQ(failclosed(client(), {"lock", "--server", by_address}).status, 0);
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    const Process tap =
+        client().start({"openvpn", "--dev", "tap7", "--dev-type", "tap", "--ifconfig", "10.77.0.1",
+                        "255.255.255.0", "--remote", "127.0.0.1", "--cipher", "none", "--auth",
+                        "none", "--data-ciphers-fallback", "none", "--disable-dco"});
+    client().ip("tuntap add dev tunu mode tun user 1000\n"
+                "tuntap add dev tunp mode tun\n"
+                "link add br0 type bridge\n"
+                "link add port0 type veth peer name port1\n"
+                "link set port0 master br0\n"
+                "addr add 10.78.0.1/24 dev tunu\naddr add 10.79.0.1/24 dev tunp\n"
+                "addr add 10.80.0.1/24 dev br0\n"
+                "link set tunu up\nlink set tunp up\nlink set br0 up\n"
+                "link set port0 up\nlink set port1 up\n");
+    for (const char* device : {"tunu", "tunp", "br0", "port0", "tap7"}) {
+        ASSERT_TRUE(manager_.wait_for_event_done("up", device)) << device << story();
+        EXPECT_FALSE(is_tunnel(client(), device));
+    }
+    EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).ok(); }))
+        << story() << tap.output();
+    EXPECT_THAT(client().must({"failclosed", "status", "--json"}), HasSubstr("\"tunnels\":[]"));
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    expect_no_leak(sniffer);
+}
+
+// ---- WireGuard profiles: the kernel here has none, but they tell their servers ----
+
+TEST_F(ManagedVpn, AWireGuardProfileNamesItsServersAndNeedsAMark)
+{
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    manager_.add_wireguard_profile("wg", "203.0.113.2:51820");
+    const Outcome without = failclosed(client(), {"lock"});
+    EXPECT_THAT(without.err, AllOf(HasSubstr("'wg'"), HasSubstr("wireguard.fwmark")));
+    EXPECT_THAT(endpoints(client()), IsEmpty());
+    manager_.nmcli({"connection", "modify", "wg", "wireguard.fwmark", "0x1234"});
+    const Outcome with = failclosed(client(), {"lock"});
+    EXPECT_EQ(with.status, 0) << with.err;
+    EXPECT_THAT(with.err, Not(HasSubstr("fwmark")));
+    EXPECT_EQ(endpoints(client()), Strings{wire_guard});
+    const auto explain = [&](const std::string& mark) {
+        return failclosed(client(), {"explain", "--to", addr::server4, "--port", "51820", "--proto",
+                                     "udp", "--mark", mark})
+            .out;
+    };
+    EXPECT_THAT(explain(std::to_string(0x1234)), HasSubstr("by its tunnel program"));
+    EXPECT_THAT(explain("0"), HasSubstr("does not leave"));
+}
+
+// ---- A boot without a VPN yet ----
+
+class BootWithoutVpn : public ManagedVpn {
+  protected:
+    BootWithoutVpn()
+        : ManagedVpn(managed({.link_up = false}),
+                     {.connectivity_uri = "http://www.example.org/", .connectivity_interval = 1})
+    {
+    }
+
+    static bool says(const std::vector<Event>& events, const std::string& connectivity)
+    {
+        return std::ranges::any_of(events, [&](const Event& event) {
+            const auto said = event.env.find("CONNECTIVITY_STATE");
+            return said != event.env.end() && said->second == connectivity;
+        });
+    }
+
+    bool wait_for_connectivity(const std::string& connectivity)
+    {
+        return manager_.recorder().wait_until(
+            [&](const auto& events) { return says(events, connectivity); }, 20s);
+    }
+};
+
+TEST_F(BootWithoutVpn, ALeaseIsHadNothingLeavesAndTheVpnComesUpByName)
+{
+    const VpnServer server(lab_);
+    const HttpServer web(lab_.internet());
+    add_office("vpn4.example.net:1194");
+    client().write_file("/etc/NetworkManager/system-connections/eth0.nmconnection",
+                        "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n"
+                        "[ipv4]\nmethod=auto\nmay-fail=false\n[ipv6]\nmethod=auto\n",
+                        0600);
+    manager_.stop();
+    ASSERT_EQ(failclosed(client(), {"lock", "--boot"}).status, 0);
+    const Sniffer sniffer(lab_);
+    const Traffic traffic(lab_, slow_traffic());
+    manager_.start();
+    lab_.link_up();
+    ASSERT_TRUE(manager_.wait_activated("eth0")) << manager_.log();
+    ASSERT_TRUE(manager_.wait_for_event_done("dhcp6-change", "eth0")) << story();
+    EXPECT_THAT(client().must({"ip", "-4", "addr", "show", "dev", "eth0"}),
+                HasSubstr("192.168.50."));
+    EXPECT_THAT(client().must({"ip", "-6", "addr", "show", "dev", "eth0"}),
+                HasSubstr("2001:db8:50::"));
+    EXPECT_THAT(client().must({"ip", "-6", "route", "show", "default"}),
+                HasSubstr(addr::gateway_link));
+    EXPECT_TRUE(manager_.recorder().wait_until([](const auto& events) {
+        return says(events, "LIMITED") || says(events, "NONE");
+    })) << story();
+
+    ASSERT_TRUE(eventually([&] { return endpoints(client()) == Strings{by_address}; }, 20s))
+        << story();
+    ASSERT_TRUE(traffic.wait_all_sent(10));
+    EXPECT_FALSE(says(manager_.events(), "FULL")) << story();
+    EXPECT_EQ(web.requests(), 0U);
+    EXPECT_THAT(lab_.dns().names_asked(), IsSubsetOf(Strings{"vpn4.example.net"}));
+    EXPECT_FALSE(answers(client(), addr::site4, {"-W0.3"}));
+
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+    // Inside it may find out that all is well.
+    EXPECT_TRUE(wait_for_connectivity("FULL")) << story();
+    EXPECT_GE(web.requests(), 1U);
+    EXPECT_THAT(lab_.dns().names_asked(), IsSubsetOf(Strings{"vpn4.example.net"}));
+    sniffer.settle();
+    for (const auto& [kind, count] : sniffer.counts().leaked_kinds) {
+        EXPECT_EQ(kind, "") << "only the helper's own questions: " << count << story();
+    }
+    EXPECT_THAT(sniffer.counts().examples, ::testing::Each(HasSubstr(" port 53,")));
+}
+
+TEST_F(BootWithoutVpn, WithoutTheLockItsChecksGoOut)
+{
+    const HttpServer web(lab_.internet());
+    const Sniffer sniffer(lab_);
+    lab_.link_up();
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    EXPECT_TRUE(wait_for_connectivity("FULL")) << story();
+    EXPECT_GE(web.requests(), 1U);
+    sniffer.settle();
+    EXPECT_GT(sniffer.leaked(), 0U);
+}
+
+} // namespace
+
+} // namespace failclosed::lab
