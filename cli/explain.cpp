@@ -58,14 +58,8 @@ Result<Question> parse_question(const Options& options)
     const auto port = parse_value<Port>(options, "port", "a port", Port::parse);
     const auto protocol = parse_value<std::optional<Transport>>(
         options, "proto", "udp, tcp, gre, esp or icmp", parse_protocol);
-    const auto uid =
-        parse_value<std::uint64_t>(options, "uid", "a user's number", [](const std::string& text) {
-            return parse_number(text, 0, UINT32_MAX - 1);
-        });
-    const auto mark =
-        parse_value<std::uint64_t>(options, "mark", "a mark", [](const std::string& text) {
-            return parse_number(text, 0, UINT32_MAX);
-        });
+    const auto uid = parse_value<uid_t>(options, "uid", "a user's number", parse_uid);
+    const auto mark = parse_value<std::uint32_t>(options, "mark", "a mark", parse_mark);
     const auto device =
         parse_value<InterfaceName>(options, "oif", "a device's name", InterfaceName::parse);
     for (const Error* error :
@@ -91,8 +85,8 @@ Result<Question> parse_question(const Options& options)
     } else if (question.port) {
         question.transport = Transport::Udp;
     }
-    question.uid = static_cast<uid_t>(uid->value_or(0));
-    question.mark = static_cast<std::uint32_t>(mark->value_or(0));
+    question.uid = uid->value_or(0);
+    question.mark = mark->value_or(0);
     question.device = *device;
     const bool ported = question.transport && has_ports(*question.transport);
     if (ported != question.port.has_value()) {

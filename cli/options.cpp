@@ -9,6 +9,7 @@
 
 #include "core/base/owned.hpp"
 #include "core/base/report.hpp"
+#include "core/model/names.hpp"
 
 namespace failclosed::cli {
 
@@ -87,6 +88,26 @@ int usage_error(const std::string& verb, const Error& error)
 {
     report_error(verb + ": " + error.message() + " (failclosed " + verb + " --help)");
     return kUsageError;
+}
+
+std::optional<std::uint32_t> parse_mark(const std::string& text)
+{
+    const bool hexadecimal =
+        text.starts_with("0x") && text.size() > 2 && text.size() <= 10 &&
+        text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string::npos;
+    if (hexadecimal) {
+        const auto mark = static_cast<std::uint32_t>(std::stoul(text.substr(2), nullptr, 16));
+        // 0 is what every packet without a mark has.
+        return mark == 0 ? std::nullopt : std::optional(mark);
+    }
+    const auto number = parse_number(text, 1, UINT32_MAX);
+    return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+}
+
+std::optional<uid_t> parse_uid(const std::string& text)
+{
+    const auto number = parse_number(text, 0, UINT32_MAX - 1);
+    return number ? std::optional(static_cast<uid_t>(*number)) : std::nullopt;
 }
 
 } // namespace failclosed::cli

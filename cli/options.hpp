@@ -2,9 +2,12 @@
 // Options of a verb: read by GLib, checked here.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "cli/commands.hpp"
 #include "core/base/result.hpp"
@@ -69,6 +72,12 @@ Result<std::optional<T>> parse_value(const Options& options, const std::string& 
     }
     return values->empty() ? std::optional<T>() : std::optional<T>(std::move(values->back()));
 }
+
+/// A firewall mark, decimal or with 0x in front; not 0, which every packet without a mark has.
+std::optional<std::uint32_t> parse_mark(const std::string& text);
+
+/// A user's number; the highest one is no user (chown(2)).
+std::optional<uid_t> parse_uid(const std::string& text);
 
 /// Prints the error and returns kUsageError.
 int usage_error(const std::string& verb, const Error& error);

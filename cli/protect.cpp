@@ -75,26 +75,6 @@ std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
     return InterfaceAddress{*address, prefix->length()};
 }
 
-std::optional<std::uint32_t> parse_mark(const std::string& text)
-{
-    const bool hexadecimal =
-        text.starts_with("0x") && text.size() > 2 && text.size() <= 10 &&
-        text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string::npos;
-    if (hexadecimal) {
-        const auto mark = static_cast<std::uint32_t>(std::stoul(text.substr(2), nullptr, 16));
-        // 0 is what every packet without a mark has.
-        return mark == 0 ? std::nullopt : std::optional(mark);
-    }
-    const auto number = parse_number(text, 1, UINT32_MAX);
-    return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
-}
-
-std::optional<uid_t> parse_uid(const std::string& text)
-{
-    const auto number = parse_number(text, 0, UINT32_MAX - 1);
-    return number ? std::optional(static_cast<uid_t>(*number)) : std::nullopt;
-}
-
 std::optional<pid_t> parse_pid(const std::string& text)
 {
     const auto number = parse_number(text, 1, INT32_MAX);
@@ -241,6 +221,7 @@ int lock(const Arguments& arguments)
     for (const auto& file : options->all("openvpn-config")) {
         if (const auto learned = learn_servers(learnt, file); !learned) {
             errors.push_back(learned.error().during("--openvpn-config").message());
+            continue;
         }
         event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
     }
