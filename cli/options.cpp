@@ -96,11 +96,9 @@ std::optional<std::uint32_t> parse_mark(const std::string& text)
         text.starts_with("0x") && text.size() > 2 && text.size() <= 10 &&
         text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string::npos;
     if (hexadecimal) {
-        const auto mark = static_cast<std::uint32_t>(std::stoul(text.substr(2), nullptr, 16));
-        // 0 is what every packet without a mark has.
-        return mark == 0 ? std::nullopt : std::optional(mark);
+        return static_cast<std::uint32_t>(std::stoul(text.substr(2), nullptr, 16));
     }
-    const auto number = parse_number(text, 1, UINT32_MAX);
+    const auto number = parse_number(text, 0, UINT32_MAX);
     return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
 }
 

@@ -73,7 +73,7 @@ Result<std::optional<T>> parse_value(const Options& options, const std::string& 
     return values->empty() ? std::optional<T>() : std::optional<T>(std::move(values->back()));
 }
 
-/// A firewall mark, decimal or with 0x in front; not 0, which every packet without a mark has.
+/// A firewall mark, decimal or with 0x in front.
 std::optional<std::uint32_t> parse_mark(const std::string& text);
 
 /// A user's number; the highest one is no user (chown(2)).

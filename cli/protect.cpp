@@ -75,6 +75,13 @@ std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
     return InterfaceAddress{*address, prefix->length()};
 }
 
+/// Not 0, which every packet without a mark has.
+std::optional<std::uint32_t> parse_admitted_mark(const std::string& text)
+{
+    const auto mark = parse_mark(text);
+    return mark == 0U ? std::nullopt : mark;
+}
+
 std::optional<pid_t> parse_pid(const std::string& text)
 {
     const auto number = parse_number(text, 1, INT32_MAX);
@@ -84,7 +91,7 @@ std::optional<pid_t> parse_pid(const std::string& text)
 Result<Identity> parse_identity(const Options& options)
 {
     const auto uids = parse_values<uid_t>(options, "uid", "a user's number", parse_uid);
-    const auto mark = parse_value<std::uint32_t>(options, "mark", "a mark", parse_mark);
+    const auto mark = parse_value<std::uint32_t>(options, "mark", "a mark", parse_admitted_mark);
     if (!uids || !mark) {
         return Failure(uids ? mark.error() : uids.error());
     }
