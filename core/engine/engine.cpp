@@ -245,7 +245,7 @@ class Run {
             }
         }
         const State saved = outcome_.state;
-        if (observed_) {
+        if (observed_ && locked_) {
             remember_paths(outcome_.state, snapshot_);
         }
         if (outcome_.state != saved) {

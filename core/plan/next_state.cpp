@@ -48,20 +48,25 @@ void add_users(Identity& identity, const Identity& more)
     }
 }
 
-/// Adds what an event says of servers; what is known of their addresses stays. Whom it names for a
-/// server replaces those of earlier events.
-void remember(State& state, const std::vector<Server>& servers, Seconds now)
+/// What becomes of those who were admitted to a server before.
+enum class Admitted : std::uint8_t { Replaced, Kept };
+
+/// Adds what an event says of servers; what is known of their addresses stays.
+void remember(State& state, const std::vector<Server>& servers, Seconds now,
+              Admitted before = Admitted::Replaced)
 {
     std::set<Remote> named_before;
     for (const auto& named : servers) {
         auto known = std::ranges::find(state.servers, named.remote, &Server::remote);
-        if (known == state.servers.end()) {
+        const bool is_new = known == state.servers.end();
+        if (is_new) {
             state.servers.push_back({named.remote, named.identity, {}});
             known = std::prev(state.servers.end());
         }
-        if (named_before.insert(named.remote).second) {
+        const bool is_first = named_before.insert(named.remote).second;
+        if (is_first && before == Admitted::Replaced) {
             known->identity = named.identity;
-        } else {
+        } else if (!is_new) {
             add_users(known->identity, named.identity);
         }
         if (const auto* address = std::get_if<IpAddress>(&named.remote.host)) {
@@ -215,7 +220,8 @@ struct Apply {
     void operator()(const ReapplyRequested& event) const
     {
         if (state.armed == Armed::Yes) {
-            remember(state, event.servers, now);
+            // Files say less than whoever named a user or a mark.
+            remember(state, event.servers, now, Admitted::Kept);
         }
     }
 

@@ -658,6 +658,9 @@ TEST_F(ReconnectTest, OneOfTwoRunsAtOnceTells)
     handle(system_, UnderlayChanged{});
     EXPECT_TRUE(system_.signals.empty());
     EXPECT_TRUE(system_.closed());
+    system_.broken.clear();
+    handle(system_, UnderlayChanged{});
+    EXPECT_EQ(system_.signals.size(), 1U) << "the next one does";
 }
 
 TEST_F(ReconnectTest, ASignalThatFailsIsAWarning)

@@ -449,6 +449,15 @@ TEST(NextState, AReapplyLearnsServersOnlyWhereItIsArmed)
     const ReapplyRequested event{{{remote("203.0.113.9:1194/udp"), {}, {}}}};
     EXPECT_TRUE(next_state(open_state(), event, {}, snapshot_with({})).servers.empty());
     EXPECT_EQ(next_state(State{}, event, {}, snapshot_with({})).servers.size(), 1U);
+    // Who was named before stays.
+    const LockRequested by_user{{{remote("203.0.113.9:1194/udp"), {{1234}, {}}, {}}}};
+    const LockRequested by_mark{{{remote("203.0.113.9:1194/udp"), {{0}, 7}, {}}}};
+    const auto identity_after = [&](const LockRequested& lock) {
+        const State state = next_state(State{}, lock, {}, snapshot_with({}));
+        return next_state(state, event, {}, snapshot_with({})).servers.front().identity;
+    };
+    EXPECT_EQ(identity_after(by_user).uids, (std::vector<uid_t>{1234, 0}));
+    EXPECT_EQ(identity_after(by_mark), (Identity{{0}, 7}));
 }
 
 } // namespace
