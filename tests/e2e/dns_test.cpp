@@ -2,8 +2,6 @@
 // Each DNS system itself, in a machine of the lab: who is asked, and what comes back.
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <functional>
 #include <optional>
 #include <regex>
@@ -13,9 +11,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "core/apply/dns.hpp"
 #include "tests/e2e/scene.hpp"
@@ -43,23 +38,6 @@ DnsPlan plan_of(const char* resolver = addr::inside4)
     return {{{*InterfaceName::parse("tun0"),
               {*IpAddress::parse(resolver)},
               {*HostName::parse("corp.example")}}}};
-}
-
-/// Listens where the system bus would, and never says a word.
-int listen_silently()
-{
-    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-        listen(listener, 8) != 0) {
-        return 1;
-    }
-    std::puts("listening");
-    std::fflush(stdout);
-    pause();
-    return 0;
 }
 
 // ---- OpenVPN, as in the example ----

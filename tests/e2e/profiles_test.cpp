@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Learning servers from NetworkManager itself, and from its files while it is away.
 #include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,11 +10,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "core/apply/profiles.hpp"
+#include "tests/e2e/scene.hpp"
 #include "tests/support/lab.hpp"
 #include "tests/support/network_manager.hpp"
 
@@ -70,23 +66,6 @@ bool has_libnm()
     std::ifstream maps("/proc/self/maps");
     const std::string text{std::istreambuf_iterator<char>(maps), {}};
     return text.find("/libnm.so") != std::string::npos;
-}
-
-/// Listens where the system bus would, and never says a word.
-int listen_silently()
-{
-    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-        listen(listener, 8) != 0) {
-        return 1;
-    }
-    std::puts("listening");
-    std::fflush(stdout);
-    pause();
-    return 0;
 }
 
 struct Loaded {

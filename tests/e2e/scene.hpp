@@ -4,12 +4,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <functional>
 #include <regex>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tests/support/lab.hpp"
 #include "tests/support/openvpn.hpp"
@@ -126,6 +132,23 @@ inline std::string protection(const Box& client)
         text += sorted_blocks(client.must({"ip", family, "route", "show", "table", "all"}), "\n");
     }
     return text + client.read_file("/etc/resolv.conf") + "\n--\n" + client.read_file("/etc/hosts");
+}
+
+/// Listens where the system bus would, and never says a word.
+inline int listen_silently()
+{
+    const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, "/run/dbus/system_bus_socket");
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        listen(listener, 8) != 0) {
+        return 1;
+    }
+    std::puts("listening");
+    std::fflush(stdout);
+    pause();
+    return 0;
 }
 
 inline VpnClient::Options client_to(std::vector<std::string> remotes, std::string proto = "udp")
