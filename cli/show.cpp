@@ -38,6 +38,11 @@ StatusReport look()
     StatusReport report;
     report.state = found.state;
     report.config = found.config.config;
+    if (found.state.armed == Armed::No) {
+        // What is remembered for the next lock says nothing of now.
+        report.state.tunnels.clear();
+        report.state.underlay = {};
+    }
     report.boot_lock = is_enabled_at_boot();
     report.differences = differences(system, found);
     const auto exists = system.firewall_exists();

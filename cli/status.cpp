@@ -193,16 +193,16 @@ std::string status_text(const StatusReport& report)
         }
         text += "local network: " + std::string(lan_name(report.config.lan.kind)) + "\n";
     }
-    if (!report.boot_lock) {
-        text += "at boot: not locked before the network; `failclosed lock --boot`\n";
-    }
+    text += report.boot_lock ? "at boot: locked before the network\n"
+                             : "at boot: not locked before the network; `failclosed lock --boot`\n";
     for (const auto& [reason, counter] : by_reason(report.counters)) {
         if (counter.packets != 0) {
             text += std::to_string(counter.packets) + " packets: " + reason + "\n";
         }
     }
     for (const auto& line : report.differences) {
-        text += "differs: " + line + " (`failclosed reapply` mends)\n";
+        const bool mends = line.ends_with(kDrifted);
+        text += "differs: " + line + (mends ? " (`failclosed reapply` mends)\n" : "\n");
     }
     return text;
 }

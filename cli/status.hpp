@@ -12,7 +12,8 @@ namespace failclosed::cli {
 
 /// Said after `lock`, and in the status, where nothing is admitted that could bring a tunnel up.
 inline constexpr const char* kNoServer =
-    "no server is known: no tunnel can come up; see --server and --openvpn-config";
+    "no server is known: no tunnel can come up; run `failclosed lock` after adding a VPN, or name "
+    "its server: see --server and --openvpn-config";
 
 struct StatusReport {
     Outcome::Protection protection = Outcome::Protection::NotClosed;

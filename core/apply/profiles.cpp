@@ -38,7 +38,8 @@ Result<NmModule> NmModule::load(const std::string& directory)
     void* module = path.starts_with('/') ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
     if (module == nullptr) {
         const char* reason = dlerror();
-        return fail(path + ": " + (reason != nullptr ? reason : "not an absolute path"));
+        // It begins with the path, or names the library that is missing.
+        return fail(reason != nullptr ? reason : path + ": not an absolute path");
     }
     NmModule functions;
     functions.list =

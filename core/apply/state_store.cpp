@@ -248,7 +248,9 @@ StoredConfig load_config(const StorePaths& paths)
 {
     auto config = try_load_config(paths);
     return config ? StoredConfig{*std::move(config), {}}
-                  : StoredConfig{strictest_config(), {config.error().message()}};
+                  : StoredConfig{strictest_config(),
+                                 {config.error().message() +
+                                  "; until it is mended the strictest settings hold"}};
 }
 
 } // namespace failclosed

@@ -545,7 +545,7 @@ std::optional<MainRoute> decode_main_route(const NetlinkMessage& message)
     const auto family = header ? family_of(header->rtm_family) : std::nullopt;
     if (message.type != RTM_NEWROUTE || !family || header->rtm_table != RT_TABLE_MAIN ||
         header->rtm_src_len != 0 || header->rtm_type != RTN_UNICAST ||
-        (header->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0) {
+        (header->rtm_flags & RTNH_F_DEAD) != 0) {
         return std::nullopt;
     }
     MainRoute route{.destination = IpPrefix::any(*family)};

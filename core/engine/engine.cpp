@@ -99,7 +99,7 @@ class Run {
         return !exists || *exists;
     }
 
-    void decide(const State& before)
+    void decide(State before)
     {
         auto snapshot = system_.observe();
         if (!snapshot) {
@@ -110,9 +110,31 @@ class Run {
             observed_ = true;
         }
         was_armed_ = before.armed == Armed::Yes;
+        if (!was_armed_) {
+            forget_ended(before.tunnels);
+        }
         outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
         changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
+    }
+
+    /// While the machine was open nobody noted that tunnels ended.
+    void forget_ended(std::vector<Tunnel>& tunnels)
+    {
+        std::vector<ProcessId> owners;
+        for (const auto& tunnel : tunnels) {
+            if (tunnel.owner) {
+                owners.push_back(*tunnel.owner);
+            }
+        }
+        if (owners.empty()) {
+            return;
+        }
+        const auto running = system_.tunnel_programs(owners, false, {}, {});
+        std::erase_if(tunnels, [&](const Tunnel& tunnel) {
+            return tunnel.owner &&
+                   std::ranges::find(running, *tunnel.owner, &TunnelProgram::id) == running.end();
+        });
     }
 
     /// The event; but of a tunnel on a device that is none only its servers, and the lock.
@@ -316,7 +338,11 @@ class Run {
             stay_locked();
             return;
         }
-        done("saving the state", system_.save_state(outcome_.state));
+        if (!done("saving the state", system_.save_state(outcome_.state))) {
+            outcome_.errors.emplace_back(
+                "the machine is open but remembered as locked, and the next change of the network "
+                "locks it: mend this and run failclosed unlock again");
+        }
         outcome_.protection =
             tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::Open;
     }
@@ -349,7 +375,10 @@ int Outcome::exit_code() const
     if (protection == Protection::NotClosed) {
         return 2;
     }
-    return errors.empty() ? 0 : 1;
+    if (errors.empty()) {
+        return 0;
+    }
+    return protection == Protection::Closed ? 1 : 2;
 }
 
 Protection plan_protection(const State& state, const Config& config, const Snapshot& snapshot)
@@ -423,7 +452,7 @@ std::vector<std::string> differences(System& system, const Inspection& inspectio
         if (!holds) {
             lines.push_back(holds.error().during(what).message());
         } else if (!*holds) {
-            lines.push_back(std::string(what) + ": not as wanted");
+            lines.push_back(std::string(what) + kDrifted);
         }
     };
     compare("firewall", holds_in_some_form(system, inspection));

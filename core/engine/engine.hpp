@@ -32,7 +32,7 @@ struct Outcome {
     State state;
     Config config;
 
-    /// Exit code of design: 0 done, 1 failed but closed, 2 failed and not closed.
+    /// 0 done, 1 failed but closed, 2 failed and not closed.
     [[nodiscard]] int exit_code() const;
 };
 
@@ -68,6 +68,9 @@ Status ensure_closed(System& system);
 
 /// Loads and observes without locking, changing or saving anything.
 Inspection inspect(System& system);
+
+/// How a line of differences() ends that a re-apply mends.
+inline constexpr const char* kDrifted = ": not as wanted";
 
 /// Parts of the kernel and of files that differ from what is wanted, one line each; empty where
 /// exactly the wanted protection is in force.

@@ -111,8 +111,9 @@ Status LiveSystem::lock()
             return fail_errno("locking " + path);
         }
         if (limit.is_over()) {
-            return fail_errno("locking " + path + ": another run holds it, which may be stopped",
-                              ETIMEDOUT);
+            return fail("locking " + path + ": another run has held it for " +
+                        std::to_string(kLongestWait.count()) + " s: end that one (fuser -v " +
+                        path + " tells which)");
         }
     }
     lock_ = std::move(file);

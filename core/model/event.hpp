@@ -22,7 +22,7 @@ struct LockRequested {
     friend bool operator==(const LockRequested&, const LockRequested&) = default;
 };
 
-/// `failclosed unlock`: the only event that opens.
+/// `failclosed unlock`: the only event that opens. Tunnels stay known, for the next lock.
 struct UnlockRequested {
     friend bool operator==(const UnlockRequested&, const UnlockRequested&) = default;
 };

@@ -43,7 +43,7 @@ struct MainRoute {
 
 struct Snapshot {
     std::vector<Link> links;
-    /// Unicast ones whose link has a carrier, sorted. Routes with several next hops are left out.
+    /// Unicast ones, sorted. Routes with several next hops are left out.
     std::vector<MainRoute> main_routes;
     /// Time of day since the epoch.
     Seconds now{0};

@@ -212,10 +212,33 @@ void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
     tunnel.networks = without_contained(std::move(tunnel.networks));
 }
 
+bool has_address_of(const Link* link, const Tunnel& tunnel)
+{
+    return link != nullptr && std::ranges::any_of(link->addresses, [&](const auto& own) {
+               return std::ranges::find(tunnel.addresses, own.address,
+                                        &InterfaceAddress::address) != tunnel.addresses.end();
+           });
+}
+
 struct Apply {
     State& state;
     const Snapshot& snapshot;
     Seconds now = snapshot.now;
+
+    /// Tunnels that were up before the machine was opened, and still are, count again: nobody would
+    /// announce them a second time.
+    void arm() const
+    {
+        if (state.armed == Armed::No) {
+            std::erase_if(state.tunnels, [&](const Tunnel& tunnel) {
+                return !has_address_of(snapshot.find(tunnel.interface), tunnel);
+            });
+            for (const auto& tunnel : state.tunnels) {
+                remember_inside(state, tunnel);
+            }
+        }
+        state.armed = Armed::Yes;
+    }
 
     void operator()(const ReapplyRequested& event) const
     {
@@ -227,7 +250,7 @@ struct Apply {
 
     void operator()(const LockRequested& event) const
     {
-        state.armed = Armed::Yes;
+        arm();
         remember(state, event.servers, now);
         for (const auto& path : event.openvpn_configs) {
             append_new(state.openvpn_configs, path, kMostConfigs);
@@ -237,17 +260,14 @@ struct Apply {
     void operator()(const UnlockRequested&) const
     {
         state.armed = Armed::No;
-        state.tunnels.clear();
         state.inside.clear();
         state.underlay = {};
-        state.programs.clear();
         state.refused.clear();
-        state.openvpn_configs.clear();
     }
 
     void operator()(const TunnelUp& event) const
     {
-        state.armed = Armed::Yes;
+        arm();
         const auto known =
             std::ranges::find(state.tunnels, event.tunnel.interface, &Tunnel::interface);
         if (known == state.tunnels.end()) {

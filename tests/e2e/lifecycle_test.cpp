@@ -381,6 +381,25 @@ TEST_F(Machine, TunnelRoutesThatAreDeletedComeBackByReapply)
     expect_up();
 }
 
+// NetworkManager announces no carrier that is back within 6 s, and the kernel keeps the routes.
+TEST_F(Machine, WhatRunsWhileTheCarrierIsAwayTakesNoWayOutAway)
+{
+    serve();
+    connect();
+    expect_up();
+    const auto defaults = [&] { return client().must({"ip", "route", "show", "table", "64599"}); };
+    EXPECT_THAT(defaults(), HasSubstr(addr::gateway4));
+    lab_.cut_wire();
+    ASSERT_TRUE(eventually(
+        [&] { return client().must({"ip", "route"}).find("linkdown") != std::string::npos; }));
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    lab_.mend_wire();
+    EXPECT_THAT(defaults(), HasSubstr(addr::gateway4));
+    EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).ok(); }));
+    expect_up();
+    EXPECT_EQ(vpn().signals().hup, 0U) << vpn().log();
+}
+
 TEST_F(Machine, DeadFirstRemoteIsPassedOver)
 {
     serve();

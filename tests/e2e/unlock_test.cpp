@@ -155,6 +155,29 @@ class Unlock : public ::testing::Test {
     std::optional<VpnClient> vpn_;
 };
 
+// To log into a captive portal, say: OpenVPN's connection works all the time, so that it would not
+// announce its tunnel again.
+TEST_F(Unlock, AndALockLaterTheTunnelThatIsStillUpCountsAgain)
+{
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
+    const std::string resolv_conf = client().read_file("/etc/resolv.conf");
+    unlock();
+    EXPECT_THAT(client().must({"failclosed", "status"}),
+                ::testing::Not(::testing::HasSubstr("tunnel tun0")));
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+    EXPECT_EQ(client().read_file("/etc/resolv.conf"), resolv_conf);
+    EXPECT_TRUE(answers(client(), addr::site4));
+    EXPECT_EQ(vpn_->connections(), 2U) << "it was told nothing";
+    unlock();
+    disconnect();
+    ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
+    EXPECT_THAT(client().must({"failclosed", "status"}),
+                ::testing::Not(::testing::HasSubstr("tunnel tun0")));
+    EXPECT_FALSE(answers(client(), addr::site4));
+    unlock();
+}
+
 TEST_F(Unlock, AfterAWholeSessionTwice)
 {
     const Before before(client());

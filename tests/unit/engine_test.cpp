@@ -484,6 +484,17 @@ TEST(Engine, WithoutRulesAndRoutesAnUpIsNotEnforced)
     EXPECT_EQ(std::ranges::count(system.calls, "sync_routing"), 2) << "looked at again, once";
 }
 
+TEST(Engine, AnOpeningThatIsNotNotedSaysThatItIsOpen)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    system.broken = {"save_state"};
+    const Outcome outcome = handle(system, UnlockRequested{});
+    EXPECT_FALSE(system.closed());
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Open);
+    EXPECT_EQ(outcome.exit_code(), 2);
+}
+
 TEST(Engine, UnlockWaitsForOtherRuns)
 {
     FakeSystem system;
@@ -687,6 +698,22 @@ TEST_F(ReconnectTest, WhoLocksIsNotToldToReconnect)
     EXPECT_TRUE(system_.signals.empty()) << "the network is as it was";
     flap();
     EXPECT_EQ(system_.signals.size(), 1U);
+}
+
+TEST_F(ReconnectTest, WhoLocksAgainKeepsATunnelWhoseProgramStillRuns)
+{
+    system_.snapshot.links[1].addresses = {{IpAddress::parse("10.8.0.2").value(), 24}};
+    handle(system_, UnlockRequested{});
+    EXPECT_EQ(system_.dns, DnsPlan{});
+    const State opened = system_.saved;
+    handle(system_, LockRequested{});
+    EXPECT_EQ(system_.saved.tunnels.size(), 1U);
+    EXPECT_NE(system_.dns, DnsPlan{});
+    handle(system_, UnlockRequested{});
+    system_.saved = opened;
+    system_.programs.clear();
+    handle(system_, LockRequested{});
+    EXPECT_TRUE(system_.saved.tunnels.empty());
 }
 
 TEST_F(ReconnectTest, AnOpenMachineTellsNobody)

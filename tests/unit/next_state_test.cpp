@@ -123,12 +123,13 @@ TEST(NextState, ADeviceThatIsNoTunnelIsForgotten)
     EXPECT_TRUE(next_state(state, ReapplyRequested{}, {}, snapshot).tunnels.empty());
 }
 
-TEST(NextState, UnlockForgetsTunnelsAndRemembersServers)
+TEST(NextState, UnlockRemembersTunnelsAndServers)
 {
     auto state = next_state({}, tunnel_up("tun0", {{remote("203.0.113.2:1194/udp"), {}, {}}}), {},
                             snapshot_with({"tun0"}));
     state = next_state(state, UnlockRequested{}, {}, snapshot_with({"tun0"}));
-    EXPECT_TRUE(state.tunnels.empty());
+    EXPECT_EQ(state.armed, Armed::No);
+    EXPECT_EQ(state.tunnels.size(), 1U);
     EXPECT_EQ(state.servers.size(), 1U);
 }
 
@@ -440,8 +441,26 @@ TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
     const LockRequested lock{{}, false, {"/x.conf"}};
     state = next_state(next_state(state, lock, {}, snapshot_with({})), lock, {}, snapshot_with({}));
     EXPECT_EQ(state.openvpn_configs, std::vector<std::string>{"/x.conf"});
-    state = next_state(state, UnlockRequested{}, {}, snapshot_with({}));
-    EXPECT_TRUE(state.programs.empty() && state.openvpn_configs.empty());
+}
+
+// To log into a captive portal, say: nobody announces the tunnel a second time.
+TEST(NextState, ATunnelThatOutlivesAnOpeningCountsAgain)
+{
+    Snapshot snapshot = snapshot_with({"tun0", "tun1", "tun2"});
+    snapshot.links[0].addresses = {{address("10.8.0.2"), 24}};
+    snapshot.links[2].addresses = {{address("10.8.0.99"), 24}};
+    State state = State{};
+    for (const char* name : {"tun0", "tun1", "tun2"}) {
+        state = next_state(state, tunnel_up(name), {}, snapshot);
+    }
+    state = next_state(state, UnlockRequested{}, {}, snapshot);
+    EXPECT_EQ(state.armed, Armed::No);
+    EXPECT_TRUE(state.inside.empty());
+    const State locked = next_state(state, LockRequested{}, {}, snapshot);
+    ASSERT_EQ(locked.tunnels.size(), 1U) << "the others' devices are others by now";
+    EXPECT_EQ(locked.tunnels.front().interface, device("tun0"));
+    EXPECT_EQ(locked.inside.size(), 1U);
+    EXPECT_TRUE(next_state(state, LockRequested{}, {}, snapshot_with({})).tunnels.empty());
 }
 
 TEST(NextState, AReapplyLearnsServersOnlyWhereItIsArmed)
