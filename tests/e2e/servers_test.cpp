@@ -501,7 +501,8 @@ TEST(Servers, AreAskedForWhereNoneIsKnown)
     const Box& client = lab.client();
     const Outcome nobody = failclosed(client, {"lock"});
     EXPECT_EQ(nobody.status, 0);
-    EXPECT_THAT(nobody.err, HasSubstr("no server is known: no tunnel can come up; see --server"));
+    EXPECT_THAT(nobody.err,
+                HasSubstr("no server is known: no tunnel can come up; run `failclosed lock`"));
     EXPECT_THAT(client.must({"failclosed", "status"}), HasSubstr("no server is known"));
     const Outcome somebody = failclosed(client, {"lock", "--server", "203.0.113.2:1194/udp"});
     EXPECT_EQ(somebody.err, "");
