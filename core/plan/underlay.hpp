@@ -17,14 +17,10 @@ bool is_underlay(const State& state, const Link& link);
 std::vector<MainRoute> underlay_defaults(Family family, const State& state,
                                          const Snapshot& snapshot);
 
-/// How a tunnel program's packets to `server` leave. A route to this one address through a gateway
-/// counts only where there is no other: tunnel programs add such routes, and they outlive the
-/// network that they were made for. Nothing where no route leads there, or the device has no
-/// address to send from.
-std::optional<UnderlayPath> path_to(const IpAddress& server, const State& state,
-                                    const Snapshot& snapshot);
-
-/// The paths to all known servers, each once, sorted.
+/// How packets of tunnel programs to all known servers leave, each path once, sorted. A route to
+/// one address alone through a gateway counts only where there is no other: tunnel programs add
+/// such routes, and they outlive the network that they were made for. A device without an address
+/// to send from is no way out.
 std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot);
 
 /// How `program` can reach a server now, the best way first: that of the server that it last

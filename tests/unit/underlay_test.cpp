@@ -93,7 +93,8 @@ class UnderlayTest : public testing::Test {
 
     [[nodiscard]] std::optional<UnderlayPath> to(const char* server) const
     {
-        return path_to(address(server), state_, snapshot_);
+        const auto paths = paths_of({ProcessId{}, address(server)}, state_, snapshot_);
+        return paths.empty() ? std::nullopt : std::optional(paths.front());
     }
 
     const IpAddress server_ = address("203.0.113.2");
