@@ -13,7 +13,6 @@
 
 #include "core/apply/observe.hpp"
 #include "core/apply/profiles.hpp"
-#include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/network_manager_environment.hpp"
 #include "core/engine/last_resort.hpp"
@@ -26,14 +25,6 @@ using namespace failclosed;
 namespace {
 
 constexpr int kUsageError = 64;
-constexpr std::size_t kLargestUevent = 4096;
-
-/// sysfs-class-net: the kernel names the type of its own tunnels there.
-bool is_wireguard(const InterfaceName& device)
-{
-    const auto uevent = read_file("/sys/class/net/" + device.text() + "/uevent", kLargestUevent);
-    return uevent && uevent->find("DEVTYPE=wireguard\n") != std::string::npos;
-}
 
 DeviceFacts find_device(const InterfaceName& device)
 {
@@ -42,7 +33,7 @@ DeviceFacts find_device(const InterfaceName& device)
     if (link == nullptr || !link->is_program_tunnel) {
         return {};
     }
-    return {.is_program_tunnel = true, .is_wireguard = is_wireguard(device)};
+    return {.is_program_tunnel = true, .is_wireguard = link->is_wireguard};
 }
 
 /// What the profile that NetworkManager brings up comes to.

@@ -618,7 +618,8 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
                 .addresses = {},
                 .can_be_tunnel =
                     !loopback && !is_hardware && is_tunnel_kind(info.kind, point_to_point),
-                .is_program_tunnel = !is_port && (info.is_private_tun || info.kind == "wireguard")};
+                .is_program_tunnel = !is_port && (info.is_private_tun || info.kind == "wireguard"),
+                .is_wireguard = info.kind == "wireguard"};
 }
 
 std::optional<AddressOnLink> decode_address(const NetlinkMessage& message)

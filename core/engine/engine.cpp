@@ -42,6 +42,16 @@ Status ensure_firewall(System& system, const Ruleset& ruleset, bool known_to_dif
     return *holds ? Status{} : Status(fail("the kernel took the rules but shows others"));
 }
 
+/// Rules in the kernel say more than a file that could not be written. Whoever loaded them where
+/// the file says open loaded no tunnels with them: those that the file still names may be over.
+void believe_rules(State& state)
+{
+    if (state.armed == Armed::No) {
+        state.tunnels.clear();
+    }
+    state.armed = Armed::Yes;
+}
+
 /// One run over a system; collects what goes wrong.
 class Run {
   public:
@@ -64,8 +74,7 @@ class Run {
         if (loaded.absent && !loaded_tables) {
             loaded.state.armed = Armed::No;
         } else if (loaded_tables && !unlocks) {
-            // Rules in the kernel say more than a file that could not be written.
-            loaded.state.armed = Armed::Yes;
+            believe_rules(loaded.state);
         }
         if (unlocks && !locked_) {
             outcome_.errors.emplace_back("not unlocked: another run may be at work");
@@ -415,7 +424,7 @@ Inspection inspect(System& system)
     if (found.loaded.absent && exists && !*exists) {
         found.loaded.state.armed = Armed::No;
     } else if (exists && *exists) {
-        found.loaded.state.armed = Armed::Yes;
+        believe_rules(found.loaded.state);
     }
     auto snapshot = system.observe();
     if (snapshot) {

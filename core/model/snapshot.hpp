@@ -26,6 +26,7 @@ struct Link {
     /// What a program that still runs has made for IP packets alone (a tun device that is not
     /// persistent nor a user's, WireGuard), and no bridge's port: it is a tunnel without saying so.
     bool is_program_tunnel = false;
+    bool is_wireguard = false;
 
     friend bool operator==(const Link&, const Link&) = default;
 };

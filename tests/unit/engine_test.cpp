@@ -716,6 +716,18 @@ TEST_F(ReconnectTest, WhoLocksAgainKeepsATunnelWhoseProgramStillRuns)
     EXPECT_TRUE(system_.saved.tunnels.empty());
 }
 
+TEST_F(ReconnectTest, RulesThatAStrangerLoadsBringNoTunnelBack)
+{
+    const Ruleset rules = system_.firewall;
+    handle(system_, UnlockRequested{});
+    ASSERT_EQ(system_.saved.tunnels.size(), 1U);
+    system_.firewall = rules;
+    EXPECT_TRUE(inspect(system_).state.tunnels.empty());
+    const Outcome outcome = handle(system_, UnderlayChanged{});
+    EXPECT_EQ(outcome.protection, Outcome::Protection::Closed);
+    EXPECT_TRUE(outcome.state.tunnels.empty());
+}
+
 TEST_F(ReconnectTest, AnOpenMachineTellsNobody)
 {
     handle(system_, UnlockRequested{});
