@@ -20,10 +20,14 @@ int up(const Arguments& arguments);
 int down(const Arguments& arguments);
 int refresh(const Arguments& arguments);
 
-// show.cpp and explain.cpp: verbs that only look.
+// portal.cpp
+int portal(const Arguments& arguments);
+
+// show.cpp, explain.cpp and doctor.cpp: verbs that only look.
 int status(const Arguments& arguments);
 int check(const Arguments& arguments);
 int plan(const Arguments& arguments);
 int explain(const Arguments& arguments);
+int doctor(const Arguments& arguments);
 
 } // namespace failclosed::cli

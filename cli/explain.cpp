@@ -7,9 +7,11 @@
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
+#include "cli/status.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
+#include "core/plan/firewall.hpp"
 #include "core/plan/interpreter.hpp"
 #include "core/plan/route_decision.hpp"
 
@@ -32,6 +34,7 @@ struct Question {
     /// Nothing: an ICMP echo request.
     std::optional<Transport> transport;
     uid_t uid = 0;
+    std::optional<gid_t> gid;
     std::uint32_t mark = 0;
     /// The device that a socket is bound to.
     std::optional<InterfaceName> device;
@@ -59,14 +62,15 @@ Result<Question> parse_question(const Options& options)
     const auto protocol = parse_value<std::optional<Transport>>(
         options, "proto", "udp, tcp, gre, esp or icmp", parse_protocol);
     const auto uid = parse_value<uid_t>(options, "uid", "a user's number", parse_uid);
+    const auto gid = parse_value<gid_t>(options, "gid", "a group's number", parse_uid);
     const auto mark = parse_value<std::uint32_t>(options, "mark", "a mark", parse_mark);
     const auto device =
         parse_value<InterfaceName>(options, "oif", "a device's name", InterfaceName::parse);
     for (const Error* error :
          {to ? nullptr : &to.error(), from ? nullptr : &from.error(),
           port ? nullptr : &port.error(), protocol ? nullptr : &protocol.error(),
-          uid ? nullptr : &uid.error(), mark ? nullptr : &mark.error(),
-          device ? nullptr : &device.error()}) {
+          uid ? nullptr : &uid.error(), gid ? nullptr : &gid.error(),
+          mark ? nullptr : &mark.error(), device ? nullptr : &device.error()}) {
         if (error != nullptr) {
             return Failure(*error);
         }
@@ -86,6 +90,7 @@ Result<Question> parse_question(const Options& options)
         question.transport = Transport::Udp;
     }
     question.uid = uid->value_or(0);
+    question.gid = *gid;
     question.mark = mark->value_or(0);
     question.device = *device;
     const bool ported = question.transport && has_ports(*question.transport);
@@ -114,6 +119,11 @@ const Link* underlay(const Inspection& found)
     return link == found.snapshot.links.end() ? nullptr : &*link;
 }
 
+std::optional<Port> source_port(const Question& question)
+{
+    return question.port ? Port::make(kSourcePort) : std::nullopt;
+}
+
 /// The device that the packet leaves by, with a line that says why; nothing where there is no
 /// way.
 const Link* find_device(const Inspection& found, const Question& question)
@@ -132,9 +142,9 @@ const Link* find_device(const Inspection& found, const Question& question)
         const auto loopback = std::ranges::find(snapshot.links, true, &Link::loopback);
         return loopback == snapshot.links.end() ? nullptr : &*loopback;
     }
-    const RouteDecision decision =
-        decide_route(found.wanted.routing, {question.to, question.from, question.uid,
-                                            question.transport, question.port, question.mark});
+    const RouteDecision decision = decide_route(
+        found.wanted.routing, {question.to, question.from, question.uid, question.transport,
+                               source_port(question), question.port, question.mark});
     const std::string rule = decision.rule ? to_string(*decision.rule) : "no rule of ours";
     switch (decision.kind) {
     case RouteDecision::Kind::Unreachable:
@@ -174,19 +184,49 @@ Packet packet_of(const Question& question, const Link& device)
     packet.source = source_on(device, question);
     packet.destination = question.to;
     packet.uid = question.uid;
+    packet.gid = question.gid;
     packet.mark = question.mark;
     if (question.transport) {
         packet.protocol = static_cast<std::uint8_t>(*question.transport);
         packet.destination_port = question.port;
-        if (question.port) {
-            packet.source_port = Port::make(kSourcePort);
-        }
+        packet.source_port = source_port(question);
     } else {
         const bool is_ipv4 = question.to.family() == Family::V4;
         packet.protocol = is_ipv4 ? kIcmp : kIcmpv6;
         packet.icmp_type = is_ipv4 ? kEchoRequest : kEchoRequestV6;
     }
     return packet;
+}
+
+/// With what the kernel was told besides the plan: who signs in to the network just now.
+Ruleset with_sign_in(Ruleset ruleset, const Portal& portal)
+{
+    const auto fill = [&](Set& set) {
+        if (set.name == portal_uid_set().name && !portal.gid) {
+            set.elements.push_back({{Uid{portal.uid}}, {}});
+        } else if (set.name == portal_gid_set().name && portal.gid) {
+            set.elements.push_back({{Gid{*portal.gid}}, {}});
+        }
+        for (const auto& resolver : portal.resolvers) {
+            if (set.name != portal_resolver_set(resolver.family()).name) {
+                continue;
+            }
+            for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
+                set.elements.push_back({{resolver, transport, *Port::make(53)}, {}});
+            }
+        }
+    };
+    for (auto& table : ruleset.tables) {
+        std::ranges::for_each(table.sets, fill);
+    }
+    return ruleset;
+}
+
+Ruleset without_belt(Ruleset ruleset)
+{
+    std::erase_if(ruleset.tables,
+                  [](const Table& table) { return table.family == TableFamily::Netdev; });
+    return ruleset;
 }
 
 const char* verdict_text(Verdict verdict)
@@ -215,10 +255,18 @@ void print_verdict(const Inspection& found, const Question& question)
         std::puts("verdict: does not leave: there is no way to it");
         return;
     }
-    const Trace trace =
-        evaluate_path(found.wanted.firewall, Path::Sent, packet_of(question, *device));
-    for (const auto& step : trace.steps) {
-        std::printf("%s: %s: %s\n", step.chain.c_str(), verdict_text(step.verdict),
+    const auto portal = portal_in_force(found);
+    const Ruleset firewall =
+        portal ? with_sign_in(found.wanted.firewall, *portal) : found.wanted.firewall;
+    const Packet packet = packet_of(question, *device);
+    const Trace trace = evaluate_path(firewall, Path::Sent, packet);
+    // The device guard comes after all else, and has chains of the same names.
+    const std::size_t before_guard =
+        evaluate_path(without_belt(firewall), Path::Sent, packet).steps.size();
+    for (std::size_t i = 0; i < trace.steps.size(); ++i) {
+        const Step& step = trace.steps[i];
+        std::printf("%s%s: %s: %s\n", i < before_guard ? "" : "device guard: ", step.chain.c_str(),
+                    verdict_text(step.verdict),
                     step.comment.empty() ? "the chain's policy" : step.comment.c_str());
     }
     std::printf("verdict: %s\n", verdict_text(trace.verdict));
@@ -235,6 +283,7 @@ int explain(const Arguments& arguments)
          {"port", "The destination port", "N"},
          {"proto", "udp, tcp, gre, esp or icmp; udp if only a port is given, else icmp", "PROTO"},
          {"uid", "The user that made the socket; root if not given", "UID"},
+         {"gid", "The group of whoever made the socket", "GID"},
          {"mark", "The packet's firewall mark", "MARK"},
          {"oif", "The device that the socket is bound to", "IF"}},
         arguments);

@@ -23,7 +23,7 @@ struct Verb {
     const char* help;
 };
 
-constexpr std::array<Verb, 10> kVerbs = {{
+constexpr std::array<Verb, 12> kVerbs = {{
     {"lock", cli::lock, "close: everything goes through a tunnel, or nowhere"},
     {"unlock", cli::unlock, "open, and put back everything as it was"},
     {"status", cli::status, "what is in force, and what was refused"},
@@ -33,6 +33,8 @@ constexpr std::array<Verb, 10> kVerbs = {{
     {"down", cli::down, "a tunnel is gone; the lock stays"},
     {"plan", cli::plan, "what would be in force, as nft and ip commands; changes nothing"},
     {"explain", cli::explain, "which rule decides about a packet, and why"},
+    {"doctor", cli::doctor, "what could keep this machine from being protected, and what to do"},
+    {"portal", cli::portal, "let one user or program sign in to the network, for minutes"},
     {"refresh", cli::refresh, "look up the addresses of the servers again"},
 }};
 

@@ -6,6 +6,7 @@
 #include <deque>
 
 #include <glib.h>
+#include <unistd.h>
 
 #include "core/base/owned.hpp"
 #include "core/base/report.hpp"
@@ -88,6 +89,15 @@ int usage_error(const std::string& verb, const Error& error)
 {
     report_error(verb + ": " + error.message() + " (failclosed " + verb + " --help)");
     return kUsageError;
+}
+
+bool is_permitted(const std::string& verb)
+{
+    if (geteuid() == 0) {
+        return true;
+    }
+    report_error(verb + ": only root can do this; nothing was changed");
+    return false;
 }
 
 std::optional<std::uint32_t> parse_mark(const std::string& text)

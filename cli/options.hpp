@@ -79,6 +79,12 @@ std::optional<std::uint32_t> parse_mark(const std::string& text);
 /// A user's number; the highest one is no user (chown(2)).
 std::optional<uid_t> parse_uid(const std::string& text);
 
+/// What is in force cannot be told without privileges: it counts as not closed.
+inline constexpr int kNotPermitted = 2;
+
+/// Whether root is asking; tells anybody else that only root can do `verb`.
+bool is_permitted(const std::string& verb);
+
 /// Prints the error and returns kUsageError.
 int usage_error(const std::string& verb, const Error& error);
 

@@ -27,18 +27,6 @@ int finish(const Outcome& outcome)
     return outcome.exit_code();
 }
 
-/// What is in force cannot be told without privileges: it counts as not closed.
-constexpr int kNotPermitted = 2;
-
-bool is_permitted(const char* verb)
-{
-    if (geteuid() == 0) {
-        return true;
-    }
-    report_error(std::string(verb) + ": only root can do this; nothing was changed");
-    return false;
-}
-
 const std::vector<OptionSpec>& tunnel_options()
 {
     static const std::vector<OptionSpec> options = {
@@ -288,7 +276,8 @@ int unlock(const Arguments& arguments)
 
 int reapply(const Arguments& arguments)
 {
-    const auto options = Options::parse("reapply", {}, arguments);
+    const auto options = Options::parse(
+        "reapply", {{"quiet", "Learn nothing, and tell errors only", ""}}, arguments);
     if (!options) {
         return usage_error("reapply", options.error());
     }
@@ -296,6 +285,12 @@ int reapply(const Arguments& arguments)
         return kNotPermitted;
     }
     LiveSystem system;
+    if (options->has("quiet")) {
+        Outcome outcome = handle(system, ReapplyRequested{});
+        outcome.warnings.clear();
+        outcome.notices.clear();
+        return finish(outcome);
+    }
     auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
     Outcome outcome = handle(system, ReapplyRequested{std::move(learnt.servers)});
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),

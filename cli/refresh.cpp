@@ -3,7 +3,6 @@
 #include "core/engine/refresh.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -13,10 +12,8 @@
 #include <unistd.h>
 
 #include "cli/resolver.hpp"
-#include "core/apply/journal.hpp"
-#include "core/base/file.hpp"
+#include "cli/underlay_resolvers.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/resolv_conf.hpp"
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/report_outcome.hpp"
@@ -28,48 +25,6 @@ namespace {
 
 /// How long the firewall admits the helper's questions past the tunnel, for one resolver.
 constexpr Seconds kBootstrapTime{10};
-constexpr std::size_t kMostBootstrapResolvers = 2;
-
-/// Where the resolvers of the underlay stand, the one that knows most first. resolv.conf itself
-/// names them only where no local resolver stands in front.
-constexpr std::array kUnderlayResolvers = {
-    "/run/systemd/resolve/resolv.conf",
-    "/run/NetworkManager/no-stub-resolv.conf",
-    "/run/NetworkManager/resolv.conf",
-    "/run/resolvconf/resolv.conf",
-    "/etc/resolv.conf",
-};
-
-/// What resolv.conf said before it was ours, and what those say who write it: but nothing of ours,
-/// and nobody inside a tunnel, who must not be asked past it.
-std::vector<IpAddress> underlay_resolvers(const State& state)
-{
-    std::vector<std::string> texts;
-    if (const auto journal = JournalFile(LiveSystem::persistent_directory()).load();
-        journal && journal->resolv_conf &&
-        journal->resolv_conf->kind == ResolvConfBefore::Kind::Regular) {
-        texts.push_back(journal->resolv_conf->data);
-    }
-    for (const char* path : kUnderlayResolvers) {
-        if (auto text = read_file(path, 1 << 16); text && !is_our_resolv_conf(*text)) {
-            texts.push_back(*std::move(text));
-        }
-    }
-    std::vector<IpAddress> resolvers;
-    for (const auto& text : texts) {
-        for (const auto& resolver : parse_resolv_conf(text).servers) {
-            const auto inside = tunnel_networks(resolver.family(), state);
-            const bool in_tunnel = std::ranges::any_of(
-                inside, [&](const IpPrefix& network) { return network.contains(resolver); });
-            if (resolver.is_unicast_host() && !resolver.is_link_local() && !in_tunnel &&
-                resolvers.size() < kMostBootstrapResolvers &&
-                std::ranges::find(resolvers, resolver) == resolvers.end()) {
-                resolvers.push_back(resolver);
-            }
-        }
-    }
-    return resolvers;
-}
 
 /// Asks through the first tunnel that has resolvers.
 cli::Lookup ask_in_tunnel(const State& state, const Config& config,
@@ -94,7 +49,7 @@ cli::Lookup ask_underlay(LiveSystem& system, const State& state, const std::vect
     if (names.empty()) {
         return {};
     }
-    for (const auto& resolver : underlay_resolvers(state)) {
+    for (const auto& resolver : cli::underlay_resolvers(state)) {
         if (const auto opened = system.admit_bootstrap(resolver, kBootstrapTime); !opened) {
             report_warning(opened.error().during("bootstrap DNS").message());
             continue;
@@ -142,7 +97,8 @@ int refresh(AskedBy asker)
     const Config& config = before.config.config;
     cli::Lookup lookup = ask_in_tunnel(before.state, config, names);
     // A resolver in a working tunnel has the last word: to ask past it would tell others the name.
-    if (!lookup.reached && config.bootstrap_dns) {
+    const bool past_tunnel = !lookup.reached && config.bootstrap_dns;
+    if (past_tunnel) {
         lookup =
             ask_underlay(system, before.state,
                          asker == AskedBy::Person ? names : names_without_address(before.state));
@@ -154,7 +110,7 @@ int refresh(AskedBy asker)
         report_warning("no server's name could be looked up; what was known stays" + why);
         return 1;
     }
-    const ServersResolved event{std::move(lookup.answers)};
+    const ServersResolved event{std::move(lookup.answers), past_tunnel};
     const bool all_answered = event.answers.size() == names.size();
     const Outcome outcome = handle(system, event);
     report(outcome);

@@ -68,7 +68,9 @@ void take_answer(void* data, int status, int, ares_addrinfo* result)
         return;
     }
     for (const auto* node = result->nodes; node != nullptr; node = node->ai_next) {
-        if (const auto address = address_of(*node)) {
+        const auto address = address_of(*node);
+        // Nobody elsewhere has another: such an answer is none.
+        if (address && address->is_unicast_host() && !address->is_link_local()) {
             answer.addresses.push_back(*address);
         }
     }

@@ -43,6 +43,11 @@ StatusReport look()
         report.state.tunnels.clear();
         report.state.underlay = {};
     }
+    report.findings = failclosed::findings(report.state, report.config, found.snapshot);
+    report.state.portal = portal_in_force(found);
+    if (report.state.portal) {
+        report.portal_left = report.state.portal->until - found.snapshot.uptime;
+    }
     report.boot_lock = is_enabled_at_boot();
     report.differences = differences(system, found);
     const auto exists = system.firewall_exists();
@@ -55,6 +60,7 @@ StatusReport look()
     if (loaded) {
         if (auto counters = system.counters()) {
             report.counters = *std::move(counters);
+            report.belt = counts_belt(report.counters);
         }
     }
     return report;

@@ -2,10 +2,11 @@
 // Text and JSON of the status.
 #include "cli/status.hpp"
 
-#include <array>
-#include <cstdio>
+#include <algorithm>
 #include <map>
 #include <string_view>
+
+#include "cli/json_writer.hpp"
 
 namespace failclosed::cli {
 
@@ -51,6 +52,65 @@ std::map<std::string, Counter> by_reason(const Counters& counters)
     return sums;
 }
 
+std::string_view name_of(const InterfaceName& name)
+{
+    return name.text();
+}
+
+std::string name_of(const InboundService& service)
+{
+    return std::string(to_string(service.transport)) + "/" + std::to_string(service.port.number()) +
+           " from " + service.from.to_string();
+}
+
+std::string name_of(const BeltAllowance& allowance)
+{
+    return std::visit([](const auto& value) { return value.to_string(); }, allowance);
+}
+
+/// "TITLE: A, B\n"; nothing where there are none.
+template <typename Range> std::string list_line(std::string_view title, const Range& items)
+{
+    std::string text;
+    for (const auto& item : items) {
+        text += text.empty() ? std::string(title) + ": " : ", ";
+        text += name_of(item);
+    }
+    return text.empty() ? text : text + "\n";
+}
+
+/// What was let through besides tunnels and the local network, and what is missing.
+std::string roles_text(const StatusReport& report)
+{
+    std::string text;
+    if (report.protection == Outcome::Protection::Closed) {
+        text += report.belt ? "device guard (lock 3): on all devices but tunnels and guests' own\n"
+                            : std::string(kNoBelt) + "\n";
+    }
+    text += list_line("led into the tunnel", report.config.forward);
+    text += list_line("reached from outside", report.config.inbound);
+    text += list_line("passes the device guard", report.config.belt_allow);
+    if (report.state.portal) {
+        text += "sign-in for " + std::to_string(report.portal_left.count()) +
+                " s more: " + to_string(*report.state.portal) + "\n";
+    }
+    return text;
+}
+
+std::string counters_text(const StatusReport& report)
+{
+    std::string text;
+    for (const auto& [reason, counter] : by_reason(report.counters)) {
+        if (counter.packets != 0) {
+            text += std::to_string(counter.packets) + " packets: " + reason + "\n";
+        }
+    }
+    if (!text.empty() && report.config.log) {
+        text += "  senders of what was refused: " + std::string(kRefusalLog) + "\n";
+    }
+    return text;
+}
+
 std::vector<IpAddress> gateway_of(const UnderlayPath& path)
 {
     return path.gateway ? std::vector{*path.gateway} : std::vector<IpAddress>{};
@@ -70,99 +130,40 @@ std::string headline(const StatusReport& report)
                                         : "closed: everything goes through the tunnel";
 }
 
-class JsonWriter {
-  public:
-    JsonWriter& key(std::string_view name)
-    {
-        separate();
-        append_string(name);
-        text_ += ':';
-        fresh_ = true;
-        return *this;
-    }
-
-    void string(std::string_view value)
-    {
-        separate();
-        append_string(value);
-    }
-
-    void number(std::uint64_t value)
-    {
-        separate();
-        text_ += std::to_string(value);
-    }
-
-    void boolean(bool value)
-    {
-        separate();
-        text_ += value ? "true" : "false";
-    }
-
-    template <typename Body> void object(Body body) { nested('{', '}', body); }
-
-    template <typename Body> void array(Body body) { nested('[', ']', body); }
-
-    template <typename Range, typename Text>
-    void strings(std::string_view name, const Range& range, Text text)
-    {
-        key(name).array([&] {
-            for (const auto& item : range) {
-                string(text(item));
-            }
-        });
-    }
-
-    [[nodiscard]] std::string take() && { return std::move(text_); }
-
-  private:
-    template <typename Body> void nested(char open, char close, Body body)
-    {
-        separate();
-        text_ += open;
-        fresh_ = true;
-        body();
-        text_ += close;
-        fresh_ = false;
-    }
-
-    void separate()
-    {
-        if (!fresh_) {
-            text_ += ',';
-        }
-        fresh_ = false;
-    }
-
-    void append_string(std::string_view value)
-    {
-        text_ += '"';
-        for (const char c : value) {
-            const auto byte = static_cast<unsigned char>(c);
-            if (c == '"' || c == '\\') {
-                text_ += '\\';
-                text_ += c;
-            } else if (byte < 0x20 || byte >= 0x7f) {
-                // Names of devices may hold any byte; as Latin-1 each has a code point.
-                std::array<char, 8> escaped{};
-                std::snprintf(escaped.data(), escaped.size(), "\\u%04x", byte);
-                text_ += escaped.data();
-            } else {
-                text_ += c;
-            }
-        }
-        text_ += '"';
-    }
-
-    std::string text_;
-    bool fresh_ = true;
-};
-
 } // namespace
+
+bool counts_belt(const Counters& counters)
+{
+    return std::ranges::any_of(counters, [](const auto& counter) {
+        return counter.first.table.family == TableFamily::Netdev;
+    });
+}
+
+std::optional<Portal> portal_in_force(const Inspection& found)
+{
+    const auto& portal = found.state.portal;
+    return portal && portal->until > found.snapshot.uptime ? portal : std::nullopt;
+}
+
+std::string to_string(const Portal& portal)
+{
+    std::string text = "user " + std::to_string(portal.uid);
+    if (portal.gid) {
+        text += ", group " + std::to_string(*portal.gid);
+    }
+    text += ": DNS at";
+    for (const auto& resolver : portal.resolvers) {
+        text += " " + resolver.to_string();
+    }
+    return text + ", TCP 80 and 443";
+}
 
 std::string status_text(const StatusReport& report)
 {
     std::string text = headline(report) + "\n";
+    for (const auto& finding : report.findings) {
+        text += (is_informational(finding.kind) ? "note: " : "warning: ") + finding.text + "\n";
+    }
     for (const auto& tunnel : report.state.tunnels) {
         text += "tunnel " + tunnel.interface.text() + ":";
         for (const auto& own : tunnel.addresses) {
@@ -192,14 +193,11 @@ std::string status_text(const StatusReport& report)
             text += std::string(kNoServer) + "\n";
         }
         text += "local network: " + std::string(lan_name(report.config.lan.kind)) + "\n";
+        text += roles_text(report);
     }
     text += report.boot_lock ? "at boot: locked before the network\n"
                              : "at boot: not locked before the network; `failclosed lock --boot`\n";
-    for (const auto& [reason, counter] : by_reason(report.counters)) {
-        if (counter.packets != 0) {
-            text += std::to_string(counter.packets) + " packets: " + reason + "\n";
-        }
-    }
+    text += counters_text(report);
     for (const auto& line : report.differences) {
         const bool mends = line.ends_with(kDrifted);
         text += "differs: " + line + (mends ? " (`failclosed reapply` mends)\n" : "\n");
@@ -217,6 +215,31 @@ std::string status_json(const StatusReport& report)
         json.key("boot_lock").boolean(report.boot_lock);
         json.strings("differences", report.differences,
                      [](const std::string& line) { return line; });
+        json.key("device_guard").boolean(report.belt);
+        json.key("findings").array([&] {
+            for (const auto& finding : report.findings) {
+                json.object([&] {
+                    json.key("kind").string(to_string(finding.kind));
+                    json.key("text").string(finding.text);
+                });
+            }
+        });
+        if (const auto& portal = report.state.portal) {
+            json.key("portal").object([&] {
+                json.key("uid").number(portal->uid);
+                if (portal->gid) {
+                    json.key("gid").number(*portal->gid);
+                }
+                json.strings("resolvers", portal->resolvers,
+                             [](const IpAddress& address) { return address.to_string(); });
+                json.key("seconds_left")
+                    .number(static_cast<std::uint64_t>(report.portal_left.count()));
+            });
+        }
+        const auto named = [](const auto& item) { return name_of(item); };
+        json.strings("forward", report.config.forward, named);
+        json.strings("inbound", report.config.inbound, named);
+        json.strings("belt_allow", report.config.belt_allow, named);
         json.key("lan").string(lan_name(report.config.lan.kind));
         json.key("tunnels").array([&] {
             for (const auto& tunnel : report.state.tunnels) {

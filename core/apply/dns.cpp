@@ -116,6 +116,16 @@ Result<DnsSystem> Dns::apply(const DnsPlan& plan) const
     return (*backend)->system;
 }
 
+Result<DnsSystem> Dns::in_charge() const
+{
+    const auto run = begin_run(paths_);
+    if (!run) {
+        return Failure(run.error());
+    }
+    const auto backend = choose_backend(*run);
+    return backend ? Result<DnsSystem>((*backend)->system) : Failure(backend.error());
+}
+
 Status Dns::restore() const
 {
     Result<DnsRun> run = begin_run(paths_);

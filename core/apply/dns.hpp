@@ -52,6 +52,9 @@ class Dns {
     /// put right, so that none that was stopped or removed stands in the way.
     [[nodiscard]] Status restore() const;
 
+    /// The system that apply() would use now.
+    [[nodiscard]] Result<DnsSystem> in_charge() const;
+
     /// Whether the system would change nothing if apply(plan) were called.
     [[nodiscard]] Result<bool> holds(const DnsPlan& plan) const;
 

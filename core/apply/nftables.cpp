@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include <arpa/inet.h>
@@ -42,7 +43,8 @@ Failure interrupted()
 const std::vector<TableName>& own_tables()
 {
     static const std::vector<TableName> tables = {{TableFamily::Inet, kTableName},
-                                                  {TableFamily::Arp, kTableName}};
+                                                  {TableFamily::Arp, kTableName},
+                                                  {TableFamily::Netdev, kTableName}};
     return tables;
 }
 
@@ -199,6 +201,13 @@ Status Nftables::replace(const Ruleset& ruleset)
     return whole ? commit(*whole) : Failure(whole.error());
 }
 
+Status Nftables::load(const Ruleset& ruleset)
+{
+    seen_.reset();
+    const Result<NftBatch> batch = encode(ruleset);
+    return batch ? commit(*batch) : Failure(batch.error());
+}
+
 Status Nftables::want(const Ruleset& ruleset)
 {
     if (ruleset == wanted_ && !wanted_contents_.tables().empty()) {
@@ -265,8 +274,10 @@ bool Nftables::look_again(const std::vector<ElementChange>& changes)
 
 Status Nftables::remove(const std::vector<TableName>& tables)
 {
+    // A kernel without a family refuses even the removal of what it cannot have.
+    const auto there = loaded(tables);
     seen_.reset();
-    return commit(encode_removal(tables));
+    return commit(encode_removal(there ? *there : tables));
 }
 
 Result<bool> Nftables::holds(const Ruleset& ruleset)
@@ -282,12 +293,8 @@ Result<bool> Nftables::holds(const Ruleset& ruleset)
 
 Result<bool> Nftables::exists()
 {
-    const Result<NftContents> now = read(own_tables(), Depth::Tables);
-    if (!now) {
-        return Failure(now.error());
-    }
-    const TableName& closing = own_tables().front();
-    return std::ranges::count(now->loaded(), closing, &LoadedTable::name) != 0;
+    const auto closing = loaded({own_tables().front()});
+    return closing ? Result<bool>(!closing->empty()) : Result<bool>(Failure(closing.error()));
 }
 
 Result<Counters> Nftables::counters(const std::vector<TableName>& tables)
@@ -443,7 +450,7 @@ Status Nftables::request(std::uint16_t type, std::uint16_t flags, const NftConte
     auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
     header->version = NFNETLINK_V0;
     if (of != nullptr) {
-        header->nfgen_family = of->table.family == TableFamily::Inet ? NFPROTO_INET : NFPROTO_ARP;
+        header->nfgen_family = protocol_family(of->table.family);
         // Attribute 1 is the table's name and 2 the set's, for each of these types.
         mnl_attr_put_strz(message, NFTA_SET_TABLE, of->table.name.c_str());
         if (!of->set.empty()) {
@@ -514,6 +521,24 @@ Result<bool> Nftables::take_dump(std::span<const std::uint8_t> bytes, NftContent
         return true;
     });
     return done;
+}
+
+Result<std::vector<TableName>> Nftables::loaded(const std::vector<TableName>& tables)
+{
+    const Result<NftContents> now = read(tables, Depth::Tables);
+    if (!now) {
+        return Failure(now.error());
+    }
+    std::vector<TableName> found;
+    std::ranges::copy_if(tables, std::back_inserter(found), [&](const TableName& table) {
+        return std::ranges::count(now->loaded(), table, &LoadedTable::name) != 0;
+    });
+    return found;
+}
+
+Status Nftables::flush(const TableName& table, const std::vector<std::string>& sets)
+{
+    return commit(encode_flush(table, sets));
 }
 
 } // namespace failclosed

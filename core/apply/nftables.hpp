@@ -30,6 +30,10 @@ class Nftables {
     /// has changed, and the error names the first operation that the kernel refused.
     Status replace(const Ruleset& ruleset);
 
+    /// Makes the tables of `ruleset` anew, in one transaction and without a look at the kernel; all
+    /// other tables stay as they are. On failure nothing has changed.
+    Status load(const Ruleset& ruleset);
+
     /// Takes away `tables`, in one transaction; succeeds where they are not there.
     Status remove(const std::vector<TableName>& tables);
 
@@ -49,6 +53,13 @@ class Nftables {
     /// Nothing is added on failure.
     Status add_timed(const TableName& table, const Set& set,
                      const std::vector<SetElement>& elements, std::chrono::milliseconds timeout);
+
+    /// Which of `tables` are loaded, in the order given.
+    Result<std::vector<TableName>> loaded(const std::vector<TableName>& tables);
+
+    /// Takes all elements out of `sets` of a loaded table, those with timeouts too. Nothing changes
+    /// on failure; ENOENT is the number where a set is not there.
+    Status flush(const TableName& table, const std::vector<std::string>& sets);
 
   private:
     /// How much of the tables is read.

@@ -98,7 +98,8 @@ Result<Snapshot> observe()
         return fail_during("listing network devices", snapshot.error());
     }
     // Only one of these clocks runs while the machine sleeps (clock_gettime(2)).
-    snapshot->suspended = read_clock(CLOCK_BOOTTIME) - read_clock(CLOCK_MONOTONIC);
+    snapshot->uptime = read_clock(CLOCK_BOOTTIME);
+    snapshot->suspended = snapshot->uptime - read_clock(CLOCK_MONOTONIC);
     snapshot->now =
         std::chrono::duration_cast<Seconds>(std::chrono::system_clock::now().time_since_epoch());
     return snapshot;

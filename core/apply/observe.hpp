@@ -7,8 +7,8 @@
 
 namespace failclosed {
 
-/// Links of this network namespace in the order of their indexes, with their addresses, and the
-/// time of day. A link whose name no InterfaceName can hold is left out.
+/// Links of this network namespace in the order of their indexes, with their addresses, routes
+/// of table main, and the clocks. A link whose name no InterfaceName can hold is left out.
 Result<Snapshot> observe();
 
 } // namespace failclosed

@@ -146,16 +146,21 @@ void StateStore::load_running(StoredState& stored)
     stored.state.underlay = std::move(running.underlay);
     stored.state.programs = std::move(running.programs);
     stored.state.refused = std::move(running.refused);
+    if (running.boot == boot() && !running.boot.empty()) {
+        stored.state.portal = std::move(running.portal);
+    }
 }
 
 Status StateStore::save_running(const State& state)
 {
-    const auto text =
-        write_running({boot(), state.tunnels, state.underlay, state.programs, state.refused});
-    // The copy is there for the worst case; that it cannot be written makes nothing else worse.
-    static_cast<void>(
-        save_file(paths_.persistent, kRunningFile, text, running_copy_, Durability::Volatile));
-    return save_file(paths_.run, kRunningFile, text, running_, Durability::Volatile);
+    Running running{boot(), state.tunnels, state.underlay, state.programs, state.refused};
+    // The copy is there for the worst case, in which nobody signs in; that it cannot be written
+    // makes nothing else worse.
+    static_cast<void>(save_file(paths_.persistent, kRunningFile, write_running(running),
+                                running_copy_, Durability::Volatile));
+    running.portal = state.portal;
+    return save_file(paths_.run, kRunningFile, write_running(running), running_,
+                     Durability::Volatile);
 }
 
 StoredState StateStore::load()

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include <linux/if_ether.h>
+
 #include "core/codec/key_file.hpp"
 #include "core/codec/warnings.hpp"
 #include "core/plan/networks.hpp"
@@ -21,6 +23,9 @@ bool set_switch(bool& value, std::string_view text)
     value = text == "yes";
     return value || text == "no";
 }
+
+/// How many devices `forward` may name.
+constexpr std::size_t kMostForwarded = 64;
 
 /// A list of which each part parses, into `values`.
 template <typename T, typename Parse>
@@ -101,12 +106,84 @@ bool set_reconnect_signal(Config& config, std::string_view text)
     return false;
 }
 
+std::optional<InterfaceName> parse_forwarded(const std::string& text)
+{
+    return text == "lo" ? std::nullopt : InterfaceName::parse(text);
+}
+
+bool set_forward(Config& config, std::string_view text)
+{
+    return set_list(config.forward, text, parse_forwarded) &&
+           config.forward.size() <= kMostForwarded;
+}
+
+/// The text up to the next blank, which is taken off `text` with the blanks around it.
+std::string_view take_word(std::string_view& text)
+{
+    constexpr std::string_view kBlanks = " \t";
+    text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+    const auto word = text.substr(0, text.find_first_of(kBlanks));
+    text.remove_prefix(word.size());
+    return word;
+}
+
+/// "any", an address, or a prefix.
+std::vector<IpPrefix> parse_sources(std::string_view text)
+{
+    if (text == "any") {
+        return {IpPrefix::any(Family::V4), IpPrefix::any(Family::V6)};
+    }
+    const auto prefix = IpPrefix::parse(text);
+    return prefix ? std::vector{*prefix} : std::vector<IpPrefix>{};
+}
+
+bool set_inbound(Config& config, std::string_view text)
+{
+    config.inbound.clear();
+    for (const auto& part : split_list(text)) {
+        std::string_view rest = part;
+        const auto service = take_word(rest);
+        const auto from = take_word(rest);
+        const auto sources = parse_sources(take_word(rest));
+        const bool is_tcp = service.starts_with("tcp/");
+        const auto port =
+            is_tcp || service.starts_with("udp/") ? Port::parse(service.substr(4)) : std::nullopt;
+        if (!port || from != "from" || sources.empty() || !take_word(rest).empty()) {
+            return false;
+        }
+        for (const auto& source : sources) {
+            config.inbound.push_back({is_tcp ? Transport::Tcp : Transport::Udp, *port, source});
+        }
+    }
+    return true;
+}
+
+/// IP is let out by the addresses in it, not by what kind of frame it is; and so is ARP, which asks
+/// for them.
+bool is_judged_by_addresses(const EtherType& type)
+{
+    return type.number == ETH_P_IP || type.number == ETH_P_IPV6 || type.number == ETH_P_ARP;
+}
+
+std::optional<BeltAllowance> parse_belt_allowance(const std::string& text)
+{
+    if (const auto mac = MacAddress::parse(text)) {
+        return mac->is_unicast() ? std::optional<BeltAllowance>(*mac) : std::nullopt;
+    }
+    if (const auto type = EtherType::parse(text)) {
+        return is_judged_by_addresses(*type) ? std::nullopt : std::optional<BeltAllowance>(*type);
+    }
+    const auto prefix = IpPrefix::parse(text);
+    return prefix && prefix->length() >= kShortestNetwork ? std::optional<BeltAllowance>(*prefix)
+                                                          : std::nullopt;
+}
+
 /// How a key's text gets into the configuration; false where it is not allowed.
 using Setter = bool (*)(Config&, std::string_view);
 
 constexpr std::string_view kSwitch = "yes or no";
 
-constexpr std::array<ConfigKey, 9> kKeys = {{
+constexpr std::array<ConfigKey, 12> kKeys = {{
     {"lan", "private, on-link, deny, or a list of prefixes such as 192.168.1.0/24;fd00::/8"},
     {"lan-names", kSwitch},
     {"server", "a list of HOST:PORT/PROTO, PROTO being udp, tcp, udp4, udp6, tcp4 or tcp6, or of "
@@ -116,6 +193,11 @@ constexpr std::array<ConfigKey, 9> kKeys = {{
     {"bootstrap-dns", kSwitch},
     {"server-expiry-days", "a number from 1 to 3650"},
     {"reconnect-signal", "auto, HUP, USR1 or none"},
+    {"forward", "a list of at most 64 names of network devices other than lo"},
+    {"inbound", "a list of tcp/PORT or udp/PORT, followed by 'from' and an address, a prefix, or "
+                "any: udp/51820 from any"},
+    {"belt-allow", "a list of hardware addresses of single devices, addresses and prefixes of at "
+                   "least 8 bits, and EtherTypes such as 0x88e5, but not IP's and ARP's"},
     {"log", kSwitch},
 }};
 
@@ -134,6 +216,11 @@ constexpr std::array<Setter, kKeys.size()> kSetters = {
     [](Config& config, std::string_view text) { return set_switch(config.bootstrap_dns, text); },
     set_expiry,
     set_reconnect_signal,
+    set_forward,
+    set_inbound,
+    [](Config& config, std::string_view text) {
+        return set_list(config.belt_allow, text, parse_belt_allowance);
+    },
     [](Config& config, std::string_view text) { return set_switch(config.log, text); },
 };
 

@@ -29,6 +29,10 @@ struct ConfigKey {
 /// | dns-servers        | list of addresses, used instead of pushed ones     |                 |
 /// | bootstrap-dns      | yes or no                                          | yes             |
 /// | server-expiry-days | 1 to 3650                                          | 30              |
+/// | reconnect-signal   | auto, HUP, USR1 or none                            | auto            |
+/// | forward            | list of at most 64 devices                         |                 |
+/// | inbound            | list of tcp/PORT or udp/PORT, "from", and a prefix |                 |
+/// | belt-allow         | list of hardware addresses, prefixes, EtherTypes   |                 |
 /// | log                | yes or no                                          | yes             |
 std::span<const ConfigKey> config_keys();
 

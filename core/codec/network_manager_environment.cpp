@@ -225,10 +225,13 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
     for (const auto& [number, text] : environment_.numbered(prefix + "ROUTE_", 0)) {
         const auto words = words_of(text);
         const auto network = words.empty() ? std::nullopt : IpPrefix::parse(words[0]);
-        if (!network || network->family() != family || network->address().is_loopback() ||
-            network->address().is_multicast()) {
+        if (network && network->address().is_link_local()) {
+            continue;
+        }
+        const bool is_piece = network && network->length() < kShortestNetwork;
+        if (!network || network->family() != family || !(is_piece || can_be_inside(*network))) {
             warn(result_.warnings, "tunnel route is left out: " + quoted(text));
-        } else if (!network->address().is_link_local()) {
+        } else {
             parts.add_network(*network);
             note_gateway(tunnel, words.size() > 1 ? words[1] : std::string_view{});
         }

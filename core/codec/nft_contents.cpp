@@ -15,9 +15,12 @@
 #include <libmnl/libmnl.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+
+#include "core/codec/nft_rules.hpp"
 
 namespace failclosed {
 namespace {
@@ -112,7 +115,7 @@ class Line {
     explicit Line(std::string_view kind, const TableName& table)
     {
         text_.reserve(kUsualLength);
-        add(kind).add(table.family == TableFamily::Inet ? "inet" : "arp").add(table.name);
+        add(kind).add(to_string(table.family)).add(table.name);
     }
 
     /// For values that are longer than one can say.
@@ -144,17 +147,27 @@ class Line {
     std::string text_;
 };
 
-std::optional<TableFamily> table_family(const nlmsghdr* message)
+std::uint8_t family_of(const nlmsghdr* message)
 {
-    const auto* header = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message));
-    switch (header->nfgen_family) {
-    case NFPROTO_INET:
-        return TableFamily::Inet;
-    case NFPROTO_ARP:
-        return TableFamily::Arp;
-    default:
-        return std::nullopt;
+    return static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family;
+}
+
+/// The names of the devices of a chain. The kernel tells a single one twice, under two attributes.
+std::vector<std::string> devices_of(const Attributes& hook)
+{
+    std::vector<std::string> devices;
+    const auto take = [&devices](std::uint16_t type, Bytes name) {
+        // Other types, and names without an end, stand for every name that begins like this; no
+        // name has a '/'.
+        const bool whole = type == NFTA_DEVICE_NAME && name.ends_with('\0');
+        devices.emplace_back(name.substr(0, name.find('\0'))).append(whole ? "" : "/");
+    };
+    for_each_attribute(hook.bytes(NFTA_HOOK_DEVS), take);
+    if (devices.empty() && hook.has(NFTA_HOOK_DEV)) {
+        take(NFTA_DEVICE_NAME, hook.bytes(NFTA_HOOK_DEV));
     }
+    std::ranges::sort(devices);
+    return devices;
 }
 
 /// The comment in a rule's note to nft(8): type, length, text with its zero byte.
@@ -190,7 +203,7 @@ void clear_nest_marks(char* bytes, std::size_t size)
 /// How many attributes of an expression we know. The kernel may come to tell of more.
 std::size_t known_attributes(std::string_view name)
 {
-    static constexpr std::array<std::pair<std::string_view, std::size_t>, 11> kKnown = {{
+    static constexpr std::array<std::pair<std::string_view, std::size_t>, 14> kKnown = {{
         {"meta", NFTA_META_SREG},
         {"cmp", NFTA_CMP_DATA},
         {"payload", NFTA_PAYLOAD_CSUM_FLAGS},
@@ -202,10 +215,27 @@ std::size_t known_attributes(std::string_view name)
         {"log", NFTA_LOG_FLAGS},
         {"exthdr", NFTA_EXTHDR_SREG},
         {"reject", NFTA_REJECT_ICMP_CODE},
+        {"fib", NFTA_FIB_FLAGS},
+        {"nat", NFTA_NAT_FLAGS},
+        {"masq", NFTA_MASQ_REG_PROTO_MAX},
     }};
     const auto found =
         std::ranges::find(kKnown, name, &std::pair<std::string_view, std::size_t>::first);
     return found == kKnown.end() ? Attributes::kMost : found->second;
+}
+
+/// What the kernel adds to an address translation: the range's end where there is only its
+/// beginning, and that there is a range.
+bool is_implied(const Attributes& nat, std::size_t type)
+{
+    switch (type) {
+    case NFTA_NAT_REG_ADDR_MAX:
+        return nat.bytes(type) == nat.bytes(NFTA_NAT_REG_ADDR_MIN);
+    case NFTA_NAT_FLAGS:
+        return nat.u32(type) == NF_NAT_RANGE_MAP_IPS;
+    default:
+        return false;
+    }
 }
 
 /// What a rule consists of, for one expression after the other.
@@ -227,9 +257,10 @@ struct RuleReader {
             return;
         }
         const std::size_t known = known_attributes(name);
+        const bool translates = name == "nat";
         for (std::size_t type = 1; type <= known; ++type) {
             // The kernel answers with zeros where nothing was said.
-            if (!is_zero(data.bytes(type))) {
+            if (!is_zero(data.bytes(type)) && !(translates && is_implied(data, type))) {
                 append(static_cast<char>(type), data.bytes(type));
             }
         }
@@ -254,10 +285,11 @@ void NftContents::add(const nlmsghdr* message)
         mnl_nlmsg_get_payload_len(message) < sizeof(nfgenmsg)) {
         return;
     }
-    const std::optional<TableFamily> family = table_family(message);
+    const std::uint8_t family = family_of(message);
     const std::string_view name = Attributes(message).text(NFTA_TABLE_NAME);
-    const auto table = std::ranges::find_if(
-        tables_, [&](const TableName& ours) { return family == ours.family && name == ours.name; });
+    const auto table = std::ranges::find_if(tables_, [&](const TableName& ours) {
+        return family == protocol_family(ours.family) && name == ours.name;
+    });
     if (table == tables_.end()) {
         return;
     }
@@ -397,26 +429,27 @@ void NftContents::add_chain(const TableName& table, const nlmsghdr* message)
     LoadedTable& loaded = loaded_table(table);
     LoadedTable::LoadedChain chain{std::string(attributes.text(NFTA_CHAIN_NAME)), {}};
     if (base) {
-        chain.base.emplace(hook.u32(NFTA_HOOK_HOOKNUM),
-                           static_cast<std::int32_t>(hook.u32(NFTA_HOOK_PRIORITY)));
+        chain.base = {std::string(attributes.text(NFTA_CHAIN_TYPE)), hook.u32(NFTA_HOOK_HOOKNUM),
+                      static_cast<std::int32_t>(hook.u32(NFTA_HOOK_PRIORITY)), devices_of(hook)};
     }
-    loaded.chains.push_back(std::move(chain));
-    loaded.foreign = loaded.foreign || flags != 0 || hook.has(NFTA_HOOK_DEV) ||
-                     hook.has(NFTA_HOOK_DEVS) || attributes.has(NFTA_CHAIN_USERDATA) ||
-                     (base && attributes.text(NFTA_CHAIN_TYPE) != "filter");
+    loaded.foreign = loaded.foreign || flags != 0 || attributes.has(NFTA_CHAIN_USERDATA);
 
-    lines_.push_back(Line("chain", table)
-                         .add(attributes.text(NFTA_CHAIN_NAME))
-                         .add(base ? "base" : "")
-                         .add_number(hook.u32(NFTA_HOOK_HOOKNUM))
-                         .add_number(hook.u32(NFTA_HOOK_PRIORITY))
-                         .add_number(attributes.u32(NFTA_CHAIN_POLICY))
-                         .add(attributes.text(NFTA_CHAIN_TYPE))
-                         .add_number(flags)
-                         .add(hook.text(NFTA_HOOK_DEV))
-                         .add(hook.bytes(NFTA_HOOK_DEVS))
-                         .add(attributes.bytes(NFTA_CHAIN_USERDATA))
-                         .take());
+    Line line("chain", table);
+    line.add(attributes.text(NFTA_CHAIN_NAME))
+        .add(base ? "base" : "")
+        .add_number(hook.u32(NFTA_HOOK_HOOKNUM))
+        .add_number(hook.u32(NFTA_HOOK_PRIORITY))
+        .add_number(attributes.u32(NFTA_CHAIN_POLICY))
+        .add(attributes.text(NFTA_CHAIN_TYPE))
+        .add_number(flags)
+        .add(attributes.bytes(NFTA_CHAIN_USERDATA));
+    if (base) {
+        for (const std::string& device : chain.base->devices) {
+            line.add(device);
+        }
+    }
+    lines_.push_back(line.take());
+    loaded.chains.push_back(std::move(chain));
 }
 
 void NftContents::add_set(const TableName& table, const nlmsghdr* message)

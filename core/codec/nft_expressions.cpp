@@ -11,6 +11,8 @@
 #include <arpa/inet.h> // before linux/netfilter.h, whose own in.h gives way to libc's
 #include <libmnl/libmnl.h>
 #include <libnftnl/expr.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
@@ -86,6 +88,18 @@ std::array<std::uint8_t, 4> host_order(std::uint32_t value)
     return bytes;
 }
 
+std::array<std::uint8_t, 2> host_order_16(std::uint16_t value)
+{
+    std::array<std::uint8_t, 2> bytes{};
+    std::memcpy(bytes.data(), &value, bytes.size());
+    return bytes;
+}
+
+std::array<std::uint8_t, 2> network_order(std::uint16_t value)
+{
+    return {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value & 0xff)};
+}
+
 /// The register that stands `offset` bytes behind the first one. The kernel has two numberings
 /// for them and answers with the 16-byte one where it can.
 std::uint32_t register_at(std::size_t offset)
@@ -100,6 +114,14 @@ class RuleWriter {
 
     void guards(const Guards& guards)
     {
+        if (guards.ether_type) {
+            meta(NFT_META_PROTOCOL);
+            equals(network_order(guards.ether_type->number));
+        } else if (guards.family) {
+            meta(NFT_META_NFPROTO);
+            equals_byte(*guards.family == Family::V4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+        }
+        header(guards);
         if (guards.arp) {
             // Addresses stand where we read them only after 6-byte hardware addresses.
             payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 4);
@@ -107,13 +129,13 @@ class RuleWriter {
             payload(NFT_PAYLOAD_NETWORK_HEADER, 4, 2);
             equals(std::to_array<std::uint8_t>({6, 4}));
         }
-        if (guards.family) {
-            meta(NFT_META_NFPROTO);
-            equals_byte(*guards.family == Family::V4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
-        }
         if (guards.protocol) {
             meta(NFT_META_L4PROTO);
             equals_byte(*guards.protocol);
+        }
+        if (guards.valid) {
+            meta(NFT_META_L4PROTO); // ends the rule where the IP header is broken
+            compare(NFT_CMP_GTE, std::to_array<std::uint8_t>({0}));
         }
     }
 
@@ -136,6 +158,10 @@ class RuleWriter {
             decide(*jump);
         } else if (const auto* to = std::get_if<Goto>(&rule.end)) {
             decide(*to);
+        } else if (const auto* redirect = std::get_if<RedirectTo>(&rule.end)) {
+            translate(redirect->address);
+        } else if (std::holds_alternative<Masquerade>(rule.end)) {
+            put(Expression("masq"));
         } else if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
             load(dispatch->fields);
             put(Expression("lookup")
@@ -151,6 +177,10 @@ class RuleWriter {
     void operator()(const InFamily&) {}
 
     void operator()(const OfTransport&) {}
+
+    void operator()(const OfEtherType&) {}
+
+    void operator()(const AsLabelled&) {}
 
     void operator()(const FromInterface& match)
     {
@@ -184,6 +214,29 @@ class RuleWriter {
     {
         payload(NFT_PAYLOAD_NETWORK_HEADER, 7, 1);
         equals_byte(match.value);
+    }
+
+    void operator()(const LaterFragment& match)
+    {
+        // Where the fragment's bytes belong, without the flags beside it (RFC 791, RFC 8200).
+        if (match.family == Family::V4) {
+            payload(NFT_PAYLOAD_NETWORK_HEADER, 6, 2);
+            bitwise(network_order(0x1fff), network_order(0));
+        } else {
+            put(Expression("exthdr")
+                    .u32(NFTNL_EXPR_EXTHDR_DREG, NFT_REG_1)
+                    .u8(NFTNL_EXPR_EXTHDR_TYPE, IPPROTO_FRAGMENT)
+                    .u32(NFTNL_EXPR_EXTHDR_OFFSET, 2)
+                    .u32(NFTNL_EXPR_EXTHDR_LEN, 2));
+            bitwise(network_order(0xfff8), network_order(0));
+        }
+        compare(NFT_CMP_NEQ, network_order(0));
+    }
+
+    void operator()(const ToMac& match)
+    {
+        payload(NFT_PAYLOAD_LL_HEADER, 0, 6);
+        equals(match.address.bytes());
     }
 
     void operator()(const FromUid& match)
@@ -294,6 +347,29 @@ class RuleWriter {
   private:
     void put(const Expression& expression) { expression.append_to(message_); }
 
+    void header(const Guards& guards)
+    {
+        if (guards.header == FrameHeader::Any) {
+            return;
+        }
+        meta(NFT_META_IIFTYPE); // of the device that the packet is at, also where it leaves
+        compare(guards.header == FrameHeader::None ? NFT_CMP_NEQ : NFT_CMP_EQ,
+                host_order_16(ARPHRD_ETHER));
+        std::uint32_t offset = 12;
+        if (guards.header == FrameHeader::Tagged) {
+            payload(NFT_PAYLOAD_LL_HEADER, offset, 2);
+            equals(network_order(ETH_P_8021Q));
+            offset += 4;
+        }
+        if (guards.header == FrameHeader::Plain || guards.header == FrameHeader::Tagged) {
+            const bool is_length = guards.ether_type->number < ETH_P_802_3_MIN;
+            payload(NFT_PAYLOAD_LL_HEADER, offset, 2);
+            compare(is_length ? NFT_CMP_LT : NFT_CMP_EQ,
+                    network_order(is_length ? std::uint16_t{ETH_P_802_3_MIN}
+                                            : guards.ether_type->number));
+        }
+    }
+
     void meta(std::uint32_t key, std::uint32_t target = NFT_REG_1)
     {
         put(Expression("meta").u32(NFTNL_EXPR_META_KEY, key).u32(NFTNL_EXPR_META_DREG, target));
@@ -378,8 +454,7 @@ class RuleWriter {
     void port(std::uint32_t offset, Port port)
     {
         payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2);
-        equals(std::to_array({static_cast<std::uint8_t>(port.number() >> 8),
-                              static_cast<std::uint8_t>(port.number() & 0xff)}));
+        equals(network_order(port.number()));
     }
 
     void icmp(std::uint8_t type)
@@ -422,6 +497,10 @@ class RuleWriter {
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, target);
         case Field::SocketUid:
             return meta(NFT_META_SKUID, target);
+        case Field::SocketGid:
+            return meta(NFT_META_SKGID, target);
+        case Field::SourceMac:
+            return payload(NFT_PAYLOAD_LL_HEADER, 6, 6, target);
         case Field::Mark:
             return meta(NFT_META_MARK, target);
         case Field::ArpSource:
@@ -440,6 +519,18 @@ class RuleWriter {
             immediate.text(NFTNL_EXPR_IMM_CHAIN, *chain);
         }
         put(immediate);
+    }
+
+    void translate(const IpAddress& address)
+    {
+        put(Expression("immediate")
+                .u32(NFTNL_EXPR_IMM_DREG, NFT_REG_1)
+                .data(NFTNL_EXPR_IMM_DATA, address.bytes()));
+        put(Expression("nat")
+                .u32(NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT)
+                .u32(NFTNL_EXPR_NAT_FAMILY,
+                     address.family() == Family::V4 ? NFPROTO_IPV4 : NFPROTO_IPV6)
+                .u32(NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1));
     }
 
     void reject(const Guards& guards)
@@ -486,8 +577,12 @@ std::optional<std::uint32_t> hook_number(TableFamily family, Hook hook)
         case Hook::Forward:
         case Hook::Prerouting:
         case Hook::Postrouting:
+        case Hook::Egress:
             return std::nullopt;
         }
+    }
+    if (family == TableFamily::Netdev) {
+        return hook == Hook::Egress ? std::optional<std::uint32_t>(NF_NETDEV_EGRESS) : std::nullopt;
     }
     switch (hook) {
     case Hook::Prerouting:
@@ -500,6 +595,8 @@ std::optional<std::uint32_t> hook_number(TableFamily family, Hook hook)
         return NF_INET_LOCAL_OUT;
     case Hook::Postrouting:
         return NF_INET_POST_ROUTING;
+    case Hook::Egress:
+        break;
     }
     return std::nullopt;
 }

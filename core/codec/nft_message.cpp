@@ -38,11 +38,6 @@ constexpr std::uint32_t kTypeBits = 6;
 constexpr std::uint32_t kNftHostOrder = 1;
 constexpr std::uint32_t kNftNetworkOrder = 2;
 
-std::uint8_t nf_family(TableFamily family)
-{
-    return family == TableFamily::Inet ? NFPROTO_INET : NFPROTO_ARP;
-}
-
 /// Puts one message behind the other.
 class BatchWriter {
   public:
@@ -60,7 +55,7 @@ class BatchWriter {
     {
         make_room(room);
         nlmsghdr* message = open(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type),
-                                 flags, nf_family(table.family), 0);
+                                 flags, protocol_family(table.family), 0);
         batch_.operations.push_back(std::move(operation));
         // Every message of nftables has its table's name as attribute 1.
         mnl_attr_put_strz(message, NFTA_TABLE_NAME, table.name.c_str());
@@ -195,7 +190,11 @@ class PartWriter {
 
     bool operator()(Uid uid) { return both_host_order("uid", uid.number); }
 
+    bool operator()(Gid gid) { return both_host_order("gid", gid.number); }
+
     bool operator()(Mark mark) { return both_host_order("mark", mark.value); }
+
+    bool operator()(const MacAddress& address) { return both("ether_addr", address.bytes()); }
 
   private:
     bool both(std::string_view type, std::span<const std::uint8_t> bytes)
@@ -434,6 +433,23 @@ void put_attributes(BatchWriter& batch, const ElementChange& change, std::uint16
 
 // ---- Chains and rules ----
 
+/// Nothing where a table of this family cannot have such a chain.
+std::optional<LoadedTable::LoadedChain::Base> kernel_base(TableFamily family, const BaseChain& base)
+{
+    const std::optional<std::uint32_t> hook = hook_number(family, base.hook);
+    const bool nat = base.type == ChainType::Nat;
+    if (!hook || (nat && (family != TableFamily::Inet || base.hook == Hook::Forward)) ||
+        base.device.has_value() != (base.hook == Hook::Egress) || base.policy == Verdict::Reject ||
+        base.policy == Verdict::Return) {
+        return std::nullopt;
+    }
+    LoadedTable::LoadedChain::Base result{nat ? "nat" : "filter", *hook, base.priority};
+    if (base.device) {
+        result.devices.push_back(base.device->text());
+    }
+    return result;
+}
+
 Status put_chain(BatchWriter& batch, const TableName& table, const Chain& chain)
 {
     nlmsghdr* message = batch.begin(table, NFT_MSG_NEWCHAIN, NLM_F_CREATE,
@@ -442,16 +458,26 @@ Status put_chain(BatchWriter& batch, const TableName& table, const Chain& chain)
     if (!chain.base) {
         return {};
     }
-    const std::optional<std::uint32_t> hook = hook_number(table.family, chain.base->hook);
-    if (!hook || chain.base->policy == Verdict::Reject || chain.base->policy == Verdict::Return) {
-        return fail("chain " + chain.name + " of " + to_string(table) + ": no such hook or policy");
+    const std::optional<LoadedTable::LoadedChain::Base> base =
+        kernel_base(table.family, *chain.base);
+    if (!base) {
+        return fail("chain " + chain.name + " of " + to_string(table) +
+                    ": no such hook, type, device or policy");
     }
     nlattr* nest = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
-    put_u32(message, NFTA_HOOK_HOOKNUM, *hook);
-    put_u32(message, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(chain.base->priority));
+    put_u32(message, NFTA_HOOK_HOOKNUM, base->hook);
+    put_u32(message, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(base->priority));
+    if (!base->devices.empty()) {
+        nlattr* devices = mnl_attr_nest_start(message, NFTA_HOOK_DEVS);
+        for (const std::string& device : base->devices) {
+            // With its zero byte: without it, the kernel takes a name for the beginning of names.
+            mnl_attr_put_strz(message, NFTA_DEVICE_NAME, device.c_str());
+        }
+        mnl_attr_nest_end(message, devices);
+    }
     mnl_attr_nest_end(message, nest);
     put_u32(message, NFTA_CHAIN_POLICY, verdict_code(chain.base->policy));
-    mnl_attr_put_strz(message, NFTA_CHAIN_TYPE, "filter");
+    mnl_attr_put_strz(message, NFTA_CHAIN_TYPE, base->type.c_str());
     return {};
 }
 
@@ -484,6 +510,19 @@ bool is_printable(const Rule& rule)
            });
 }
 
+/// Why `rule` cannot stand where it is; empty where it can.
+std::string_view misfit_of(TableFamily family, const Chain& chain, const Rule& rule)
+{
+    const auto translates_at = [&](Hook hook) {
+        return chain.base && chain.base->type == ChainType::Nat && chain.base->hook == hook;
+    };
+    if ((std::holds_alternative<Masquerade>(rule.end) && !translates_at(Hook::Postrouting)) ||
+        (std::holds_alternative<RedirectTo>(rule.end) && !translates_at(Hook::Prerouting))) {
+        return "translates addresses where one cannot";
+    }
+    return misfit_in(family, rule);
+}
+
 Status put_rule(BatchWriter& batch, const TableName& table, const Chain& chain, const Rule& rule,
                 Counters& counters)
 {
@@ -491,10 +530,10 @@ Status put_rule(BatchWriter& batch, const TableName& table, const Chain& chain, 
         !is_printable(rule)) {
         return fail(describe(rule, chain) + ": a text is too long or cannot be printed");
     }
-    for (const KernelRule& part : kernel_rules(rule)) {
-        if (table.family == TableFamily::Arp && (part.guards.family || part.guards.protocol)) {
-            return fail(describe(rule, chain) + ": matches IP where there is only ARP");
-        }
+    if (const std::string_view misfit = misfit_of(table.family, chain, rule); !misfit.empty()) {
+        return fail(describe(rule, chain) + ": " + std::string(misfit));
+    }
+    for (const KernelRule& part : kernel_rules(rule, table.family)) {
         nlmsghdr* message =
             batch.begin(table, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, describe(rule, chain),
                         (rule.matches.size() + part.actions.size()) * kPartRoom);
@@ -533,8 +572,7 @@ bool stays(const LoadedTable::LoadedChain& loaded, const Table& table)
 {
     return loaded.base && std::ranges::any_of(table.chains, [&](const Chain& chain) {
                return chain.name == loaded.name && chain.base &&
-                      hook_number(table.family, chain.base->hook) == loaded.base->first &&
-                      chain.base->priority == loaded.base->second;
+                      kernel_base(table.family, *chain.base) == loaded.base;
            });
 }
 
@@ -599,7 +637,20 @@ Status put_contents(BatchWriter& batch, const Table& table, Counters& counters)
 
 std::string to_string(const TableName& table)
 {
-    return (table.family == TableFamily::Inet ? "inet " : "arp ") + table.name;
+    return std::string(to_string(table.family)) + " " + table.name;
+}
+
+std::uint8_t protocol_family(TableFamily family)
+{
+    switch (family) {
+    case TableFamily::Inet:
+        return NFPROTO_INET;
+    case TableFamily::Arp:
+        return NFPROTO_ARP;
+    case TableFamily::Netdev:
+        break;
+    }
+    return NFPROTO_NETDEV;
 }
 
 std::string NftBatch::describe(std::uint32_t sequence) const
@@ -668,6 +719,17 @@ Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
     put_elements(
         batch, table, set, *raw,
         static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(timeout.count(), 1)));
+    return batch.finish();
+}
+
+NftBatch encode_flush(const TableName& table, const std::vector<std::string>& sets)
+{
+    BatchWriter batch;
+    for (const std::string& set : sets) {
+        nlmsghdr* message = batch.begin(table, NFT_MSG_DELSETELEM, 0,
+                                        "emptying set " + set + " of " + to_string(table));
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.c_str());
+    }
     return batch.finish();
 }
 

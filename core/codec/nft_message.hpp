@@ -28,6 +28,9 @@ struct TableName {
 /// "inet failclosed".
 std::string to_string(const TableName& table);
 
+/// What the kernel calls the family of a table in its messages (linux/netfilter.h).
+std::uint8_t protocol_family(TableFamily family);
+
 /// The counted rules of one comment in one chain.
 struct CounterKey {
     TableName table;
@@ -49,9 +52,18 @@ using Counters = std::map<CounterKey, Counter>;
 /// What a loaded table holds that has a name.
 struct LoadedTable {
     struct LoadedChain {
+        /// Where a base chain is called, as the kernel says it: what cannot change in place.
+        struct Base {
+            std::string type;
+            std::uint32_t hook = 0;
+            std::int32_t priority = 0;
+            std::vector<std::string> devices = {};
+
+            friend bool operator==(const Base&, const Base&) = default;
+        };
+
         std::string name;
-        /// Hook and priority as the kernel says them; a policy may change in place.
-        std::optional<std::pair<std::uint32_t, std::int32_t>> base;
+        std::optional<Base> base;
 
         friend bool operator==(const LoadedChain&, const LoadedChain&) = default;
     };
@@ -66,8 +78,7 @@ struct LoadedTable {
     std::size_t set_count = 0;
     /// How many things with names the kernel counts in it.
     std::size_t uses = 0;
-    /// Holds something else that has to go too: objects, flowtables, flags, chains that are not
-    /// of type filter.
+    /// Holds something else that has to go too: objects, flowtables, flags.
     bool foreign = false;
 };
 
@@ -100,7 +111,8 @@ struct EncodeOptions {
 /// A batch that makes every table of `ruleset` exactly as it is there, and names no others than
 /// these and the loaded ones.
 /// Fails, with the rule or set in the message, where a value cannot stand where it is: a key part
-/// of another type than its field, Reject in a verdict map, a comment of over 127 bytes.
+/// of another type than its field, Reject in a verdict map, a comment of over 127 bytes, a match or
+/// a chain that the table's family does not have.
 Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options = {});
 
 /// What is to change in a set: elements as attributes of nftables (NFTA_LIST_ELEM), with their
@@ -124,5 +136,9 @@ NftBatch encode_removal(const std::vector<TableName>& tables);
 Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
                                        const std::vector<SetElement>& elements,
                                        std::chrono::milliseconds timeout);
+
+/// A batch after which `sets` of `table` hold no element. The kernel refuses it with ENOENT where
+/// there is no such table or set.
+NftBatch encode_flush(const TableName& table, const std::vector<std::string>& sets);
 
 } // namespace failclosed

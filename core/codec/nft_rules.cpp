@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 
 namespace failclosed {
@@ -17,12 +18,27 @@ std::uint8_t number(Transport transport)
     return static_cast<std::uint8_t>(transport);
 }
 
-/// Collects what a rule's matches need; `possible` turns false where they contradict each other.
+/// Collects what a rule's parts need; `possible` turns false where they contradict each other.
 class GuardCollector {
   public:
     Guards guards;
     bool possible = true;
     bool needs_ports = false;
+    bool needs_flows = false;
+    bool needs_routes = false;
+    bool needs_ethernet = false;
+    bool needs_label = false;
+
+    explicit GuardCollector(const Rule& rule)
+    {
+        for (const Match& match : rule.matches) {
+            std::visit(*this, match);
+        }
+        for (const Action& action : rule.actions) {
+            std::visit(*this, action);
+        }
+        std::visit(*this, rule.end);
+    }
 
     void operator()(const InFamily& match) { family(match.family); }
 
@@ -50,12 +66,39 @@ class GuardCollector {
 
     void operator()(const HopLimit&) { family(Family::V6); }
 
+    void operator()(const LaterFragment& match) { family(match.family); }
+
+    void operator()(const AsLabelled& match)
+    {
+        family(match.family);
+        guards.valid = true;
+        needs_label = true;
+    }
+
+    void operator()(const OfEtherType& match)
+    {
+        require(guards.ether_type, match.type);
+        needs_ethernet = true;
+        needs_label = true;
+    }
+
+    void operator()(const ToMac&) { needs_ethernet = true; }
+
+    void operator()(const ToOthers&) { needs_routes = true; }
+
+    void operator()(const HasConntrackMark&) { needs_flows = true; }
+
+    void operator()(const SetConntrackMark&) { needs_flows = true; }
+
+    void operator()(const RedirectTo& end) { family(end.address.family()); }
+
     void operator()(const HasMptcpOption&) { protocol(IPPROTO_TCP); }
 
     void operator()(const StripMptcpOption&) { protocol(IPPROTO_TCP); }
 
     void operator()(const InConntrackState& match)
     {
+        needs_flows = true;
         possible = possible && (match.established || match.related);
     }
 
@@ -72,15 +115,9 @@ class GuardCollector {
 
     void operator()(const HasSocket&) {}
 
-    void operator()(const ToOthers&) {}
-
     void operator()(const HasMark&) {}
 
-    void operator()(const HasConntrackMark&) {}
-
     void operator()(const SetMark&) {}
-
-    void operator()(const SetConntrackMark&) {}
 
     void operator()(const Log&) {}
 
@@ -92,7 +129,25 @@ class GuardCollector {
 
     void operator()(const Goto&) {}
 
+    void operator()(const Masquerade&) {}
+
+    /// The same in a netdev table, which tells packets apart by what their frames carry.
+    void make_frames()
+    {
+        if (guards.family) {
+            require(guards.ether_type, ether_type_of(*guards.family));
+        }
+        if (guards.arp) {
+            require(guards.ether_type, EtherType{ETH_P_ARP});
+        }
+    }
+
   private:
+    static EtherType ether_type_of(Family family)
+    {
+        return {family == Family::V4 ? std::uint16_t{ETH_P_IP} : std::uint16_t{ETH_P_IPV6}};
+    }
+
     template <typename T> void require(std::optional<T>& slot, T value)
     {
         possible = possible && slot.value_or(value) == value;
@@ -133,10 +188,14 @@ class GuardCollector {
         case Field::ArpTarget:
             guards.arp = true;
             break;
+        case Field::SourceMac:
+            needs_ethernet = true;
+            break;
         case Field::InputInterface:
         case Field::OutputInterface:
         case Field::Protocol:
         case Field::SocketUid:
+        case Field::SocketGid:
         case Field::Mark:
             break;
         }
@@ -169,6 +228,15 @@ std::vector<Guards> guard_variants(const Rule& rule, const GuardCollector& needs
         multiply(variants, kPortTransports,
                  [](Guards& guards, Transport value) { guards.protocol = number(value); });
     }
+    const auto set_header = [](Guards& guards, FrameHeader value) { guards.header = value; };
+    if (needs.needs_label && needs.needs_ethernet) {
+        multiply(variants, std::array{FrameHeader::Plain, FrameHeader::Tagged}, set_header);
+    } else if (needs.needs_label) {
+        multiply(variants, std::array{FrameHeader::Plain, FrameHeader::Tagged, FrameHeader::None},
+                 set_header);
+    } else if (needs.needs_ethernet) {
+        multiply(variants, std::array{FrameHeader::Ethernet}, set_header);
+    }
     if (is_reject(rule) && !needs.guards.family) {
         multiply(variants, kFamilies, [](Guards& guards, Family value) { guards.family = value; });
     }
@@ -194,17 +262,12 @@ void append_rules(std::vector<KernelRule>& rules, const Rule& rule, const Guards
 
 } // namespace
 
-std::vector<KernelRule> kernel_rules(const Rule& rule)
+std::vector<KernelRule> kernel_rules(const Rule& rule, TableFamily family)
 {
-    GuardCollector needs;
-    for (const Match& match : rule.matches) {
-        std::visit(needs, match);
+    GuardCollector needs(rule);
+    if (family == TableFamily::Netdev) {
+        needs.make_frames();
     }
-    for (const Action& action : rule.actions) {
-        std::visit(needs, action);
-    }
-    std::visit(needs, rule.end);
-
     std::vector<KernelRule> rules;
     if (needs.possible) {
         for (const Guards& guards : guard_variants(rule, needs)) {
@@ -212,6 +275,50 @@ std::vector<KernelRule> kernel_rules(const Rule& rule)
         }
     }
     return rules;
+}
+
+std::string_view misfit_in(TableFamily family, const Rule& rule)
+{
+    const GuardCollector needs(rule);
+    const bool is_ip = needs.guards.family || needs.guards.protocol || needs.needs_ports;
+    const bool is_frame = needs.needs_ethernet || needs.needs_label;
+    const bool translates = std::holds_alternative<Masquerade>(rule.end) ||
+                            std::holds_alternative<RedirectTo>(rule.end);
+    if (family != TableFamily::Netdev && is_frame) {
+        return "matches frames where there are only packets";
+    }
+    if (family == TableFamily::Arp && is_ip) {
+        return "matches IP where there is only ARP";
+    }
+    if (family == TableFamily::Inet && needs.guards.arp) {
+        return "matches ARP where there is only IP";
+    }
+    if (family != TableFamily::Inet && needs.needs_flows) {
+        return "asks for connections where there are none";
+    }
+    if (family != TableFamily::Inet && needs.needs_routes) {
+        return "asks for routes where there are none";
+    }
+    if (family != TableFamily::Inet && is_reject(rule)) {
+        return "rejects where one can only drop";
+    }
+    if (family != TableFamily::Inet && translates) {
+        return "translates addresses where one cannot";
+    }
+    return {};
+}
+
+std::string_view to_string(TableFamily family)
+{
+    switch (family) {
+    case TableFamily::Inet:
+        return "inet";
+    case TableFamily::Arp:
+        return "arp";
+    case TableFamily::Netdev:
+        break;
+    }
+    return "netdev";
 }
 
 const FieldType& field_type(Field field)
@@ -223,7 +330,9 @@ const FieldType& field_type(Field field)
     static constexpr FieldType kPort{"inet_service", 13, 2, false};
     static constexpr FieldType kIcmpv6Type{"icmpv6_type", 29, 1, false};
     static constexpr FieldType kUid{"uid", 24, 4, true};
+    static constexpr FieldType kGid{"gid", 25, 4, true};
     static constexpr FieldType kMark{"mark", 19, 4, true};
+    static constexpr FieldType kMac{"ether_addr", 9, 6, false};
     switch (field) {
     case Field::InputInterface:
     case Field::OutputInterface:
@@ -245,6 +354,10 @@ const FieldType& field_type(Field field)
         return kIcmpv6Type;
     case Field::SocketUid:
         return kUid;
+    case Field::SocketGid:
+        return kGid;
+    case Field::SourceMac:
+        return kMac;
     case Field::Mark:
         break;
     }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 
 #include "core/codec/nft_rules.hpp"
@@ -75,7 +76,11 @@ struct PartText {
 
     std::string operator()(Uid uid) const { return std::to_string(uid.number); }
 
+    std::string operator()(Gid gid) const { return std::to_string(gid.number); }
+
     std::string operator()(Mark mark) const { return hex(mark.value); }
+
+    std::string operator()(const MacAddress& address) const { return address.to_string(); }
 };
 
 std::string_view field_text(Field field)
@@ -103,8 +108,12 @@ std::string_view field_text(Field field)
         return "icmpv6 type";
     case Field::SocketUid:
         return "meta skuid";
+    case Field::SocketGid:
+        return "meta skgid";
     case Field::Mark:
         return "meta mark";
+    case Field::SourceMac:
+        return "ether saddr";
     case Field::ArpSource:
         return "arp saddr ip";
     case Field::ArpTarget:
@@ -154,6 +163,10 @@ class RuleText {
 
     std::string operator()(const OfTransport&) const { return {}; }
 
+    std::string operator()(const OfEtherType&) const { return {}; }
+
+    std::string operator()(const AsLabelled&) const { return {}; }
+
     std::string operator()(const FromInterface& match) const
     {
         return "iifname " + negation(match.negated) + quoted(match.name);
@@ -194,6 +207,16 @@ class RuleText {
     std::string operator()(const HopLimit& match) const
     {
         return "ip6 hoplimit " + std::to_string(match.value);
+    }
+
+    std::string operator()(const LaterFragment& match) const
+    {
+        return match.family == Family::V4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0";
+    }
+
+    std::string operator()(const ToMac& match) const
+    {
+        return "ether daddr " + PartText()(match.address);
     }
 
     std::string operator()(const FromUid& match) const
@@ -273,6 +296,14 @@ class RuleText {
         return key_text(dispatch.fields) + " vmap @" + dispatch.map;
     }
 
+    std::string operator()(const Masquerade&) const { return "masquerade"; }
+
+    std::string operator()(const RedirectTo& end) const
+    {
+        const char* header = end.address.family() == Family::V4 ? "ip" : "ip6";
+        return std::string("dnat ") + header + " to " + PartText()(end.address);
+    }
+
   private:
     static std::string negation(bool negated) { return negated ? "!= " : ""; }
 
@@ -296,17 +327,59 @@ class RuleText {
     const Guards& guards_;
 };
 
+std::string ether_type_name(EtherType type)
+{
+    switch (type.number) {
+    case ETH_P_IP:
+        return "ip";
+    case ETH_P_IPV6:
+        return "ip6";
+    case ETH_P_ARP:
+        return "arp";
+    default:
+        return type.to_string();
+    }
+}
+
+/// In numbers: the words of nft(8) exclude each other, or take something for granted.
+std::string header_text(const Guards& guards)
+{
+    std::string type = guards.ether_type ? guards.ether_type->to_string() : "";
+    if (guards.ether_type && guards.ether_type->number < ETH_P_802_3_MIN) {
+        type = "< " + EtherType{ETH_P_802_3_MIN}.to_string();
+    }
+    switch (guards.header) {
+    case FrameHeader::Any:
+        break;
+    case FrameHeader::Ethernet:
+        return "meta iiftype ether";
+    case FrameHeader::Plain:
+        return "meta iiftype ether @ll,96,16 " + type;
+    case FrameHeader::Tagged:
+        return "meta iiftype ether @ll,96,16 0x8100 @ll,128,16 " + type;
+    case FrameHeader::None:
+        return "meta iiftype != ether";
+    }
+    return {};
+}
+
 std::vector<std::string> guard_texts(const Guards& guards)
 {
     std::vector<std::string> parts;
+    if (guards.ether_type) {
+        parts.push_back("meta protocol " + ether_type_name(*guards.ether_type));
+    } else if (guards.family) {
+        parts.emplace_back(guards.family == Family::V4 ? "meta nfproto ipv4" : "meta nfproto ipv6");
+    }
+    parts.push_back(header_text(guards));
     if (guards.arp) {
         parts.emplace_back("arp htype 1 arp ptype ip arp hlen 6 arp plen 4");
     }
-    if (guards.family) {
-        parts.emplace_back(guards.family == Family::V4 ? "meta nfproto ipv4" : "meta nfproto ipv6");
-    }
     if (guards.protocol) {
         parts.push_back("meta l4proto " + protocol_name(*guards.protocol));
+    }
+    if (guards.valid) {
+        parts.emplace_back("meta l4proto >= 0");
     }
     return parts;
 }
@@ -369,20 +442,24 @@ std::string_view hook_name(Hook hook)
         return "output";
     case Hook::Postrouting:
         return "postrouting";
+    case Hook::Egress:
+        break;
     }
-    return "";
+    return "egress";
 }
 
-std::string chain_text(const Chain& chain)
+std::string chain_text(const Chain& chain, TableFamily family)
 {
     std::string text = "\tchain " + chain.name + " {\n";
     if (chain.base) {
-        text.append("\t\ttype filter hook ").append(hook_name(chain.base->hook));
+        text += chain.base->type == ChainType::Nat ? "\t\ttype nat" : "\t\ttype filter";
+        text.append(" hook ").append(hook_name(chain.base->hook));
+        text += chain.base->device ? " device " + quoted(*chain.base->device) : "";
         text += " priority " + std::to_string(chain.base->priority) + "; policy ";
         text += verdict_text(chain.base->policy) + ";\n";
     }
     for (const Rule& rule : chain.rules) {
-        for (const KernelRule& part : kernel_rules(rule)) {
+        for (const KernelRule& part : kernel_rules(rule, family)) {
             text += "\t\t" + rule_text(part) + "\n";
         }
     }
@@ -391,14 +468,13 @@ std::string chain_text(const Chain& chain)
 
 std::string table_text(const Table& table)
 {
-    const std::string name =
-        (table.family == TableFamily::Inet ? "table inet " : "table arp ") + table.name;
+    const std::string name = "table " + std::string(to_string(table.family)) + " " + table.name;
     std::string text = name + "\ndelete " + name + "\n" + name + " {\n";
     for (const Set& set : table.sets) {
         text += set_text(set);
     }
     for (const Chain& chain : table.chains) {
-        text += chain_text(chain);
+        text += chain_text(chain, table.family);
     }
     return text + "}\n";
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/codec/tunnel_parts.hpp"
+#include "core/plan/networks.hpp"
 
 namespace failclosed {
 
@@ -42,8 +43,12 @@ class Reader {
     void read_gateways(Tunnel& tunnel);
     void read_routes4();
     void read_routes6();
+    void add_route(const std::string& route, const std::optional<IpPrefix>& network,
+                   bool around_tunnel);
     [[nodiscard]] bool is_around_tunnel(std::string_view gateway, std::string_view net_gateway,
                                         std::string_view vpn_gateway) const;
+    [[nodiscard]] bool is_server(const IpPrefix& network) const;
+    void warn_of_resolvers(const Tunnel& tunnel);
     void read_dns();
     void read_dns_servers();
     void read_foreign_option(std::string_view option);
@@ -66,6 +71,8 @@ class Reader {
     const OpenvpnFacts& facts_;
     const OpenvpnProcess* process_;
     TunnelParts parts_{warnings};
+    /// Resolvers that a foreign option names again, without their port.
+    std::set<std::string_view> not_plain_;
 };
 
 Result<InterfaceName> Reader::interface(std::span<const char* const> arguments) const
@@ -173,6 +180,32 @@ bool Reader::is_around_tunnel(std::string_view gateway, std::string_view net_gat
            IpAddress::parse(environment_.get(vpn_gateway)) != own;
 }
 
+/// OpenVPN's own host route to a server, or one like it.
+bool Reader::is_server(const IpPrefix& network) const
+{
+    const auto is_its_address = [&](const auto& variable) {
+        const auto address = IpAddress::parse(variable.second);
+        return address && network == IpPrefix::host(*address);
+    };
+    return std::ranges::any_of(environment_.numbered("remote_"), is_its_address) ||
+           std::ranges::any_of(environment_.with_prefix("trusted_ip"), is_its_address);
+}
+
+/// `route` is how it is called in a warning; `network` is nothing where it cannot be read.
+void Reader::add_route(const std::string& route, const std::optional<IpPrefix>& network,
+                       bool around_tunnel)
+{
+    const bool is_piece =
+        network && network->length() < kShortestNetwork && !network->address().is_multicast();
+    if (!network || !(is_piece || can_be_inside(*network))) {
+        warn(warnings, route + " is left out: no network inside of a tunnel");
+    } else if (!around_tunnel) {
+        parts_.add_network(*network);
+    } else if (!is_server(*network) && !is_private(*network)) {
+        warn(warnings, route + " is left out: it leads past the tunnel");
+    }
+}
+
 void Reader::read_routes4()
 {
     const auto masks = environment_.numbered("route_netmask_");
@@ -185,13 +218,11 @@ void Reader::read_routes4()
         const auto prefix = network && network->family() == Family::V4 && mask
                                 ? IpPrefix::from_netmask(*network, *mask)
                                 : std::nullopt;
-        if (!prefix || prefix->address().is_loopback() || prefix->address().is_multicast()) {
-            warn(warnings, "route " + std::to_string(number) + " is left out: " + quoted(text) +
-                               " netmask " + quoted(mask_text));
-        } else if (!is_around_tunnel(find_in(gateways, number), "route_net_gateway",
-                                     "route_vpn_gateway")) {
-            parts_.add_network(*prefix);
-        }
+        add_route(
+            "route " + std::to_string(number) + ", " + quoted(text) + " netmask " +
+                quoted(mask_text) + ",",
+            prefix,
+            is_around_tunnel(find_in(gateways, number), "route_net_gateway", "route_vpn_gateway"));
     }
 }
 
@@ -200,14 +231,11 @@ void Reader::read_routes6()
     const auto gateways = environment_.numbered("route_ipv6_gateway_");
     for (const auto& [number, text] : environment_.numbered("route_ipv6_network_")) {
         const auto prefix = IpPrefix::parse(text);
-        if (!prefix || prefix->family() != Family::V6 || prefix->address().is_loopback() ||
-            prefix->address().is_multicast()) {
-            warn(warnings,
-                 "IPv6 route " + std::to_string(number) + " is left out: " + quoted(text));
-        } else if (!is_around_tunnel(find_in(gateways, number), "net_gateway_ipv6",
-                                     "ifconfig_ipv6_remote")) {
-            parts_.add_network(*prefix);
-        }
+        const bool is_ipv6 = prefix && prefix->family() == Family::V6;
+        add_route("IPv6 route " + std::to_string(number) + ", " + quoted(text) + ",",
+                  is_ipv6 ? prefix : std::nullopt,
+                  is_around_tunnel(find_in(gateways, number), "net_gateway_ipv6",
+                                   "ifconfig_ipv6_remote"));
     }
 }
 
@@ -231,6 +259,7 @@ void Reader::read_dns_servers()
         if (!number || !index || (!transport.empty() && transport != "plain") ||
             (!port.empty() && port != "53")) {
             warn(warnings, "resolver " + quoted(text) + " is left out: not plain DNS on port 53");
+            not_plain_.insert(text);
         } else {
             addresses.emplace(std::pair(*number, *index), text);
         }
@@ -266,6 +295,8 @@ void Reader::read_foreign_option(std::string_view option)
         type == "DOMAIN" || type == "DOMAIN-SEARCH" || type == "ADAPTER_DOMAIN_SUFFIX";
     if ((resolver || domain) && words.size() != 3) {
         warn(warnings, "option is left out: " + quoted(option));
+    } else if (resolver && not_plain_.contains(words[2])) {
+        return;
     } else if (resolver) {
         parts_.add_resolver(words[2], type == "DNS6" ? std::optional(Family::V6) : std::nullopt);
     } else if (domain) {
@@ -438,6 +469,21 @@ std::optional<Endpoint> Reader::connected(std::vector<Server>& servers)
     return std::nullopt;
 }
 
+/// plan_dns() uses none of these: the firewall takes a question of root's for what OpenVPN sends.
+void Reader::warn_of_resolvers(const Tunnel& tunnel)
+{
+    for (const auto& resolver : tunnel.resolvers) {
+        for (const auto& [number, port] : environment_.numbered("remote_port_")) {
+            if (port == "53" && is_server(IpPrefix::host(resolver))) {
+                warn(warnings, "resolver '" + resolver.to_string() +
+                                   "' is not used: the VPN server itself is at this address and "
+                                   "port 53");
+                break;
+            }
+        }
+    }
+}
+
 Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
 {
     const auto name = interface(arguments);
@@ -459,6 +505,7 @@ Result<Event> Reader::tunnel_up(std::span<const char* const> arguments)
     read_routes6();
     read_dns();
     std::move(parts_).put_into(tunnel);
+    warn_of_resolvers(tunnel);
     if (process_ != nullptr) {
         tunnel.owner = process_->id;
     }

@@ -130,6 +130,11 @@ void put_target(Request<fib_rule_hdr>& request, const RoutingRule& rule)
     }
 }
 
+fib_rule_port_range only(Port port)
+{
+    return {port.number(), port.number()};
+}
+
 void put_conditions(Request<fib_rule_hdr>& request, const RoutingRule& rule)
 {
     if (rule.from) {
@@ -149,9 +154,11 @@ void put_conditions(Request<fib_rule_hdr>& request, const RoutingRule& rule)
     if (rule.transport) {
         request.put(FRA_IP_PROTO, static_cast<std::uint8_t>(*rule.transport));
     }
+    if (rule.source_port) {
+        request.put(FRA_SPORT_RANGE, only(*rule.source_port));
+    }
     if (rule.destination_port) {
-        const auto port = rule.destination_port->number();
-        request.put(FRA_DPORT_RANGE, fib_rule_port_range{port, port});
+        request.put(FRA_DPORT_RANGE, only(*rule.destination_port));
     }
     if (rule.mark) {
         request.put(FRA_FWMARK, *rule.mark);
@@ -246,6 +253,8 @@ bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
         return read_into(rule.uid, read_single<fib_rule_uid_range>(value));
     case FRA_IP_PROTO:
         return read_into(rule.transport, read_transport(value));
+    case FRA_SPORT_RANGE:
+        return read_into(rule.source_port, read_port(value));
     case FRA_DPORT_RANGE:
         return read_into(rule.destination_port, read_port(value));
     case FRA_FWMARK:
@@ -358,6 +367,7 @@ struct LinkInfo {
     std::string_view kind;
     /// Of a tun device: carries IP packets, ends with the program that made it, and is no user's.
     bool is_private_tun = false;
+    bool is_bridge_port = false;
 };
 
 bool is_private_tun(ByteView data)
@@ -394,6 +404,8 @@ LinkInfo read_link_info(ByteView attributes)
             info.kind = read_text(attribute->value).value_or("");
         } else if (attribute->type == IFLA_INFO_DATA && info.kind == "tun") {
             info.is_private_tun = is_private_tun(attribute->value);
+        } else if (attribute->type == IFLA_INFO_SLAVE_KIND) {
+            info.is_bridge_port = read_text(attribute->value) == "bridge";
         }
     }
     return info;
@@ -412,6 +424,13 @@ bool is_tunnel_kind(std::string_view kind, bool point_to_point)
         return true;
     }
     return point_to_point && std::ranges::find(underlay, kind) == underlay.end();
+}
+
+/// One end of a wire whose other end a guest holds: a container, or a virtual machine.
+bool is_guest_wire(std::string_view kind)
+{
+    constexpr std::array<std::string_view, 4> kinds = {"veth", "tun", "macvtap", "netkit"};
+    return std::ranges::find(kinds, kind) != kinds.end();
 }
 
 bool has_our_protocol(ByteView attributes)
@@ -478,12 +497,13 @@ void append_addition(Bytes& requests, const RoutingRule& rule)
 void append_addition(Bytes& requests, const Route& route)
 {
     Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-    const bool on_link = route.type == Route::Type::Unicast && !route.gateway;
     request->rtm_family = address_family(route.destination.family());
     request->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length());
     request->rtm_protocol = kRouteProtocol;
     request->rtm_type = to_number(route.type);
-    request->rtm_scope = on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    // Not that of the link, where the kernel looks for the gateway of a route that a tunnel program
+    // adds: the underlay's may have the address of a host in a tunnel's network.
+    request->rtm_scope = RT_SCOPE_UNIVERSE;
     request.put(RTA_TABLE, route.table);
     request.put(RTA_PRIORITY, route.metric);
     if (route.destination.length() != 0) {
@@ -549,6 +569,7 @@ std::optional<MainRoute> decode_main_route(const NetlinkMessage& message)
         return std::nullopt;
     }
     MainRoute route{.destination = IpPrefix::any(*family)};
+    route.protocol = header->rtm_protocol;
     auto attributes = message.payload.subspan(sizeof(rtmsg));
     while (const auto attribute = take_attribute(attributes)) {
         switch (attribute->type) {
@@ -584,7 +605,7 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
     std::string_view name;
     LinkInfo info;
     bool is_hardware = false;
-    bool is_port = false;
+    unsigned master = 0;
     auto attributes = message.payload.subspan(sizeof(ifinfomsg));
     while (const auto attribute = take_attribute(attributes)) {
         switch (attribute->type) {
@@ -595,7 +616,7 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
             info = read_link_info(attribute->value);
             break;
         case IFLA_MASTER:
-            is_port = true;
+            read_number(master, attribute->value);
             break;
         case IFLA_PARENT_DEV_NAME:
             is_hardware = true;
@@ -610,16 +631,19 @@ std::optional<Link> decode_link(const NetlinkMessage& message)
     }
     const bool loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
     const bool point_to_point = (header->ifi_flags & (IFF_POINTOPOINT | IFF_NOARP)) != 0;
-    return Link{.name = *valid_name,
-                .index = static_cast<unsigned>(header->ifi_index),
-                .up = (header->ifi_flags & IFF_UP) != 0,
-                .loopback = loopback,
-                .point_to_point = point_to_point,
-                .addresses = {},
-                .can_be_tunnel =
-                    !loopback && !is_hardware && is_tunnel_kind(info.kind, point_to_point),
-                .is_program_tunnel = !is_port && (info.is_private_tun || info.kind == "wireguard"),
-                .is_wireguard = info.kind == "wireguard"};
+    return Link{
+        .name = *valid_name,
+        .index = static_cast<unsigned>(header->ifi_index),
+        .up = (header->ifi_flags & IFF_UP) != 0,
+        .loopback = loopback,
+        .point_to_point = point_to_point,
+        .addresses = {},
+        .can_be_tunnel = !loopback && !is_hardware && is_tunnel_kind(info.kind, point_to_point),
+        .is_program_tunnel = master == 0 && (info.is_private_tun || info.kind == "wireguard"),
+        .is_wireguard = info.kind == "wireguard",
+        .is_guest_port = info.is_bridge_port && is_guest_wire(info.kind),
+        .is_bridge = info.kind == "bridge",
+        .bridge = info.is_bridge_port ? master : 0};
 }
 
 std::optional<AddressOnLink> decode_address(const NetlinkMessage& message)

@@ -40,8 +40,8 @@ template <typename T> struct Held {
 std::optional<Held<RoutingRule>> decode_rule(const NetlinkMessage& message);
 std::optional<Held<Route>> decode_route(const NetlinkMessage& message);
 
-/// The unicast route of table main in `message`; nothing where it is none, has several next hops, or
-/// is malformed. Without a carrier it is still there: nobody need announce that this is back.
+/// The unicast route of table main in `message`; nothing where it is none, has several next hops,
+/// or is malformed. Without a carrier it is still there: nobody need announce that this is back.
 std::optional<MainRoute> decode_main_route(const NetlinkMessage& message);
 
 /// The link in `message`, without addresses; nothing where it is none, is malformed, or has a

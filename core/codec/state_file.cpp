@@ -13,6 +13,7 @@ namespace failclosed {
 namespace {
 
 constexpr const char* kHead = "failclosed";
+constexpr const char* kPortal = "portal";
 constexpr const char* kFormat = "1";
 constexpr const char* kHeadText = "[failclosed]\nformat=1\n";
 constexpr std::uint64_t kMaxParts = 100'000;
@@ -55,7 +56,7 @@ std::string text_of(const InterfaceAddress& address)
 std::string text_of(const LearntAddress& learnt)
 {
     return learnt.address.to_string() + " " + std::to_string(learnt.seen.count()) +
-           (learnt.worked_last ? " worked" : "");
+           (learnt.worked_last ? " worked" : "") + (learnt.hearsay ? " hearsay" : "");
 }
 
 /// Device names may hold any byte over 0x20, and paths any byte; a key file may not.
@@ -125,27 +126,40 @@ std::optional<InterfaceAddress> read_interface_address(const std::string& text)
                   : std::nullopt;
 }
 
+/// Takes `word` off the end of `text`, where it stands there.
+bool take_last_word(std::string_view& text, std::string_view word)
+{
+    const bool is_there = text.ends_with(word);
+    text.remove_suffix(is_there ? word.size() : 0);
+    return is_there;
+}
+
 std::optional<LearntAddress> read_learnt_address(std::string_view text)
 {
-    constexpr std::string_view kWorked = " worked";
-    const bool worked = text.ends_with(kWorked);
-    if (worked) {
-        text.remove_suffix(kWorked.size());
-    }
+    const bool hearsay = take_last_word(text, " hearsay");
+    const bool worked = take_last_word(text, " worked");
     const auto space = text.find(' ');
     const auto address = IpAddress::parse(text.substr(0, space));
     if (!address || space == std::string_view::npos) {
         return std::nullopt;
     }
     const auto seen = parse_number(text.substr(space + 1), 0, kMaxTime);
-    return seen ? std::optional(LearntAddress{*address, Seconds(*seen), worked}) : std::nullopt;
+    return seen ? std::optional(LearntAddress{*address, Seconds(*seen), worked, hearsay})
+                : std::nullopt;
 }
 
+// The highest number is no user and no group (chown(2)).
 std::optional<uid_t> read_uid(const std::string& text)
 {
-    // The highest number is "no user" (chown(2)).
     const auto uid = parse_number(text, 0, std::numeric_limits<uid_t>::max() - 1);
     return uid ? std::optional(static_cast<uid_t>(*uid)) : std::nullopt;
+}
+
+/// Of a program that signs in: never root's group.
+std::optional<gid_t> read_gid(const std::string& text)
+{
+    const auto gid = parse_number(text, 1, std::numeric_limits<gid_t>::max() - 1);
+    return gid ? std::optional(static_cast<gid_t>(*gid)) : std::nullopt;
 }
 
 /// One group, whose values are fetched one after the other; the first that is wrong stays.
@@ -295,6 +309,16 @@ std::optional<Lease> read_lease(Group& group)
     return interface && server ? std::optional(Lease{*interface, *server}) : std::nullopt;
 }
 
+std::optional<Portal> read_portal(Group& group)
+{
+    const auto uid = group.get("uid", read_uid);
+    const auto gid = group.find("gid", read_gid);
+    auto resolvers = group.list("resolvers", IpAddress::parse);
+    const auto until = group.get("until", number_up_to(kMaxTime));
+    return uid && until ? std::optional(Portal{*uid, gid, std::move(resolvers), Seconds(*until)})
+                        : std::nullopt;
+}
+
 std::optional<Tunnel> read_tunnel(Group& group)
 {
     const auto interface = group.get("interface", read_interface);
@@ -386,6 +410,14 @@ std::string lease_lines(const Lease& lease)
     return line("interface", text_of(lease.interface)) + line("server", lease.server.to_string());
 }
 
+std::string portal_lines(const Portal& portal)
+{
+    return line("uid", std::to_string(portal.uid)) +
+           (portal.gid ? line("gid", std::to_string(*portal.gid)) : "") +
+           list_line("resolvers", portal.resolvers, kToString) +
+           line("until", std::to_string(portal.until.count()));
+}
+
 template <typename T, typename Lines>
 std::string groups(std::string_view kind, const std::vector<T>& parts, const Lines& lines)
 {
@@ -406,11 +438,14 @@ std::string write_running(const Running& running)
            line("leases", std::to_string(underlay.leases.size())) +
            line("programs", std::to_string(running.programs.size())) +
            line("suspended", std::to_string(underlay.suspended.count())) +
+           (running.portal ? line(kPortal, "yes") : "") +
            list_line("refused", running.refused, kTextOf) +
            groups("tunnel", running.tunnels, tunnel_lines) +
            groups("path", underlay.paths, path_lines) +
            groups("lease", underlay.leases, lease_lines) +
-           groups("program", running.programs, program_lines);
+           groups("program", running.programs, program_lines) +
+           (running.portal ? std::string("\n[") + kPortal + "]\n" + portal_lines(*running.portal)
+                           : "");
 }
 
 Result<Running> read_running(std::string_view text)
@@ -436,15 +471,21 @@ Result<Running> read_running(std::string_view text)
     if (head.has("refused")) {
         refused = head.list("refused", read_interface);
     }
-    if (head.error()) {
-        return Failure(*head.error());
+    Group portal(*file, kPortal);
+    const auto signing_in =
+        head.has(kPortal) ? read_portal(portal) : std::optional<Portal>(std::nullopt);
+    for (const Group* group : {&head, &portal}) {
+        if (group->error()) {
+            return Failure(*group->error());
+        }
     }
     const Seconds slept(suspended.value_or(0));
     return Running{file->get(kHead, "boot").value_or(""),
                    *std::move(tunnels),
                    {*std::move(paths), *std::move(leases), slept},
                    *std::move(programs),
-                   std::move(refused)};
+                   std::move(refused),
+                   signing_in};
 }
 
 std::string write_configs(const std::vector<std::string>& paths)

@@ -2,6 +2,7 @@
 // Remembered state as the text of key files, and back.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct Running {
     Underlay underlay;
     std::vector<Program> programs;
     std::vector<InterfaceName> refused;
+    std::optional<Portal> portal = {};
 
     friend bool operator==(const Running&, const Running&) = default;
 };

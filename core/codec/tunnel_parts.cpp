@@ -3,10 +3,24 @@
 #include "core/codec/tunnel_parts.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
 namespace failclosed {
+
+bool can_be_inside(const IpPrefix& network)
+{
+    // RFC 6890: this host and the unspecified address, loopback, link-local, multicast, reserved
+    // and the limited broadcast.
+    static const std::array kOutside = {
+        *IpPrefix::parse("0.0.0.0/8"),      *IpPrefix::parse("127.0.0.0/8"),
+        *IpPrefix::parse("169.254.0.0/16"), *IpPrefix::parse("224.0.0.0/4"),
+        *IpPrefix::parse("240.0.0.0/4"),    *IpPrefix::parse("::/127"),
+        *IpPrefix::parse("fe80::/10"),      *IpPrefix::parse("ff00::/8")};
+    return std::ranges::none_of(kOutside,
+                                [&](const IpPrefix& outside) { return outside.overlaps(network); });
+}
 
 void TunnelParts::add_network(const IpPrefix& prefix)
 {

@@ -17,6 +17,10 @@ inline constexpr std::size_t kMaxRoutes = 4096;
 inline constexpr std::size_t kMaxResolvers = 16;
 inline constexpr std::size_t kMaxSearchDomains = 32;
 
+/// Whether a route to `network` may lead into a tunnel: not one that takes in addresses of this
+/// machine itself, of one link, or of groups.
+bool can_be_inside(const IpPrefix& network);
+
 /// Collects them. Warnings go to `warnings`, which has to outlive it.
 class TunnelParts {
   public:

@@ -2,6 +2,8 @@
 // Bounded lists of warnings, and quoting of hostile text.
 #include "core/codec/warnings.hpp"
 
+#include <algorithm>
+
 namespace failclosed {
 
 namespace {
@@ -13,6 +15,9 @@ constexpr std::string_view kHex = "0123456789abcdef";
 
 void warn(Warnings& warnings, std::string line)
 {
+    if (std::ranges::find(warnings, line) != warnings.end()) {
+        return;
+    }
     if (warnings.size() < kMaxWarnings) {
         warnings.push_back(std::move(line));
     } else if (warnings.size() == kMaxWarnings) {

@@ -14,7 +14,8 @@ using Warnings = std::vector<std::string>;
 
 inline constexpr std::size_t kMaxWarnings = 16;
 
-/// Adds a line; of more than kMaxWarnings only the fact that there are more is kept.
+/// Adds a line that is not there yet; of more than kMaxWarnings only the fact that there are more
+/// is kept.
 void warn(Warnings& warnings, std::string line);
 
 /// `text` in single quotes, on one line of printable ASCII: everything else, quotes and

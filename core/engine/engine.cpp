@@ -22,24 +22,29 @@ void note(std::vector<std::string>& notes, const std::string& what, const Status
     }
 }
 
+enum class Loaded : std::uint8_t { Before, Now };
+
 /// Loads `ruleset` and reads it back; what is loaded already is left as it is. Where it is known
 /// to be another one, the kernel is not asked first.
-Status ensure_firewall(System& system, const Ruleset& ruleset, bool known_to_differ)
+Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset, bool known_to_differ)
 {
     if (!known_to_differ) {
         const auto held = system.firewall_holds(ruleset);
         if (held && *held) {
-            return {};
+            return Loaded::Before;
         }
     }
     if (auto replaced = system.replace_firewall(ruleset); !replaced) {
-        return replaced;
+        return Failure(replaced.error());
     }
     const auto holds = system.firewall_holds(ruleset);
     if (!holds) {
         return Failure(holds.error());
     }
-    return *holds ? Status{} : Status(fail("the kernel took the rules but shows others"));
+    if (!*holds) {
+        return fail("the kernel took the rules but shows others");
+    }
+    return Loaded::Now;
 }
 
 /// Rules in the kernel say more than a file that could not be written. Whoever loaded them where
@@ -122,6 +127,8 @@ class Run {
         if (!was_armed_) {
             forget_ended(before.tunnels);
         }
+        portal_before_ = before.portal;
+        check_portal(before);
         outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
         changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
@@ -144,6 +151,16 @@ class Run {
             return tunnel.owner &&
                    std::ranges::find(running, *tunnel.owner, &TunnelProgram::id) == running.end();
         });
+    }
+
+    void check_portal(const State& before)
+    {
+        const auto* request = std::get_if<PortalRequested>(&event_);
+        const auto refused =
+            request != nullptr ? refusal(before, *request, snapshot_) : std::nullopt;
+        if (refused) {
+            outcome_.errors.push_back(refused->during("sign-in").message());
+        }
     }
 
     /// The event; but of a tunnel on a device that is none only its servers, and the lock.
@@ -185,12 +202,16 @@ class Run {
     {
         const Status saved = system_.save_state(outcome_.state);
         note(outcome_.errors, "saving the state", saved);
+        if (portal_before_ && portal_before_ != outcome_.state.portal) {
+            note(outcome_.warnings, "ending the sign-in", system_.end_portal());
+        }
         close_firewall(loaded_tables);
         if (saved) {
             // Else nobody would know what to put back.
             note(outcome_.warnings, "sysctls", system_.set_sysctls(outcome_.state));
         }
         close_routing();
+        admit_portal();
         if (std::holds_alternative<TunnelUp>(event_)) {
             const auto destroyed =
                 system_.destroy_foreign_flows(outcome_.state, outcome_.config, snapshot_);
@@ -207,29 +228,77 @@ class Run {
     void close_firewall(bool loaded_tables)
     {
         if (!loaded_tables) {
-            note(outcome_.errors, "loading the first firewall rules",
-                 system_.replace_firewall(base_ruleset()));
+            note(outcome_.errors, "loading the first firewall rules", system_.load_base_firewall());
         }
-        auto full = ensure_firewall(system_, wanted_.firewall, !loaded_tables || changes_firewall_);
-        if (!full) {
-            const auto essential = ensure_firewall(
-                system_,
-                plan_firewall(outcome_.state, outcome_.config, snapshot_, Expressions::Essential),
-                false);
-            if (essential) {
-                outcome_.warnings.push_back(
-                    full.error().during("this kernel lacks optional firewall parts").message());
-                full = {};
-            }
+        auto loaded =
+            ensure_firewall(system_, wanted_.firewall, !loaded_tables || changes_firewall_);
+        if (!loaded && look_again()) {
+            loaded = ensure_firewall(system_, wanted_.firewall, false);
         }
-        note(outcome_.errors, "loading the firewall", full);
-        outcome_.enforced = full.has_value();
+        if (!loaded) {
+            loaded = load_less(loaded.error());
+        }
+        note(outcome_.errors, "loading the firewall",
+             loaded ? Status{} : Status(Failure(loaded.error())));
+        outcome_.enforced = loaded.has_value();
+        reloaded_ = loaded && *loaded == Loaded::Now;
         // What was there before is still there where a batch was refused; only the kernel knows.
-        const bool closed = full || ensure_closed(system_);
+        const bool closed = loaded || ensure_closed(system_);
         outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
         if (!closed && std::holds_alternative<LockRequested>(event_) &&
             std::get<LockRequested>(event_).boot) {
             note(outcome_.errors, "taking links down instead", system_.set_links_down());
+        }
+    }
+
+    /// A device may have gone since it was looked at. Whether another firewall is wanted now.
+    bool look_again()
+    {
+        auto snapshot = system_.observe();
+        if (!snapshot) {
+            return false;
+        }
+        auto wanted = plan_protection(outcome_.state, outcome_.config, *snapshot);
+        const bool differs = wanted.firewall != wanted_.firewall;
+        snapshot_ = *std::move(snapshot);
+        wanted_ = std::move(wanted);
+        return differs;
+    }
+
+    /// Loads as much as this kernel, which refused all of it for the reason `full`, takes.
+    Result<Loaded> load_less(const Error& full)
+    {
+        const auto load = [&](Expressions form) {
+            return ensure_firewall(
+                system_, plan_firewall(outcome_.state, outcome_.config, snapshot_, form), false);
+        };
+        const auto warn = [&](const char* what, const Error& error) {
+            outcome_.warnings.push_back(error.during(what).message());
+        };
+        const auto without_belt = load(Expressions::WithoutBelt);
+        const auto loaded = without_belt ? without_belt : load(Expressions::Essential);
+        if (!loaded) {
+            return Failure(full);
+        }
+        warn("no device guard (lock 3)", full);
+        if (!without_belt) {
+            warn("this kernel lacks optional firewall parts", without_belt.error());
+        }
+        return loaded;
+    }
+
+    /// Elements with times go with the rules that are exchanged.
+    void admit_portal()
+    {
+        const auto& portal = outcome_.state.portal;
+        const bool is_new = portal != portal_before_;
+        if (!portal || !outcome_.enforced || (!is_new && !reloaded_)) {
+            return;
+        }
+        const Seconds remaining = portal->until - snapshot_.uptime;
+        if (remaining > Seconds{0}) {
+            note(is_new ? outcome_.errors : outcome_.warnings, "sign-in",
+                 system_.admit_portal(*portal, remaining));
         }
     }
 
@@ -372,6 +441,9 @@ class Run {
     bool observed_ = false;
     bool was_armed_ = false;
     bool refused_ = false;
+    /// The firewall is not the one that an earlier run has left.
+    bool reloaded_ = false;
+    std::optional<Portal> portal_before_;
     /// The event asks for other rules than those that an earlier run has left.
     bool changes_firewall_ = false;
     Outcome outcome_;
@@ -402,7 +474,7 @@ Protection plan_protection(const State& state, const Config& config, const Snaps
 Status ensure_closed(System& system)
 {
     const auto exists = system.firewall_exists();
-    return exists && *exists ? Status{} : system.replace_firewall(base_ruleset());
+    return exists && *exists ? Status{} : system.load_base_firewall();
 }
 
 Outcome handle(System& system, const Event& event)
@@ -431,6 +503,11 @@ Inspection inspect(System& system)
         found.snapshot = *std::move(snapshot);
         found.state =
             next_state(found.loaded.state, ReapplyRequested{}, found.config.config, found.snapshot);
+        // The kernel has ended it by itself: its rules stand, for nobody, until the next event.
+        const auto& portal = found.loaded.state.portal;
+        if (portal && portal->until <= found.snapshot.uptime && found.state.tunnels.empty()) {
+            found.state.portal = portal;
+        }
     } else {
         found.errors.push_back(snapshot.error().during("reading links").message());
         found.state = found.loaded.state;
@@ -439,20 +516,19 @@ Inspection inspect(System& system)
     return found;
 }
 
-namespace {
-
-/// A kernel that refuses the full rules holds the essential ones.
-Result<bool> holds_in_some_form(System& system, const Inspection& inspection)
+std::optional<Expressions> firewall_form(System& system, const Inspection& inspection)
 {
-    const auto full = system.firewall_holds(inspection.wanted.firewall);
-    if (!full || *full) {
-        return full;
+    for (const auto form : {Expressions::All, Expressions::WithoutBelt, Expressions::Essential}) {
+        const auto holds = system.firewall_holds(
+            form == Expressions::All ? inspection.wanted.firewall
+                                     : plan_firewall(inspection.state, inspection.config.config,
+                                                     inspection.snapshot, form));
+        if (holds && *holds) {
+            return form;
+        }
     }
-    return system.firewall_holds(plan_firewall(inspection.state, inspection.config.config,
-                                               inspection.snapshot, Expressions::Essential));
+    return std::nullopt;
 }
-
-} // namespace
 
 std::vector<std::string> differences(System& system, const Inspection& inspection)
 {
@@ -464,7 +540,9 @@ std::vector<std::string> differences(System& system, const Inspection& inspectio
             lines.push_back(std::string(what) + kDrifted);
         }
     };
-    compare("firewall", holds_in_some_form(system, inspection));
+    if (!firewall_form(system, inspection)) {
+        compare("firewall", system.firewall_holds(inspection.wanted.firewall));
+    }
     compare("rules and routes", system.routing_holds(inspection.wanted.routing));
     compare("DNS", system.dns_holds(inspection.wanted.dns));
     compare("/etc/hosts", system.hosts_hold(inspection.wanted.hosts));

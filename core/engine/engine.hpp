@@ -2,6 +2,7 @@
 // One event from lock to save: load, observe, decide, plan, apply, verify.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct Inspection {
     LoadedConfig config;
     LoadedState loaded;
     Snapshot snapshot;
-    /// The state that a re-apply would end in.
+    /// The state that a re-apply would end in, but with a sign-in whose time is over.
     State state;
     Protection wanted;
     std::vector<std::string> errors;
@@ -65,6 +66,10 @@ Outcome handle(System& system, const Event& event);
 /// Closes without looking at anything: loads the base form where no ruleset of ours is loaded.
 /// What is done when a run cannot be finished.
 Status ensure_closed(System& system);
+
+/// The fullest form of the wanted firewall that the kernel holds; nothing where it holds none of
+/// them, or cannot be read. Where nothing is armed, no table of ours is all there is to hold.
+std::optional<Expressions> firewall_form(System& system, const Inspection& inspection);
 
 /// Loads and observes without locking, changing or saving anything.
 Inspection inspect(System& system);

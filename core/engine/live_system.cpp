@@ -2,6 +2,7 @@
 // Binds the engine's port to the appliers.
 #include "core/engine/live_system.hpp"
 
+#include <cerrno>
 #include <csignal>
 
 #include <fcntl.h>
@@ -30,8 +31,29 @@ constexpr const char* kPersistentDirectory = "/var/lib/failclosed";
 const std::vector<TableName>& our_tables()
 {
     static const std::vector<TableName> tables = {{TableFamily::Inet, kTableName},
-                                                  {TableFamily::Arp, kTableName}};
+                                                  {TableFamily::Arp, kTableName},
+                                                  {TableFamily::Netdev, kTableName}};
     return tables;
+}
+
+/// Those that judge what leaves, the one nearest to the wire first. Not every kernel has that.
+Result<std::vector<TableName>> leaving_tables(Nftables& firewall)
+{
+    auto tables = firewall.loaded({{TableFamily::Netdev, kTableName}});
+    if (tables) {
+        tables->push_back(our_tables().front());
+    }
+    return tables;
+}
+
+/// Questions to `resolver`, as the sets for them hold them.
+std::vector<SetElement> questions_to(const IpAddress& resolver)
+{
+    std::vector<SetElement> elements;
+    for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
+        elements.push_back({{resolver, transport, *Port::make(53)}, {}});
+    }
+    return elements;
 }
 
 /// More than one run may take: programs of others that it waits for are given 15 s at the most.
@@ -187,6 +209,12 @@ Status LiveSystem::replace_firewall(const Ruleset& ruleset)
     return firewall ? (*firewall)->replace(ruleset) : Status(Failure(firewall.error()));
 }
 
+Status LiveSystem::load_base_firewall()
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->load(base_ruleset()) : Status(Failure(firewall.error()));
+}
+
 Status LiveSystem::remove_firewall()
 {
     const auto firewall = nftables();
@@ -325,16 +353,61 @@ Result<Counters> LiveSystem::counters()
 
 Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
 {
+    return admit(bootstrap_set(resolver.family()), questions_to(resolver), time);
+}
+
+Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements, Seconds time)
+{
     const auto firewall = nftables();
     if (!firewall) {
         return Failure(firewall.error());
     }
-    std::vector<SetElement> elements;
-    for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-        elements.push_back({{resolver, transport, *Port::make(53)}, {}});
+    const auto tables = leaving_tables(**firewall);
+    if (!tables) {
+        return Failure(tables.error());
     }
-    return (*firewall)->add_timed(our_tables().front(), bootstrap_set(resolver.family()), elements,
-                                  time);
+    for (const auto& table : *tables) {
+        if (auto added = (*firewall)->add_timed(table, set, elements, time); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+Status LiveSystem::admit_portal(const Portal& portal, Seconds remaining)
+{
+    Status admitted = portal.gid ? admit(portal_gid_set(), {{{Gid{*portal.gid}}, {}}}, remaining)
+                                 : admit(portal_uid_set(), {{{Uid{portal.uid}}, {}}}, remaining);
+    for (const auto& resolver : portal.resolvers) {
+        if (admitted) {
+            admitted =
+                admit(portal_resolver_set(resolver.family()), questions_to(resolver), remaining);
+        }
+    }
+    return admitted;
+}
+
+Status LiveSystem::end_portal()
+{
+    const auto firewall = nftables();
+    if (!firewall) {
+        return Failure(firewall.error());
+    }
+    const auto tables = leaving_tables(**firewall);
+    if (!tables) {
+        return Failure(tables.error());
+    }
+    Status ended;
+    for (const auto& table : *tables) {
+        const auto flushed = (*firewall)->flush(
+            table, {portal_uid_set().name, portal_gid_set().name,
+                    portal_resolver_set(Family::V4).name, portal_resolver_set(Family::V6).name});
+        // Rules for nobody have none of these sets.
+        if (!flushed && flushed.error().number() != ENOENT) {
+            ended = flushed;
+        }
+    }
+    return ended;
 }
 
 } // namespace failclosed

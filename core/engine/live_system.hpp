@@ -36,7 +36,11 @@ class LiveSystem final : public System {
     Result<bool> firewall_exists() override;
     Result<bool> firewall_holds(const Ruleset& ruleset) override;
     Status replace_firewall(const Ruleset& ruleset) override;
+    Status load_base_firewall() override;
     Status remove_firewall() override;
+
+    Status admit_portal(const Portal& portal, Seconds remaining) override;
+    Status end_portal() override;
 
     Result<bool> routing_holds(const RoutingPlan& plan) override;
     Status sync_routing(const RoutingPlan& plan) override;
@@ -70,6 +74,9 @@ class LiveSystem final : public System {
     Status admit_bootstrap(const IpAddress& resolver, Seconds time);
 
   private:
+    /// Adds `elements` in all tables that judge what leaves, the one nearest to the wire first.
+    Status admit(const Set& set, const std::vector<SetElement>& elements, Seconds time);
+
     Result<Nftables*> nftables();
     Result<Routing*> routing();
 

@@ -52,7 +52,16 @@ class System {
     virtual Result<bool> firewall_holds(const Ruleset& ruleset) = 0;
     /// All or nothing, without a moment in between.
     virtual Status replace_firewall(const Ruleset& ruleset) = 0;
+    /// Loads base_ruleset(), where the table that closes the machine is not loaded. Our other tables
+    /// stay: they hold more than it does.
+    virtual Status load_base_firewall() = 0;
     virtual Status remove_firewall() = 0;
+
+    /// Lets whom `portal` is for sign in to the network, for `remaining`; the kernel ends it by
+    /// itself. The firewall of a state with that portal is loaded.
+    virtual Status admit_portal(const Portal& portal, Seconds remaining) = 0;
+    /// Ends what admit_portal began, whether it lasts or not.
+    virtual Status end_portal() = 0;
 
     virtual Result<bool> routing_holds(const RoutingPlan& plan) = 0;
     virtual Status sync_routing(const RoutingPlan& plan) = 0;

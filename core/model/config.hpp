@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "core/model/endpoint.hpp"
@@ -34,6 +35,21 @@ enum class ReconnectSignal : std::uint8_t {
     None
 };
 
+/// A service of this machine that is reached from outside the tunnel.
+struct InboundService {
+    /// Tcp or Udp.
+    Transport transport = Transport::Tcp;
+    Port port;
+    /// Who may reach it.
+    IpPrefix from;
+
+    friend auto operator<=>(const InboundService&, const InboundService&) = default;
+};
+
+/// Frames of this hardware address, packets of these addresses, or frames of this type leave
+/// devices although they are no packets of this machine's.
+using BeltAllowance = std::variant<MacAddress, IpPrefix, EtherType>;
+
 /// failclosed.conf(5) as values.
 struct Config {
     LanPolicy lan{LanPolicy::Kind::Private, {}};
@@ -52,6 +68,11 @@ struct Config {
     /// How long an address of a server's name stays admitted after it was last seen.
     Seconds server_expiry = std::chrono::days(30);
     ReconnectSignal reconnect_signal = ReconnectSignal::Auto;
+    /// Devices with guests or a network behind this machine: led into the tunnel, and served.
+    std::vector<InterfaceName> forward;
+    std::vector<InboundService> inbound;
+    /// Guests that share a device with this machine and whom the administrator trusts.
+    std::vector<BeltAllowance> belt_allow;
     /// Whether refused packets are logged (rate-limited) by the kernel.
     bool log = true;
 

@@ -80,6 +80,8 @@ struct LearntAddress {
     Seconds seen{0};
     /// A tunnel came up through it, more recently than through any other address of the name.
     bool worked_last = false;
+    /// Nobody but a resolver past the tunnel has said so: the network can have made it up.
+    bool hearsay = false;
 
     friend bool operator==(const LearntAddress&, const LearntAddress&) = default;
 };

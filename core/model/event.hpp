@@ -90,6 +90,25 @@ struct UnderlayChanged {
     friend bool operator==(const UnderlayChanged&, const UnderlayChanged&) = default;
 };
 
+/// `failclosed portal`: let one user or program sign in to the network. Refused, as a state that
+/// does not change, where the machine is open, a tunnel is up, or no resolver is named.
+struct PortalRequested {
+    uid_t uid = 0;
+    std::optional<gid_t> gid = {};
+    std::vector<IpAddress> resolvers;
+    /// At most kLongestPortal.
+    Seconds time{0};
+
+    friend bool operator==(const PortalRequested&, const PortalRequested&) = default;
+};
+
+inline constexpr Seconds kLongestPortal{30 * 60};
+
+/// The sign-in is over before its time.
+struct PortalEnded {
+    friend bool operator==(const PortalEnded&, const PortalEnded&) = default;
+};
+
 /// The refresh helper's answers: the addresses that the configured names have now.
 struct ServersResolved {
     struct Answer {
@@ -100,12 +119,14 @@ struct ServersResolved {
     };
 
     std::vector<Answer> answers;
+    /// They came from the network's own resolvers, and not through a tunnel.
+    bool past_tunnel = false;
 
     friend bool operator==(const ServersResolved&, const ServersResolved&) = default;
 };
 
-using Event =
-    std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp, TunnelRestarted,
-                 TunnelDown, TunnelFound, TunnelRefused, UnderlayChanged, ServersResolved>;
+using Event = std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp,
+                           TunnelRestarted, TunnelDown, TunnelFound, TunnelRefused, UnderlayChanged,
+                           PortalRequested, PortalEnded, ServersResolved>;
 
 } // namespace failclosed

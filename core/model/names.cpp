@@ -24,6 +24,22 @@ bool is_label(std::string_view label)
            std::ranges::all_of(label, allowed);
 }
 
+/// Up to four digits, all of them.
+std::optional<std::uint16_t> parse_hexadecimal(std::string_view digits)
+{
+    std::uint16_t number = 0;
+    const char* end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, number, 16);
+    return error == std::errc{} && stop == end ? std::optional(number) : std::nullopt;
+}
+
+void append_hexadecimal(std::string& text, std::uint8_t byte)
+{
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 0xf];
+}
+
 } // namespace
 
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t low,
@@ -97,6 +113,57 @@ std::optional<Port> Port::parse(std::string_view text)
 std::optional<Port> Port::make(std::uint16_t number)
 {
     return number == 0 ? std::nullopt : std::optional(Port(number));
+}
+
+std::optional<MacAddress> MacAddress::parse(std::string_view text)
+{
+    constexpr std::size_t kLength = 17;
+    std::array<std::uint8_t, 6> bytes{};
+    if (text.size() != kLength) {
+        return std::nullopt;
+    }
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const auto byte = parse_hexadecimal(text.substr(3 * i, 2));
+        if (!byte || (i != 0 && text[3 * i - 1] != ':')) {
+            return std::nullopt;
+        }
+        bytes[i] = static_cast<std::uint8_t>(*byte);
+    }
+    return MacAddress(bytes);
+}
+
+bool MacAddress::is_unicast() const
+{
+    return (bytes_[0] & 1U) == 0 &&
+           std::ranges::any_of(bytes_, [](auto byte) { return byte != 0; });
+}
+
+std::string MacAddress::to_string() const
+{
+    std::string text;
+    for (const std::uint8_t byte : bytes_) {
+        text += text.empty() ? "" : ":";
+        append_hexadecimal(text, byte);
+    }
+    return text;
+}
+
+std::optional<EtherType> EtherType::parse(std::string_view text)
+{
+    constexpr std::size_t kLength = 6;
+    constexpr std::uint16_t kLowest = 0x0600; // below it stands the length of an 802.3 frame
+    const auto number = text.size() == kLength && text.starts_with("0x")
+                            ? parse_hexadecimal(text.substr(2))
+                            : std::nullopt;
+    return number && *number >= kLowest ? std::optional(EtherType{*number}) : std::nullopt;
+}
+
+std::string EtherType::to_string() const
+{
+    std::string text = "0x";
+    append_hexadecimal(text, static_cast<std::uint8_t>(number >> 8));
+    append_hexadecimal(text, static_cast<std::uint8_t>(number & 0xff));
+    return text;
 }
 
 } // namespace failclosed

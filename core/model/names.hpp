@@ -2,6 +2,7 @@
 // Names and numbers that come from outside, made valid once at the edge.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -66,6 +67,40 @@ class Port {
     explicit Port(std::uint16_t number) : number_(number) {}
 
     std::uint16_t number_;
+};
+
+/// The hardware address of one Ethernet device, 48 bits (IEEE 802).
+class MacAddress {
+  public:
+    /// "52:54:00:12:34:56": six pairs of hexadecimal digits, either case, between colons.
+    static std::optional<MacAddress> parse(std::string_view text);
+
+    [[nodiscard]] const std::array<std::uint8_t, 6>& bytes() const { return bytes_; }
+
+    /// One device has it: neither a group nor all zeros.
+    [[nodiscard]] bool is_unicast() const;
+
+    /// In lower case.
+    [[nodiscard]] std::string to_string() const;
+
+    friend auto operator<=>(const MacAddress&, const MacAddress&) = default;
+
+  private:
+    explicit MacAddress(const std::array<std::uint8_t, 6>& bytes) : bytes_(bytes) {}
+
+    std::array<std::uint8_t, 6> bytes_;
+};
+
+/// What a frame carries (linux/if_ether.h): 0x0800 is IPv4.
+struct EtherType {
+    std::uint16_t number = 0;
+
+    /// "0x88e5": "0x" and four hexadecimal digits, either case, from 0x0600.
+    static std::optional<EtherType> parse(std::string_view text);
+
+    [[nodiscard]] std::string to_string() const;
+
+    friend auto operator<=>(const EtherType&, const EtherType&) = default;
 };
 
 } // namespace failclosed

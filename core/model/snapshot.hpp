@@ -27,6 +27,12 @@ struct Link {
     /// persistent nor a user's, WireGuard), and no bridge's port: it is a tunnel without saying so.
     bool is_program_tunnel = false;
     bool is_wireguard = false;
+    /// One end of a wire to a guest (veth, tap) that is a bridge's port: what leaves by it stays on
+    /// this machine.
+    bool is_guest_port = false;
+    bool is_bridge = false;
+    /// ifindex of the bridge whose port it is; 0 where it is none's.
+    unsigned bridge = 0;
 
     friend bool operator==(const Link&, const Link&) = default;
 };
@@ -38,6 +44,8 @@ struct MainRoute {
     unsigned device = 0;
     std::optional<IpAddress> gateway;
     std::uint32_t metric = 0;
+    /// Who set it (rtm_protocol, linux/rtnetlink.h): RTPROT_DHCP, RTPROT_RA, RTPROT_KERNEL...
+    std::uint8_t protocol = 0;
 
     friend auto operator<=>(const MainRoute&, const MainRoute&) = default;
 };
@@ -50,6 +58,8 @@ struct Snapshot {
     Seconds now{0};
     /// How long the machine has slept since it was started.
     Seconds suspended{0};
+    /// Since the machine was started, sleep included (CLOCK_BOOTTIME): nobody can set it.
+    Seconds uptime{0};
 
     [[nodiscard]] const Link* find(const InterfaceName& name) const;
 

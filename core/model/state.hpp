@@ -117,6 +117,19 @@ struct Program {
     friend bool operator==(const Program&, const Program&) = default;
 };
 
+/// A sign-in to the network (a captive portal): for one user or one program, for a short time.
+struct Portal {
+    uid_t uid = 0;
+    /// Set: only those of the user's sockets that were made with this group (gid) count.
+    std::optional<gid_t> gid = {};
+    /// The network's own resolvers.
+    std::vector<IpAddress> resolvers;
+    /// When it is over, as Snapshot::uptime counts. The kernel holds to it by itself.
+    Seconds until{0};
+
+    friend bool operator==(const Portal&, const Portal&) = default;
+};
+
 struct State {
     Armed armed = Armed::Yes;
     /// Those that were found come last.
@@ -131,6 +144,8 @@ struct State {
     std::vector<InterfaceName> refused;
     /// OpenVPN configurations that were named to `lock`, besides those of the configuration.
     std::vector<std::string> openvpn_configs;
+    /// Never while a tunnel is up. Not kept over a restart of the machine.
+    std::optional<Portal> portal = {};
 
     friend bool operator==(const State&, const State&) = default;
 };

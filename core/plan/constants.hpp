@@ -20,6 +20,10 @@ inline constexpr std::uint32_t kServerTable = 64601;
 /// Tables of single tunnels, where there are several: kSingleTunnelTable + position.
 inline constexpr std::uint32_t kSingleTunnelTable = 64602;
 
+/// Table N: networks and resolvers inside of tunnels, before the local network has its turn. One
+/// rule leads there, because each packet is compared with one rule after the other.
+inline constexpr std::uint32_t kNetworkTable = 64598;
+
 /// Table U: the underlay's own default routes, as they are in main, while a tunnel is up: tunnel
 /// programs override those in main with pieces of a default route of their own.
 inline constexpr std::uint32_t kUnderlayTable = 64599;
@@ -29,5 +33,13 @@ inline constexpr std::uint32_t kUnderlayTable = 64599;
 /// mark, flows that an admitted tunnel program began.
 inline constexpr std::uint32_t kUnderlayMark = 0x00fc0000;
 inline constexpr std::uint32_t kUnderlayMarkMask = 0x00ff0000;
+
+/// As connection mark, under the same mask: a flow that somebody outside began with an inbound
+/// service.
+inline constexpr std::uint32_t kInboundMark = 0x00fb0000;
+/// Likewise: a flow of somebody who signs in to the network.
+inline constexpr std::uint32_t kPortalMark = 0x00fa0000;
+/// Likewise: a flow with the local network.
+inline constexpr std::uint32_t kLocalMark = 0x00f90000;
 
 } // namespace failclosed

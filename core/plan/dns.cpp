@@ -16,13 +16,29 @@ template <typename T> void append_once(std::vector<T>& all, const std::vector<T>
     }
 }
 
-std::vector<IpAddress> usable_resolvers(const Tunnel& tunnel, const Config& config)
+/// A question to such a resolver would leave as a VPN server's own packet, past the tunnel: the
+/// firewall knows a tunnel program by its user, who is root.
+bool is_server_for_dns(const State& state, const IpAddress& resolver)
+{
+    for (const Server& server : state.servers) {
+        for (const Endpoint& endpoint : server.endpoints()) {
+            if (endpoint.address == resolver && endpoint.port == Port::make(53)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+std::vector<IpAddress> usable_resolvers(const Tunnel& tunnel, const State& state,
+                                        const Config& config)
 {
     const bool configured = !config.dns_servers.empty();
     std::vector<IpAddress> usable;
     for (const IpAddress& address : configured ? config.dns_servers : tunnel.resolvers) {
         const bool reachable = address.is_unicast_host() && !address.is_link_local();
-        if (reachable || (configured && address.is_loopback())) {
+        if ((reachable && !is_server_for_dns(state, address)) ||
+            (configured && address.is_loopback())) {
             append_once(usable, {address});
         }
     }
@@ -53,7 +69,7 @@ DnsPlan plan_dns(const State& state, const Config& config)
 {
     DnsPlan plan;
     for (const Tunnel& tunnel : state.tunnels) {
-        std::vector<IpAddress> resolvers = usable_resolvers(tunnel, config);
+        std::vector<IpAddress> resolvers = usable_resolvers(tunnel, state, config);
         if (resolvers.empty()) {
             continue;
         }

@@ -13,12 +13,20 @@ namespace failclosed {
 /// past the tunnel.
 Set bootstrap_set(Family family);
 
+/// The sets whose elements, added for minutes at run time, let a user or a program sign in to the
+/// network. All tables that judge what leaves have them, under the same names.
+Set portal_uid_set();
+Set portal_gid_set();
+Set portal_resolver_set(Family family);
+
 /// How much of nftables a kernel understands.
 enum class Expressions : std::uint8_t {
     All,
-    /// Without TCP option stripping (Linux 5.18), logging and questions to the routing table
-    /// (CONFIG_NFT_FIB_INET): a kernel that refuses the whole ruleset may still take this one.
-    /// MPTCP's first packets are then dropped in tunnels, and what is not forwarded is stopped
+    /// Without the netdev table: kernels before Linux 5.16 have no egress hook.
+    WithoutBelt,
+    /// Moreover without TCP option stripping (Linux 5.18), logging and questions to the routing
+    /// table (CONFIG_NFT_FIB_INET): a kernel that refuses the whole ruleset may still take this
+    /// one. MPTCP's first packets are then dropped in tunnels, and what is not forwarded is stopped
     /// after routing, which may answer it.
     Essential,
 };

@@ -35,11 +35,14 @@ template <typename T> void append(std::vector<T>& values, const std::vector<T>& 
 } // namespace
 
 FlowPolicy::FlowPolicy(const State& state, const Config& config, const Snapshot& snapshot)
-    : admitted_(admissions(state))
+    : inbound_(config.inbound), admitted_(admissions(state))
 {
     for (const auto family : kFamilies) {
         append(tunnel_networks_, tunnel_networks(family, state));
         append(lan_, lan_prefixes(family, state, config, snapshot));
+        for (const auto& [device, prefix] : downstream_networks(family, state, config, snapshot)) {
+            lan_.push_back(prefix);
+        }
     }
     for (const auto& link : snapshot.links) {
         for (const auto& address : link.addresses) {
@@ -71,12 +74,21 @@ bool FlowPolicy::is_local_network(const IpAddress& address) const
     return any_contains(lan_, address) && !any_contains(tunnel_networks_, address);
 }
 
+bool FlowPolicy::is_inbound(const Flow& flow) const
+{
+    return std::ranges::any_of(inbound_, [&](const InboundService& service) {
+        return service.transport == flow.transport && service.port.number() == flow.local_port &&
+               service.from.contains(flow.remote);
+    });
+}
+
 bool FlowPolicy::is_foreign(const Flow& flow) const
 {
     const bool on_this_machine =
         flow.local.is_loopback() || flow.remote.is_loopback() || holds(own_, flow.remote);
     return !on_this_machine && !holds(tunnel_addresses_, flow.local) &&
-           !is_local_network(flow.remote) && !is_admitted(flow) && !is_dhcp(flow);
+           !is_local_network(flow.remote) && !is_admitted(flow) && !is_dhcp(flow) &&
+           !is_inbound(flow);
 }
 
 } // namespace failclosed

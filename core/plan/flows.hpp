@@ -30,17 +30,20 @@ class FlowPolicy {
     FlowPolicy(const State& state, const Config& config, const Snapshot& snapshot);
 
     /// Neither on loopback, nor between addresses of this machine, nor from a tunnel's address,
-    /// nor to the local network, nor of an admitted program to its server, nor of a DHCP client.
+    /// nor to the local network, nor of an admitted program to its server, nor of a DHCP client,
+    /// nor of an inbound service.
     [[nodiscard]] bool is_foreign(const Flow& flow) const;
 
   private:
     [[nodiscard]] bool is_admitted(const Flow& flow) const;
     [[nodiscard]] bool is_local_network(const IpAddress& address) const;
+    [[nodiscard]] bool is_inbound(const Flow& flow) const;
 
     std::vector<IpAddress> own_;
     std::vector<IpAddress> tunnel_addresses_;
     std::vector<IpPrefix> tunnel_networks_;
     std::vector<IpPrefix> lan_;
+    std::vector<InboundService> inbound_;
     Admissions admitted_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 
 namespace failclosed {
@@ -15,7 +16,7 @@ constexpr int kDeepestJump = 16;         // NFT_JUMP_STACK_SIZE in the kernel
 
 /// What a field of a packet holds; nothing where the packet has no such field. A device that is
 /// not known has an empty name, as in the kernel.
-using FieldValue = std::variant<std::monostate, std::string, IpAddress, std::uint32_t>;
+using FieldValue = std::variant<std::monostate, std::string, IpAddress, std::uint32_t, MacAddress>;
 
 std::uint8_t number(Transport transport)
 {
@@ -27,19 +28,9 @@ std::string name_of(const std::optional<InterfaceName>& device)
     return device ? device->text() : std::string();
 }
 
-FieldValue of_family(const IpAddress& address, Family family)
-{
-    return address.family() == family ? FieldValue(address) : FieldValue();
-}
-
 template <typename T> FieldValue number_of(const std::optional<T>& value)
 {
     return value ? FieldValue(std::uint32_t{*value}) : FieldValue();
-}
-
-FieldValue number_of(const std::optional<Port>& port)
-{
-    return port ? FieldValue(std::uint32_t{port->number()}) : FieldValue();
 }
 
 struct PartMatches {
@@ -63,7 +54,11 @@ struct PartMatches {
 
     bool operator()(Uid uid) const { return is(std::uint32_t{uid.number}); }
 
+    bool operator()(Gid gid) const { return is(std::uint32_t{gid.number}); }
+
     bool operator()(Mark mark) const { return is(mark.value); }
+
+    bool operator()(const MacAddress& address) const { return is(address); }
 
   private:
     template <typename T> bool is(const T& wanted) const
@@ -105,35 +100,35 @@ class Walk {
 
     bool operator()(const FromNetwork& match) const
     {
-        return !packet_.arp && match.prefix.contains(packet_.source);
+        return family() && match.prefix.contains(packet_.source);
     }
 
     bool operator()(const ToNetwork& match) const
     {
-        return !packet_.arp && match.prefix.contains(packet_.destination);
+        return family() && match.prefix.contains(packet_.destination);
     }
 
     bool operator()(const OfTransport& match) const { return is_protocol(number(match.transport)); }
 
     bool operator()(const FromPort& match) const
     {
-        return is_protocol(number(match.transport)) && packet_.source_port == match.port;
+        return begins_with(number(match.transport)) && packet_.source_port == match.port;
     }
 
     bool operator()(const ToPort& match) const
     {
-        return is_protocol(number(match.transport)) && packet_.destination_port == match.port;
+        return begins_with(number(match.transport)) && packet_.destination_port == match.port;
     }
 
     bool operator()(const IcmpType& match) const
     {
-        return family() == Family::V4 && is_protocol(IPPROTO_ICMP) &&
+        return family() == Family::V4 && begins_with(IPPROTO_ICMP) &&
                packet_.icmp_type == match.type;
     }
 
     bool operator()(const Icmpv6Type& match) const
     {
-        return family() == Family::V6 && is_protocol(IPPROTO_ICMPV6) &&
+        return family() == Family::V6 && begins_with(IPPROTO_ICMPV6) &&
                packet_.icmp_type == match.type;
     }
 
@@ -141,6 +136,23 @@ class Walk {
     {
         return family() == Family::V6 && packet_.hop_limit == match.value;
     }
+
+    bool operator()(const LaterFragment& match) const
+    {
+        return family() == match.family && packet_.later_fragment;
+    }
+
+    bool operator()(const AsLabelled& match) const
+    {
+        return family() == match.family && !packet_.mislabelled;
+    }
+
+    bool operator()(const OfEtherType& match) const
+    {
+        return ether_type() == match.type && !packet_.mislabelled;
+    }
+
+    bool operator()(const ToMac& match) const { return packet_.destination_mac == match.address; }
 
     bool operator()(const FromUid& match) const { return packet_.uid == match.uid.number; }
 
@@ -167,7 +179,7 @@ class Walk {
 
     bool operator()(const HasMptcpOption&) const
     {
-        return is_protocol(IPPROTO_TCP) && packet_.mptcp;
+        return begins_with(IPPROTO_TCP) && packet_.mptcp;
     }
 
     bool operator()(const InSet& match) const
@@ -239,11 +251,13 @@ class Walk {
 
     bool matches(const Rule& rule) const
     {
-        // Stripping looks at TCP alone, and so does the whole rule that does it.
+        // Stripping looks at TCP alone, and redirecting at one family, and so does the whole rule.
         const bool strips = std::ranges::any_of(rule.actions, [](const Action& action) {
             return std::holds_alternative<StripMptcpOption>(action);
         });
-        return (!strips || is_protocol(IPPROTO_TCP)) &&
+        const auto* redirect = std::get_if<RedirectTo>(&rule.end);
+        return (!strips || begins_with(IPPROTO_TCP)) &&
+               (redirect == nullptr || family() == redirect->address.family()) &&
                std::ranges::all_of(rule.matches,
                                    [&](const Match& match) { return std::visit(*this, match); });
     }
@@ -267,6 +281,22 @@ class Walk {
                 const SetElement* found = values ? walk.find(dispatch.map, *values) : nullptr;
                 return found == nullptr ? std::nullopt : found->decision;
             }
+
+            std::optional<Decision> operator()(const Masquerade&) const
+            {
+                const std::optional<IpAddress>& source = walk.packet_.masquerade_source;
+                if (!source || source->family() != walk.family()) {
+                    return Verdict::Drop; // as the kernel does where the device has no address
+                }
+                walk.packet_.source = *source;
+                return Verdict::Accept;
+            }
+
+            std::optional<Decision> operator()(const RedirectTo& redirect) const
+            {
+                walk.packet_.destination = redirect.address;
+                return Verdict::Accept;
+            }
         };
 
         return std::visit(Visitor{*this}, rule.end);
@@ -274,12 +304,40 @@ class Walk {
 
     std::optional<Family> family() const
     {
-        return packet_.arp ? std::nullopt : std::optional(packet_.destination.family());
+        return packet_.arp || packet_.ether_type ? std::nullopt
+                                                 : std::optional(packet_.destination.family());
+    }
+
+    EtherType ether_type() const
+    {
+        if (packet_.arp) {
+            return {ETH_P_ARP};
+        }
+        return packet_.ether_type.value_or(EtherType{
+            family() == Family::V4 ? std::uint16_t{ETH_P_IP} : std::uint16_t{ETH_P_IPV6}});
     }
 
     bool is_protocol(std::uint8_t protocol) const
     {
-        return !packet_.arp && packet_.protocol == protocol;
+        return family() && packet_.protocol == protocol;
+    }
+
+    /// The protocol's header is there as well.
+    bool begins_with(std::uint8_t protocol) const
+    {
+        return is_protocol(protocol) && !packet_.later_fragment;
+    }
+
+    FieldValue of_family(const IpAddress& address, Family wanted) const
+    {
+        return family() == wanted ? FieldValue(address) : FieldValue();
+    }
+
+    FieldValue number_of_port(const std::optional<Port>& port) const
+    {
+        return family() && !packet_.later_fragment && port
+                   ? FieldValue(std::uint32_t{port->number()})
+                   : FieldValue();
     }
 
     /// Nothing where the packet lacks one of the fields: then it neither is in the set nor out.
@@ -287,28 +345,12 @@ class Walk {
     {
         std::vector<FieldValue> values;
         for (const Field field : fields) {
-            values.push_back(packet_.arp ? read_arp(field) : read(field));
+            values.push_back(read(field));
             if (std::holds_alternative<std::monostate>(values.back())) {
                 return std::nullopt;
             }
         }
         return values;
-    }
-
-    FieldValue read_arp(Field field) const
-    {
-        switch (field) {
-        case Field::InputInterface:
-            return name_of(packet_.input);
-        case Field::OutputInterface:
-            return name_of(packet_.output);
-        case Field::ArpSource:
-            return packet_.arp->source;
-        case Field::ArpTarget:
-            return packet_.arp->target;
-        default:
-            return {};
-        }
     }
 
     FieldValue read(Field field) const
@@ -327,22 +369,27 @@ class Walk {
         case Field::Destination6:
             return of_family(packet_.destination, Family::V6);
         case Field::Protocol:
-            return std::uint32_t{packet_.protocol};
+            return family() ? FieldValue(std::uint32_t{packet_.protocol}) : FieldValue();
         case Field::SourcePort:
-            return number_of(packet_.source_port);
+            return number_of_port(packet_.source_port);
         case Field::DestinationPort:
-            return number_of(packet_.destination_port);
+            return number_of_port(packet_.destination_port);
         case Field::Icmpv6Kind:
-            return family() == Family::V6 && is_protocol(IPPROTO_ICMPV6)
+            return family() == Family::V6 && begins_with(IPPROTO_ICMPV6)
                        ? FieldValue(std::uint32_t{packet_.icmp_type})
                        : FieldValue();
         case Field::SocketUid:
             return number_of(packet_.uid);
+        case Field::SocketGid:
+            return number_of(packet_.gid);
         case Field::Mark:
             return packet_.mark;
+        case Field::SourceMac:
+            return packet_.source_mac ? FieldValue(*packet_.source_mac) : FieldValue();
         case Field::ArpSource:
+            return packet_.arp ? FieldValue(packet_.arp->source) : FieldValue();
         case Field::ArpTarget:
-            break;
+            return packet_.arp ? FieldValue(packet_.arp->target) : FieldValue();
         }
         return {};
     }
@@ -372,12 +419,41 @@ struct HookedChain {
     const Chain* chain;
 };
 
-std::vector<HookedChain> chains_of(const Ruleset& ruleset, Hook hook, TableFamily family)
+/// Where the kernel shows a packet at a hook; nothing where it does not.
+std::optional<TableFamily> family_at(Hook hook, const Packet& packet)
 {
+    if (hook == Hook::Egress) {
+        return TableFamily::Netdev;
+    }
+    if (packet.arp) {
+        return TableFamily::Arp;
+    }
+    return packet.ether_type ? std::nullopt : std::optional(TableFamily::Inet);
+}
+
+/// Neighbour discovery and multicast listener discovery, of which connection tracking takes no
+/// notice (nf_conntrack_proto_icmpv6.c).
+bool is_never_tracked(const Packet& packet)
+{
+    return packet.protocol == IPPROTO_ICMPV6 &&
+           ((packet.icmp_type >= 130 && packet.icmp_type <= 137) || packet.icmp_type == 143);
+}
+
+bool is_met(const BaseChain& base, Hook hook, const Packet& packet)
+{
+    const bool is_new = !is_never_tracked(packet) &&
+                        (!packet.flow || packet.flow->state == TrackedFlow::State::New);
+    return base.hook == hook && (hook != Hook::Egress || base.device == packet.output) &&
+           (base.type != ChainType::Nat || is_new);
+}
+
+std::vector<HookedChain> chains_at(const Ruleset& ruleset, Hook hook, const Packet& packet)
+{
+    const std::optional<TableFamily> family = family_at(hook, packet);
     std::vector<HookedChain> chains;
     for (const Table& table : ruleset.tables) {
         for (const Chain& chain : table.chains) {
-            if (table.family == family && chain.base && chain.base->hook == hook) {
+            if (table.family == family && chain.base && is_met(*chain.base, hook, packet)) {
                 chains.push_back({&table, &chain});
             }
         }
@@ -387,8 +463,11 @@ std::vector<HookedChain> chains_of(const Ruleset& ruleset, Hook hook, TableFamil
     return chains;
 }
 
-bool is_tracked(const BaseChain& base)
+bool is_tracked(const BaseChain& base, const Packet& packet)
 {
+    if (packet.arp || packet.ether_type || base.hook == Hook::Egress) {
+        return false;
+    }
     const bool first = base.hook == Hook::Prerouting || base.hook == Hook::Output;
     return !first || base.priority > kConntrackPriority;
 }
@@ -396,7 +475,7 @@ bool is_tracked(const BaseChain& base)
 /// The packet as it is seen at `hook`.
 Packet seen_at(Hook hook, Packet packet)
 {
-    if (hook == Hook::Output) {
+    if (hook == Hook::Output || hook == Hook::Egress) {
         packet.input.reset();
     }
     if (hook == Hook::Prerouting || hook == Hook::Input) {
@@ -412,13 +491,15 @@ std::vector<Hook> hooks_of(Path path)
 {
     switch (path) {
     case Path::Sent:
-        return {Hook::Output, Hook::Postrouting};
+        return {Hook::Output, Hook::Postrouting, Hook::Egress};
     case Path::Received:
         return {Hook::Prerouting, Hook::Input};
     case Path::Forwarded:
+        return {Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress};
+    case Path::Frame:
         break;
     }
-    return {Hook::Prerouting, Hook::Forward, Hook::Postrouting};
+    return {Hook::Egress};
 }
 
 } // namespace
@@ -426,9 +507,8 @@ std::vector<Hook> hooks_of(Path path)
 Trace evaluate(const Ruleset& ruleset, Hook hook, const Packet& packet)
 {
     Trace trace{Verdict::Accept, {}, seen_at(hook, packet)};
-    const TableFamily family = packet.arp ? TableFamily::Arp : TableFamily::Inet;
-    for (const HookedChain& hooked : chains_of(ruleset, hook, family)) {
-        Walk walk(*hooked.table, trace.packet, is_tracked(*hooked.chain->base) && !packet.arp);
+    for (const HookedChain& hooked : chains_at(ruleset, hook, packet)) {
+        Walk walk(*hooked.table, trace.packet, is_tracked(*hooked.chain->base, packet));
         trace.steps.push_back(walk.run(*hooked.chain));
         trace.verdict = trace.steps.back().verdict;
         if (trace.verdict != Verdict::Accept) {

@@ -44,8 +44,11 @@ struct Packet {
     /// Of ICMP or ICMPv6, whichever `protocol` is.
     std::uint8_t icmp_type = 0;
     std::uint8_t hop_limit = 64;
+    /// A later fragment: only the first one holds ports, an ICMP type and TCP options.
+    bool later_fragment = false;
     /// Who made the socket; nothing where the packet belongs to none.
     std::optional<uid_t> uid;
+    std::optional<gid_t> gid;
     std::uint32_t mark = 0;
     /// The destination is no address of this machine, no group and no broadcast. evaluate_path()
     /// sets it by the path.
@@ -53,8 +56,19 @@ struct Packet {
     bool mptcp = false;
     /// Nothing: the first packet of a flow of its own.
     std::optional<TrackedFlow> flow;
-    /// Set: an ARP packet, of which only this and the devices count.
+    /// Set: an ARP packet, whose addresses these are; ports and the like do not count.
     std::optional<ArpAddresses> arp;
+    /// Of the Ethernet header; nothing where the device has none.
+    std::optional<MacAddress> source_mac;
+    std::optional<MacAddress> destination_mac;
+    /// Set: a frame that is neither IP nor ARP, of which the addresses, ports and the like do not
+    /// count.
+    std::optional<EtherType> ether_type;
+    /// A packet socket's frame that says another type than the kernel was told. What is here is
+    /// what the kernel takes it for.
+    bool mislabelled = false;
+    /// The address of the output device, which Masquerade writes; nothing where it has none.
+    std::optional<IpAddress> masquerade_source;
 
     friend bool operator==(const Packet&, const Packet&) = default;
 };
@@ -84,13 +98,17 @@ struct Trace {
 
 /// What the base chains of `hook` do with `packet`, in the order of their priorities (those of
 /// equal priority in the order of the ruleset). Drop and Reject are final; Accept ends one chain
-/// only. Chains before connection tracking (priority -200) see no flow, as in the kernel.
+/// only. Chains before connection tracking (priority -200) see no flow, as in the kernel, nor do
+/// those at Egress, where only chains of the packet's output device are met. Chains of type nat are
+/// met by packets of new flows alone: what belongs to a flow that is known is to be given with the
+/// addresses that it has after translation.
 Trace evaluate(const Ruleset& ruleset, Hook hook, const Packet& packet);
 
 enum class Path : std::uint8_t {
-    Sent,      ///< by a program here: output, postrouting
+    Sent,      ///< by a program here: output, postrouting, egress
     Received,  ///< for a program here: prerouting, input
-    Forwarded, ///< prerouting, forward, postrouting
+    Forwarded, ///< prerouting, forward, postrouting, egress
+    Frame,     ///< by a packet socket, a macvlan device or a bridged guest: egress
 };
 
 /// All hooks of a path, one after the other, until one drops or rejects.

@@ -183,4 +183,45 @@ std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
     return without_contained(std::move(prefixes));
 }
 
+std::vector<InterfaceName> downstream_devices(const State& state, const Config& config,
+                                              const Snapshot& snapshot)
+{
+    std::vector<InterfaceName> devices = config.forward;
+    for (const Family family : kFamilies) {
+        for (const auto& route : underlay_defaults(family, state, snapshot)) {
+            const auto uplink = std::ranges::find(snapshot.links, route.device, &Link::index);
+            if (uplink != snapshot.links.end()) {
+                std::erase(devices, uplink->name);
+            }
+        }
+    }
+    std::erase_if(devices, [&](const InterfaceName& name) { return is_tunnel(state, name); });
+    return devices;
+}
+
+std::vector<DownstreamNetwork> downstream_networks(Family family, const State& state,
+                                                   const Config& config, const Snapshot& snapshot)
+{
+    const auto inside = tunnel_networks(family, state);
+    const auto devices = downstream_devices(state, config, snapshot);
+    std::vector<DownstreamNetwork> networks;
+    for (const auto& link : snapshot.links) {
+        if (std::ranges::find(devices, link.name) == devices.end()) {
+            continue;
+        }
+        State none;
+        Snapshot alone;
+        alone.links = {link};
+        for (const auto& prefix : connected_prefixes(family, none, alone)) {
+            const bool is_inside = std::ranges::any_of(
+                inside, [&](const IpPrefix& network) { return network.overlaps(prefix); });
+            if (!is_inside && prefix.length() >= kShortestNetwork) {
+                networks.push_back({link.name, prefix});
+            }
+        }
+    }
+    sort_unique(networks);
+    return networks;
+}
+
 } // namespace failclosed

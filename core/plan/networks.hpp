@@ -53,6 +53,25 @@ std::vector<IpPrefix> tunnel_networks(Family family, const State& state);
 std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
                                          const Snapshot& snapshot);
 
+/// The devices of `forward=` that lead to what is behind this machine, whether they are there or
+/// not. One that a default route leads over is an uplink, whatever the configuration says.
+std::vector<InterfaceName> downstream_devices(const State& state, const Config& config,
+                                              const Snapshot& snapshot);
+
+/// A network behind this machine, and the device that leads to it.
+struct DownstreamNetwork {
+    InterfaceName interface;
+    IpPrefix prefix;
+
+    friend auto operator<=>(const DownstreamNetwork&, const DownstreamNetwork&) = default;
+};
+
+/// What downstream_devices() are directly connected to; in IPv6 with fe80::/10. Prefixes that
+/// overlap a tunnel's network are left out, for the tunnel's comes first, and so are pieces of a
+/// default route.
+std::vector<DownstreamNetwork> downstream_networks(Family family, const State& state,
+                                                   const Config& config, const Snapshot& snapshot);
+
 /// Leases whose server may be asked past the tunnels: on a device that is there and no tunnel, by
 /// an address outside of all tunnels' networks.
 std::vector<Lease> usable_leases(const State& state, const Snapshot& snapshot);

@@ -3,6 +3,7 @@
 #include "core/plan/next_state.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "core/plan/networks.hpp"
@@ -21,12 +22,21 @@ bool can_be_server(const IpAddress& address)
     return address.is_unicast_host() && !address.is_link_local();
 }
 
-LearntAddress& learn(Server& server, const IpAddress& address, Seconds now)
+/// Who says that a server has an address.
+enum class Source : std::uint8_t {
+    Trusted,   ///< the administrator, a tunnel's program, or a resolver inside a tunnel
+    PastTunnel ///< a resolver of the network
+};
+
+LearntAddress& learn(Server& server, const IpAddress& address, Seconds now,
+                     Source source = Source::Trusted)
 {
     const auto known = std::ranges::find(server.addresses, address, &LearntAddress::address);
     if (known == server.addresses.end()) {
-        return server.addresses.emplace_back(LearntAddress{address, now, false});
+        return server.addresses.emplace_back(
+            LearntAddress{address, now, false, source == Source::PastTunnel});
     }
+    known->hearsay = known->hearsay && source == Source::PastTunnel;
     // Not at every event: what is remembered is written to the disk when it changes.
     if (now - known->seen >= kSeenResolution) {
         known->seen = now;
@@ -220,6 +230,31 @@ bool has_address_of(const Link* link, const Tunnel& tunnel)
            });
 }
 
+/// A device of the same name that somebody else has made since. One without any address yet may
+/// still be that of the tunnel: NetworkManager can announce it before it sets them.
+bool is_of_another(const Link& link, const Tunnel& tunnel)
+{
+    const bool has_addresses = std::ranges::any_of(
+        link.addresses, [](const InterfaceAddress& own) { return !own.address.is_link_local(); });
+    return has_addresses && !tunnel.addresses.empty() && !has_address_of(&link, tunnel);
+}
+
+bool is_over(const Tunnel& tunnel, const Snapshot& snapshot)
+{
+    if (refusal(snapshot, tunnel)) {
+        return true;
+    }
+    const Link& link = *snapshot.find(tunnel.interface);
+    return tunnel.word == Tunnel::Word::Found ? !link.up : is_of_another(link, tunnel);
+}
+
+/// Also where its end is further off than any can be: it is then of an earlier start of the
+/// machine.
+bool is_over(const Portal& portal, const Snapshot& snapshot)
+{
+    return snapshot.uptime > portal.until || portal.until - snapshot.uptime > kLongestPortal;
+}
+
 struct Apply {
     State& state;
     const Snapshot& snapshot;
@@ -263,6 +298,7 @@ struct Apply {
         state.inside.clear();
         state.underlay = {};
         state.refused.clear();
+        state.portal.reset();
     }
 
     void operator()(const TunnelUp& event) const
@@ -346,8 +382,19 @@ struct Apply {
         });
     }
 
+    void operator()(const PortalRequested& event) const
+    {
+        if (!refusal(state, event, snapshot)) {
+            state.portal =
+                Portal{event.uid, event.gid, event.resolvers, snapshot.uptime + event.time};
+        }
+    }
+
+    void operator()(const PortalEnded&) const { state.portal.reset(); }
+
     void operator()(const ServersResolved& event) const
     {
+        const Source source = event.past_tunnel ? Source::PastTunnel : Source::Trusted;
         for (const auto& answer : event.answers) {
             for (auto& server : state.servers) {
                 if (server.remote.name() == nullptr || *server.remote.name() != answer.name) {
@@ -355,7 +402,7 @@ struct Apply {
                 }
                 for (const auto& address : answer.addresses) {
                     if (can_be_server(address)) {
-                        learn(server, address, now);
+                        learn(server, address, now, source);
                     }
                 }
             }
@@ -404,13 +451,33 @@ void expire(State& state, const Config& config, Seconds now)
     std::ranges::sort(state.servers, {}, &Server::remote);
 }
 
-bool is_over(const Tunnel& tunnel, const Snapshot& snapshot)
-{
-    const Link* link = snapshot.find(tunnel.interface);
-    return refusal(snapshot, tunnel) || (tunnel.word == Tunnel::Word::Found && !link->up);
-}
-
 } // namespace
+
+std::optional<Error> refusal(const State& state, const PortalRequested& request,
+                             const Snapshot& snapshot)
+{
+    // The highest number is "nobody" (chown(2)).
+    constexpr auto kNobody = std::numeric_limits<uid_t>::max();
+    if (state.armed == Armed::No) {
+        return Error("the machine is not locked: nothing keeps anybody from signing in");
+    }
+    if (!std::ranges::all_of(state.tunnels,
+                             [&](const Tunnel& tunnel) { return is_over(tunnel, snapshot); })) {
+        return Error("a tunnel is up: who has signed in needs no portal");
+    }
+    if (request.uid == kNobody || request.gid == kNobody || request.gid == gid_t{0}) {
+        return Error("no user or group that a sign-in can be for");
+    }
+    if (request.resolvers.empty() ||
+        !std::ranges::all_of(request.resolvers, &IpAddress::is_unicast_host)) {
+        return Error("no resolver of the network is known");
+    }
+    if (request.time <= Seconds{0} || request.time > kLongestPortal) {
+        return Error("a sign-in lasts from 1 s to " + std::to_string(kLongestPortal.count()) +
+                     " s");
+    }
+    return std::nullopt;
+}
 
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot)
 {
@@ -429,6 +496,9 @@ State next_state(State state, const Event& event, const Config& config, const Sn
                   [&](const InterfaceName& name) { return snapshot.find(name) == nullptr; });
     std::erase_if(state.underlay.leases,
                   [&](const Lease& lease) { return snapshot.find(lease.interface) == nullptr; });
+    if (state.portal && (!state.tunnels.empty() || is_over(*state.portal, snapshot))) {
+        state.portal.reset();
+    }
     for (auto& tunnel : state.tunnels) {
         const Link& link = *snapshot.find(tunnel.interface);
         // Where nothing could be observed, links are taken to be there, without a word of them.

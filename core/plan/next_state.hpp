@@ -2,6 +2,8 @@
 // What an event makes of the remembered state.
 #pragma once
 
+#include <optional>
+
 #include "core/model/event.hpp"
 #include "core/model/snapshot.hpp"
 
@@ -19,7 +21,11 @@ inline constexpr std::size_t kMostConfigs = 256;
 /// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm.
 /// Tunnels whose device is gone are forgotten, those that were found also when it is down, and so
 /// are addresses of servers that have not been seen for longer than the configuration says, but
-/// never the last one that worked.
+/// never the last one that worked. A sign-in is over with its time, and with the first tunnel.
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
+
+/// Why `request` changes nothing in `state`; nothing where nobody need refuse it.
+std::optional<Error> refusal(const State& state, const PortalRequested& request,
+                             const Snapshot& snapshot);
 
 } // namespace failclosed

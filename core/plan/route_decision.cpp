@@ -23,6 +23,7 @@ bool applies(const RoutingRule& rule, const RouteQuery& query)
     return contains(rule.to, query.destination) && contains(rule.from, query.source) &&
            (!rule.uid || *rule.uid == query.uid) &&
            (!rule.transport || rule.transport == query.transport) &&
+           (!rule.source_port || rule.source_port == query.source_port) &&
            (!rule.destination_port || rule.destination_port == query.destination_port) &&
            (!rule.mark || *rule.mark == (query.mark & rule.mark_mask));
 }
@@ -67,7 +68,10 @@ RouteDecision decide_route(const RoutingPlan& plan, const RouteQuery& query)
             return {RouteDecision::Kind::Main, 0, rule};
         }
         const Route* route = best_route(plan, rule.target, query.destination);
-        if (route == nullptr || route->type == Route::Type::Throw) {
+        const bool is_suppressed = route != nullptr && route->type == Route::Type::Unicast &&
+                                   rule.suppressed_length &&
+                                   route->destination.length() <= *rule.suppressed_length;
+        if (route == nullptr || route->type == Route::Type::Throw || is_suppressed) {
             continue;
         }
         return route->type == Route::Type::Unicast

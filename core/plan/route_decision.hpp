@@ -16,6 +16,7 @@ struct RouteQuery {
     uid_t uid = 0;
     /// Unset for packets without a transport that rules ask for, such as ICMP.
     std::optional<Transport> transport;
+    std::optional<Port> source_port = {};
     std::optional<Port> destination_port;
     std::uint32_t mark = 0;
 };

@@ -105,10 +105,9 @@ void add_default(std::vector<Route>& routes, const Tunnel& tunnel, const Link& l
     routes.push_back(through(tunnel, link, table, IpPrefix::any(family)));
 }
 
-void add_unreachable(std::vector<Route>& routes, std::uint32_t table, Family family)
+void add_unreachable(std::vector<Route>& routes, std::uint32_t table, const IpPrefix& destination)
 {
-    routes.push_back(
-        {table, IpPrefix::any(family), kLastMetric, Route::Type::Unreachable, 0, std::nullopt});
+    routes.push_back({table, destination, kLastMetric, Route::Type::Unreachable, 0, std::nullopt});
 }
 
 /// The networks of all tunnels, the default of the first one, and the end.
@@ -125,7 +124,28 @@ void add_shared_table(std::vector<Route>& routes, const Inputs& in, std::uint32_
             add_default(routes, tunnel, *link, table, family);
         }
     }
-    add_unreachable(routes, table, family);
+    add_unreachable(routes, table, IpPrefix::any(family));
+}
+
+/// Each network inside of a tunnel; where that tunnel cannot be used, or has ended, into the first
+/// one or nowhere. The kernel forgets the routes of a device that goes away, before anybody is
+/// told.
+void add_network_table(std::vector<Route>& routes, const Inputs& in, Family family)
+{
+    const Link* first = nullptr;
+    for (const auto& tunnel : in.state.tunnels) {
+        const Link* link = usable_link(tunnel, family, in.snapshot);
+        if (link != nullptr) {
+            add_networks(routes, tunnel, *link, kNetworkTable, family);
+            first = &tunnel == &in.state.tunnels.front() ? link : first;
+        }
+    }
+    for (const auto& network : tunnel_networks(family, in.state)) {
+        if (first != nullptr) {
+            routes.push_back(through(in.state.tunnels.front(), *first, kNetworkTable, network));
+        }
+        add_unreachable(routes, kNetworkTable, network);
+    }
 }
 
 void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family family)
@@ -137,7 +157,7 @@ void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family 
             add_networks(routes, tunnel, *link, table_of_tunnel(i), family);
             add_default(routes, tunnel, *link, table_of_tunnel(i), family);
         }
-        add_unreachable(routes, table_of_tunnel(i), family);
+        add_unreachable(routes, table_of_tunnel(i), IpPrefix::any(family));
     }
 }
 
@@ -151,6 +171,29 @@ void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family 
     for (const auto& found : underlay_defaults(family, in.state, in.snapshot)) {
         routes.push_back({kUnderlayTable, IpPrefix::any(family), found.metric, Route::Type::Unicast,
                           found.device, found.gateway});
+    }
+}
+
+/// A tunnel program adds the networks inside to main as well, where they would lead its own packets
+/// to a server in one of them back into the tunnel: those servers have routes that come before
+/// main.
+void add_servers_inside(std::vector<Route>& routes, const Inputs& in, const Admissions& admitted,
+                        Family family)
+{
+    if (in.state.tunnels.empty()) {
+        return;
+    }
+    const auto networks = tunnel_networks(family, in.state);
+    for (const auto& endpoint : admitted.endpoints) {
+        const bool is_inside = std::ranges::any_of(
+            networks, [&](const IpPrefix& network) { return network.contains(endpoint.address); });
+        const auto path =
+            is_inside ? path_to(endpoint.address, in.state, in.snapshot) : std::nullopt;
+        const Link* link = path ? in.snapshot.find(path->interface) : nullptr;
+        if (link != nullptr) {
+            routes.push_back({kUnderlayTable, IpPrefix::host(endpoint.address), kMetric,
+                              Route::Type::Unicast, link->index, path->gateway});
+        }
     }
 }
 
@@ -196,7 +239,9 @@ std::vector<Route> plan_routes(const Inputs& in, const Admissions& admitted)
         add_throws(routes, in, admitted, family);
         add_shared_table(routes, in, kTunnelTable, family);
         add_shared_table(routes, in, kServerTable, family);
+        add_network_table(routes, in, family);
         add_underlay_defaults(routes, in, family);
+        add_servers_inside(routes, in, admitted, family);
         if (has_several_tunnels(in.state)) {
             add_tables_of_tunnels(routes, in, family);
         }
@@ -244,13 +289,14 @@ void add_lease_servers(std::vector<RoutingRule>& rules, const Inputs& in)
     }
 }
 
-/// What is sent from the address of one of several tunnels stays in that tunnel.
-void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state)
+/// What is sent from the address of a tunnel stays in that tunnel.
+void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state, std::uint32_t priority)
 {
     for (std::size_t i = 0; i < state.tunnels.size(); ++i) {
         for (const auto& [address, length] : state.tunnels[i].addresses) {
             if (!address.is_link_local()) {
-                auto rule = lookup(address.family(), kTunnelSourcePriority, table_of_tunnel(i));
+                auto rule = lookup(address.family(), priority,
+                                   has_several_tunnels(state) ? table_of_tunnel(i) : kTunnelTable);
                 rule.from = IpPrefix::host(address);
                 rules.push_back(rule);
             }
@@ -258,13 +304,52 @@ void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state)
     }
 }
 
-void add_destinations(std::vector<RoutingRule>& rules, const std::vector<IpPrefix>& prefixes,
-                      std::uint32_t priority, std::uint32_t table)
+/// Answers of a service, which whoever asks expects from where he asked: also through a tunnel.
+/// Without a flow of that kind the firewall lets nothing pass.
+void add_inbound(std::vector<RoutingRule>& rules, const Inputs& in)
 {
-    for (const auto& prefix : prefixes) {
-        auto rule = lookup(prefix.family(), priority, table);
-        rule.to = prefix;
-        rules.push_back(rule);
+    if (!in.config.inbound.empty()) {
+        add_tunnel_sources(rules, in.state, kTunnelAnswerPriority);
+    }
+    for (const auto& service : in.config.inbound) {
+        // A rule about all destinations names none in the kernel.
+        const bool is_any = service.from.length() == 0;
+        rules.push_back({.family = service.from.family(),
+                         .priority = kInboundPriority,
+                         .action = RoutingRule::Action::Goto,
+                         .target = kPastTunnelPriority,
+                         .to = is_any ? std::nullopt : std::optional(service.from),
+                         .local_only = true,
+                         .transport = service.transport,
+                         .source_port = service.port});
+    }
+}
+
+/// Whose sign-in it is: the network's resolvers and web pages past the tunnel.
+void add_portal(std::vector<RoutingRule>& rules, const State& state)
+{
+    if (!state.portal) {
+        return;
+    }
+    const auto add = [&](Family family, std::optional<IpPrefix> to, Transport transport,
+                         std::uint16_t number) {
+        rules.push_back({.family = family,
+                         .priority = kPortalPriority,
+                         .action = RoutingRule::Action::Goto,
+                         .target = kPastTunnelPriority,
+                         .to = to,
+                         .local_only = true,
+                         .uid = state.portal->uid,
+                         .transport = transport,
+                         .destination_port = Port::make(number)});
+    };
+    for (const auto& resolver : state.portal->resolvers) {
+        add(resolver.family(), IpPrefix::host(resolver), Transport::Udp, 53);
+        add(resolver.family(), IpPrefix::host(resolver), Transport::Tcp, 53);
+    }
+    for (const Family family : kFamilies) {
+        add(family, std::nullopt, Transport::Tcp, 80);
+        add(family, std::nullopt, Transport::Tcp, 443);
     }
 }
 
@@ -275,6 +360,22 @@ RoutingRule to_local_network(const IpPrefix& prefix)
             .action = RoutingRule::Action::Goto,
             .target = kLocalPriority,
             .to = prefix};
+}
+
+/// Guests and networks behind this machine, whatever the policy for the local network is.
+void add_downstream(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
+{
+    for (const auto& network : downstream_networks(family, in.state, in.config, in.snapshot)) {
+        if (network.prefix.address().is_link_local()) {
+            // DHCPv6 is answered there. These addresses are every device's: the firewall judges by
+            // which one packets leave.
+            rules.push_back(to_local_network(network.prefix));
+            continue;
+        }
+        auto rule = lookup(family, kDownstreamPriority, RT_TABLE_MAIN);
+        rule.to = network.prefix;
+        rules.push_back(rule);
+    }
 }
 
 /// A tunnel program that adds a route to its server names the underlay's gateway and no device:
@@ -335,9 +436,11 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
     std::vector<RoutingRule> rules;
     add_admitted(rules, admitted);
     add_lease_servers(rules, in);
+    add_inbound(rules, in);
+    add_portal(rules, in.state);
     rules.push_back(find_next_hops());
     if (has_several_tunnels(in.state)) {
-        add_tunnel_sources(rules, in.state);
+        add_tunnel_sources(rules, in.state, kTunnelSourcePriority);
     }
     for (const auto family : kFamilies) {
         rules.push_back({.family = family,
@@ -346,17 +449,22 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
                          .target = kPastTunnelPriority,
                          .mark = kUnderlayMark,
                          .mark_mask = kUnderlayMarkMask});
-        add_destinations(rules, tunnel_networks(family, in.state), kTunnelNetworkPriority,
-                         kTunnelTable);
+        rules.push_back(lookup(family, kTunnelNetworkPriority, kNetworkTable));
+        add_downstream(rules, in, family);
         add_local_network(rules, in, family);
         rules.push_back(lookup(family, kTunnelPriority, kTunnelTable));
         // Holds where the table of tunnels was emptied: IPv6 forgets even unreachable routes when
         // `lo` goes down.
         rules.push_back({.family = family, .priority = kClosedPriority});
         rules.push_back(lookup(family, kServerPriority, kServerTable));
-        // Only what is thrown out of the table of servers comes here. A tunnel program's pieces of
-        // a default route in main (redirect-gateway) would lead its own packets into the tunnel.
-        auto past_tunnel = lookup(family, kPastTunnelPriority, RT_TABLE_MAIN);
+        // Only what is thrown out of the table of servers comes here: first to those servers that
+        // have a route of their own.
+        auto servers_inside = lookup(family, kPastTunnelPriority, kUnderlayTable);
+        servers_inside.suppressed_length = 0;
+        rules.push_back(servers_inside);
+        // A tunnel program's pieces of a default route in main (redirect-gateway) would lead its
+        // own packets into the tunnel.
+        auto past_tunnel = lookup(family, kUnderlayMainPriority, RT_TABLE_MAIN);
         past_tunnel.suppressed_length = kShortestNetwork - 1;
         rules.push_back(past_tunnel);
         rules.push_back(lookup(family, kDefaultPriority, kUnderlayTable));
@@ -449,6 +557,9 @@ std::string to_string(const RoutingRule& rule)
     if (rule.transport) {
         text += " ipproto " + std::to_string(static_cast<unsigned>(*rule.transport));
     }
+    if (rule.source_port) {
+        text += " sport " + std::to_string(rule.source_port->number());
+    }
     if (rule.destination_port) {
         text += " dport " + std::to_string(rule.destination_port->number());
     }
@@ -480,7 +591,10 @@ std::string to_ip_commands(const RoutingPlan& plan, const Snapshot& snapshot)
     for (const auto& route : plan.routes) {
         text += "ip ";
         text += family_option(route.destination.family());
-        text += " route add " + to_string(route, snapshot) + protocol;
+        text += " route add " + to_string(route, snapshot);
+        // As append_addition() has it: ip(8) itself takes the link's for a route without a gateway.
+        text += route.type == Route::Type::Unicast && !route.gateway ? " scope global" : "";
+        text += protocol;
     }
     for (const auto& rule : plan.rules) {
         text += "ip ";

@@ -31,6 +31,7 @@ struct RoutingRule {
     bool local_only = false;
     std::optional<uid_t> uid = {};
     std::optional<Transport> transport = {};
+    std::optional<Port> source_port = {};
     std::optional<Port> destination_port = {};
     /// (mark & mask) == value.
     std::optional<std::uint32_t> mark = {};
@@ -71,9 +72,13 @@ struct RoutingPlan {
 };
 
 /// Priorities of our rules, all of them before the kernel's own "lookup main" (32766).
+inline constexpr std::uint32_t kTunnelAnswerPriority = 4979;
 inline constexpr std::uint32_t kUnderlayPriority = 4980;
+inline constexpr std::uint32_t kInboundPriority = 4981;
+inline constexpr std::uint32_t kPortalPriority = 4982;
 inline constexpr std::uint32_t kAdmittedPriority = 4985;
 inline constexpr std::uint32_t kTunnelSourcePriority = 4990;
+inline constexpr std::uint32_t kDownstreamPriority = 4995;
 inline constexpr std::uint32_t kTunnelNetworkPriority = 5000;
 inline constexpr std::uint32_t kLanPriority = 5001;
 inline constexpr std::uint32_t kTunnelPriority = 5010;
@@ -81,7 +86,8 @@ inline constexpr std::uint32_t kNextHopPriority = 5011;
 inline constexpr std::uint32_t kClosedPriority = 5012;
 inline constexpr std::uint32_t kLocalPriority = 5013;
 inline constexpr std::uint32_t kServerPriority = 5020;
-inline constexpr std::uint32_t kPastTunnelPriority = 5030;
+inline constexpr std::uint32_t kPastTunnelPriority = 5029;
+inline constexpr std::uint32_t kUnderlayMainPriority = 5030;
 inline constexpr std::uint32_t kDefaultPriority = 5031;
 
 /// What `state` asks for: nothing unless it is armed, else both families whole. Only the first

@@ -27,7 +27,9 @@ enum class Field : std::uint8_t {
     DestinationPort,
     Icmpv6Kind, ///< type of an ICMPv6 message; other packets never match
     SocketUid,  ///< uid that created the socket; packets without one never match
+    SocketGid,  ///< gid of whoever created the socket; packets without one never match
     Mark,       ///< meta mark, whole
+    SourceMac,  ///< of the Ethernet header; in netdev tables only
     ArpSource,  ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
     ArpTarget,
 };
@@ -36,6 +38,12 @@ struct Uid {
     uid_t number = 0;
 
     friend auto operator<=>(const Uid&, const Uid&) = default;
+};
+
+struct Gid {
+    gid_t number = 0;
+
+    friend auto operator<=>(const Gid&, const Gid&) = default;
 };
 
 struct Mark {
@@ -51,8 +59,8 @@ struct Icmpv6Type {
 };
 
 /// One part of a key. A prefix stands only in sets with `intervals`.
-using KeyPart =
-    std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid, Mark>;
+using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid,
+                             Gid, Mark, MacAddress>;
 
 // ---- Verdicts ----
 
@@ -162,6 +170,36 @@ struct HopLimit {
     friend bool operator==(const HopLimit&, const HopLimit&) = default;
 };
 
+/// A later fragment of an IP packet, which holds no ports. Elsewhere than in netdev tables nothing
+/// is seen in pieces where connection tracking is at work.
+struct LaterFragment {
+    Family family = Family::V4;
+    friend bool operator==(const LaterFragment&, const LaterFragment&) = default;
+};
+
+/// An IP packet that is what it is said to be: a program with a packet socket may tell the kernel
+/// another type than the frame's own, and rules would then read addresses where none are. Its IP
+/// header is whole, and its Ethernet header, where the device has them, says the same, as it is or
+/// behind one VLAN tag. In netdev tables only.
+struct AsLabelled {
+    Family family = Family::V4;
+    friend bool operator==(const AsLabelled&, const AsLabelled&) = default;
+};
+
+/// A frame of this type (IEEE 802 numbers), by its Ethernet header as well; in netdev tables only.
+/// Numbers below 0x0600 are the kernel's own (linux/if_ether.h) for frames that have a length in
+/// the type's place.
+struct OfEtherType {
+    EtherType type;
+    friend bool operator==(const OfEtherType&, const OfEtherType&) = default;
+};
+
+/// A frame to this hardware address; in netdev tables only.
+struct ToMac {
+    MacAddress address;
+    friend bool operator==(const ToMac&, const ToMac&) = default;
+};
+
 struct FromUid {
     Uid uid;
     friend bool operator==(const FromUid&, const FromUid&) = default;
@@ -215,8 +253,9 @@ struct InSet {
 
 using Match =
     std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork, OfTransport,
-                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, FromUid, HasSocket, ToOthers,
-                 HasMark, HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
+                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, AsLabelled,
+                 OfEtherType, ToMac, FromUid, HasSocket, ToOthers, HasMark, HasConntrackMark,
+                 InConntrackState, HasMptcpOption, InSet>;
 
 // ---- Rules ----
 
@@ -256,6 +295,18 @@ struct Dispatch {
     friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 
+/// The source becomes the address of the device that the packet leaves by; in chains of type nat at
+/// postrouting only.
+struct Masquerade {
+    friend bool operator==(const Masquerade&, const Masquerade&) = default;
+};
+
+/// The destination becomes `address`, the port stays; in chains of type nat at prerouting only.
+struct RedirectTo {
+    IpAddress address = IpAddress::unspecified(Family::V4);
+    friend bool operator==(const RedirectTo&, const RedirectTo&) = default;
+};
+
 /// Matches, then a counter where `counted`, then actions, then the end.
 struct Rule {
     /// Why the rule is there; goes into the kernel as its comment. At most 127 bytes.
@@ -264,20 +315,35 @@ struct Rule {
     bool counted = false;
     std::vector<Action> actions;
     /// Nothing: the packet goes on to the next rule.
-    std::variant<std::monostate, Verdict, Jump, Goto, Dispatch> end;
+    std::variant<std::monostate, Verdict, Jump, Goto, Dispatch, Masquerade, RedirectTo> end;
 
     friend bool operator==(const Rule&, const Rule&) = default;
 };
 
-enum class Hook : std::uint8_t { Prerouting, Input, Forward, Output, Postrouting };
+enum class Hook : std::uint8_t {
+    Prerouting,
+    Input,
+    Forward,
+    Output,
+    Postrouting,
+    Egress, ///< what leaves one device, whoever made it; in netdev tables only (Linux 5.16)
+};
 
-/// Where a chain is called by the kernel; always of type filter.
+enum class ChainType : std::uint8_t {
+    Filter,
+    Nat, ///< sees the first packet of each flow; its translation holds for the rest
+};
+
+/// Where a chain is called by the kernel.
 struct BaseChain {
     Hook hook = Hook::Output;
     /// Lower runs earlier (linux/netfilter_ipv4.h); filter is 0.
     int priority = 0;
     /// What becomes of packets that no rule decides.
     Verdict policy = Verdict::Drop;
+    ChainType type = ChainType::Filter;
+    /// The device of an Egress chain, and of no other.
+    std::optional<InterfaceName> device = {};
 
     friend bool operator==(const BaseChain&, const BaseChain&) = default;
 };
@@ -290,7 +356,7 @@ struct Chain {
     friend bool operator==(const Chain&, const Chain&) = default;
 };
 
-enum class TableFamily : std::uint8_t { Inet, Arp };
+enum class TableFamily : std::uint8_t { Inet, Arp, Netdev };
 
 struct Table {
     TableFamily family = TableFamily::Inet;

@@ -144,6 +144,12 @@ std::vector<MainRoute> underlay_defaults(Family family, const State& state,
     return defaults;
 }
 
+std::optional<UnderlayPath> path_to(const IpAddress& address, const State& state,
+                                    const Snapshot& snapshot)
+{
+    return path_over(ways_out(state, snapshot), address);
+}
+
 std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot)
 {
     const auto ways = ways_out(state, snapshot);

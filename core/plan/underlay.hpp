@@ -17,10 +17,13 @@ bool is_underlay(const State& state, const Link& link);
 std::vector<MainRoute> underlay_defaults(Family family, const State& state,
                                          const Snapshot& snapshot);
 
-/// How packets of tunnel programs to all known servers leave, each path once, sorted. A route to
-/// one address alone through a gateway counts only where there is no other: tunnel programs add
-/// such routes, and they outlive the network that they were made for. A device without an address
-/// to send from is no way out.
+/// How a packet to `address` leaves past the tunnels. A route to one address alone through a
+/// gateway counts only where there is no other: tunnel programs add such routes, and they outlive
+/// the network that they were made for. A device without an address to send from is no way out.
+std::optional<UnderlayPath> path_to(const IpAddress& address, const State& state,
+                                    const Snapshot& snapshot);
+
+/// How packets of tunnel programs to all known servers leave, each path once, sorted.
 std::vector<UnderlayPath> paths_to_servers(const State& state, const Snapshot& snapshot);
 
 /// How `program` can reach a server now, the best way first: that of the server that it last

@@ -21,10 +21,12 @@ namespace {
 
 constexpr std::chrono::milliseconds interval{10};
 
+/// The belt as well: it knows what the firewall knows.
 void remove_firewall(const Box& client)
 {
-    client.run({"nft", "delete", "table", "inet", "failclosed"});
-    client.run({"nft", "delete", "table", "arp", "failclosed"});
+    for (const char* family : {"inet", "arp", "netdev"}) {
+        client.run({"nft", "delete", "table", family, "failclosed"});
+    }
 }
 
 void remove_routing(const Box& client)

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/codec/config_file.hpp"
+#include "core/model/state.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace failclosed;
@@ -17,6 +18,15 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
     }
     for (const auto& prefix : config->lan.prefixes) {
         fuzz::require(prefix.length() > 1);
+    }
+    for (const auto& name : config->forward) {
+        fuzz::require(name.text() != "lo");
+    }
+    for (const auto& allowance : config->belt_allow) {
+        const auto* prefix = std::get_if<IpPrefix>(&allowance);
+        const auto* mac = std::get_if<MacAddress>(&allowance);
+        fuzz::require((prefix == nullptr || prefix->length() >= kShortestNetwork) &&
+                      (mac == nullptr || mac->is_unicast()));
     }
     return 0;
 }

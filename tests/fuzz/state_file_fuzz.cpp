@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
     if (const auto running = read_running(text)) {
         const auto again = read_running(write_running(*running));
         fuzz::require(again && *again == *running);
+        fuzz::require(!running->portal || running->portal->gid != gid_t{0});
     }
     if (const auto servers = read_servers(text)) {
         const auto again = read_servers(write_servers(*servers));

@@ -44,17 +44,17 @@ class SetupTest : public testing::Test {
 std::string files(const Box& box)
 {
     return box.must({"find", "/etc", "/usr/sbin", "/usr/lib/failclosed", "/usr/lib/systemd",
-                     "/usr/lib/dhcpcd", "/usr/share/man/man5", "/usr/share/man/man8",
-                     "/usr/share/doc/failclosed", "/usr/share/bash-completion",
-                     "/var/lib/failclosed", "!", "-type", "d"});
+                     "/usr/lib/dhcpcd", "/usr/lib/udev", "/usr/share/man/man5",
+                     "/usr/share/man/man8", "/usr/share/doc/failclosed",
+                     "/usr/share/bash-completion", "/var/lib/failclosed", "!", "-type", "d"});
 }
 
 /// `find` demands that its folders are there.
 void make_folders(const Box& box)
 {
     box.must({"mkdir", "-p", "/usr/lib/dhcpcd", "/usr/lib/failclosed", "/usr/share/doc/failclosed",
-              "/usr/share/bash-completion", "/usr/share/man/man5", "/usr/share/man/man8",
-              "/var/lib/failclosed"});
+              "/usr/lib/udev", "/usr/share/bash-completion", "/usr/share/man/man5",
+              "/usr/share/man/man8", "/var/lib/failclosed"});
 }
 
 TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
@@ -67,6 +67,7 @@ TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
     ASSERT_EQ(installed.status, 0) << installed.err;
     EXPECT_TRUE(box.exists(kProgram));
     EXPECT_TRUE(box.exists(kUnit));
+    EXPECT_TRUE(box.exists("/usr/lib/udev/rules.d/90-failclosed.rules"));
     EXPECT_TRUE(box.exists(kConfig));
     EXPECT_TRUE(box.exists("/etc/openvpn/failclosed"));
     EXPECT_EQ(box.must({"stat", "-c", "%F %a %u:%g", kDhcpcdHook}), "regular file 644 0:0\n");

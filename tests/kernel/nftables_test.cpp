@@ -2,12 +2,16 @@
 // The nftables applier against the kernel, and nft(8) as the judge of what we send.
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <regex>
 #include <thread>
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <netpacket/packet.h>
 #include <sys/socket.h>
 
 #include "core/apply/nftables.hpp"
@@ -21,19 +25,29 @@ namespace failclosed {
 namespace {
 
 using test::address;
+using test::ip;
 using test::must;
 using test::NetworkNamespace;
 using test::port;
 using test::prefix;
 
 const std::vector<TableName> kTables = {{TableFamily::Inet, "failclosed"},
-                                        {TableFamily::Arp, "failclosed"}};
+                                        {TableFamily::Arp, "failclosed"},
+                                        {TableFamily::Netdev, "failclosed"}};
 
 /// Each test in a network namespace of its own.
 class NftablesTest : public testing::Test {
   protected:
-    NetworkNamespace network = NetworkNamespace::make();
+    NetworkNamespace network = make_network();
     Nftables nftables = Nftables::open().value();
+
+    /// With the devices of the sample.
+    static NetworkNamespace make_network()
+    {
+        NetworkNamespace made = NetworkNamespace::make();
+        ip("link add egress0 type veth peer name egress1\n");
+        return made;
+    }
 
     void load(const Ruleset& ruleset)
     {
@@ -95,7 +109,7 @@ TEST_F(NftablesTest, NftReadsOurTextAsWeLoadIt)
 {
     load(test::sample_ruleset());
     const std::string loaded = listing();
-    const auto other = NetworkNamespace::make();
+    const auto other = make_network();
     nft(to_nft(test::sample_ruleset()));
     EXPECT_EQ(loaded, listing());
 }
@@ -104,6 +118,52 @@ TEST_F(NftablesTest, HoldsWhatNftLoadedFromOurText)
 {
     nft(to_nft(with_rule({"only this", {test::sample_output_rules()[17].matches}, true, {}, {}})));
     EXPECT_TRUE(holds(with_rule({"only this", {IcmpType{8}}, true, {}, {}})));
+}
+
+/// Without sets, of which nft(8) tells the kernel more than we do, and two ports, which it reads in
+/// one.
+TEST_F(NftablesTest, HoldsWhatNftLoadedOfFramesAndTranslations)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    for (Table& table : ruleset.tables) {
+        const auto is_said_otherwise = [](const Rule& rule) {
+            return rule.comment == "DHCP" || std::holds_alternative<Dispatch>(rule.end) ||
+                   std::ranges::any_of(rule.matches, [](const Match& match) {
+                       return std::holds_alternative<InSet>(match);
+                   });
+        };
+        table.sets.clear();
+        for (Chain& chain : table.chains) {
+            std::erase_if(chain.rules, is_said_otherwise);
+        }
+    }
+    std::erase_if(ruleset.tables[0].chains, [](const Chain& chain) {
+        return !chain.base || chain.base->type != ChainType::Nat;
+    });
+    ASSERT_EQ(ruleset.tables[0].chains.size(), 2U);
+    nft(to_nft(ruleset));
+    EXPECT_TRUE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, ShowsFramesAndTranslationsToPeople)
+{
+    load(test::sample_ruleset());
+    const std::string list = must({"nft", "list", "ruleset"});
+    for (const char* line :
+         {"type filter hook egress device \"egress0\" priority filter; policy drop;",
+          "type filter hook egress device \"egress1\" priority filter; policy drop;",
+          "type nat hook prerouting priority dstnat; policy accept;",
+          "dnat ip to 10.8.0.1 comment \"to our resolver\"",
+          "dnat ip6 to fd00:8::1 comment \"to our resolver\"",
+          "oifname \"tun0\" counter packets 0 bytes 0 masquerade comment \"guests\"",
+          "ether saddr @macs counter packets 0 bytes 0 accept comment \"a guest\"",
+          "ether daddr 01:80:c2:00:00:00 counter",
+          "ip frag-off & 8191 != 0 meta skuid 1000 counter packets 0 bytes 0 accept comment \"a "
+          "user's pieces\"",
+          "frag frag-off != 0 meta mark 0x00000007 counter",
+          "meta skgid . ip6 daddr @groups counter"}) {
+        EXPECT_NE(list.find(line), std::string::npos) << line << "\n" << list;
+    }
 }
 
 TEST_F(NftablesTest, ShowsCommentsToPeople)
@@ -183,11 +243,47 @@ State planned_state()
     return state;
 }
 
+/// With all that a configuration can ask for.
+Config every_role()
+{
+    Config config;
+    config.forward = {test::device("egress1")};
+    config.inbound = {{Transport::Tcp, port(22), prefix("198.51.100.0/24")},
+                      {Transport::Udp, port(51820), prefix("::/0")}};
+    config.belt_allow = {test::mac("52:54:00:12:34:56"), prefix("192.168.50.77/32"),
+                         EtherType{0x88e5}};
+    return config;
+}
+
+State state_with_portal()
+{
+    State state = planned_state();
+    state.tunnels[0].resolvers = {address("10.8.0.1"), address("fd00:8::1")};
+    state.portal = Portal{1000, 4321, {address("192.168.50.1")}, std::chrono::hours(1)};
+    return state;
+}
+
+Snapshot two_links()
+{
+    Snapshot snapshot;
+    unsigned index = 2;
+    for (const InterfaceName& name : test::sample_devices()) {
+        const std::string network = "192.168." + std::to_string(48 + index) + ".10";
+        Link link{name, index++, true};
+        link.addresses = {{address(network), 24}};
+        snapshot.links.push_back(link);
+    }
+    return snapshot;
+}
+
 TEST_F(NftablesTest, HoldsPlannedRulesets)
 {
     for (const Ruleset& ruleset :
          {base_ruleset(), plan_firewall(planned_state(), Config(), Snapshot()),
-          plan_firewall(planned_state(), Config(), Snapshot(), Expressions::Essential)}) {
+          plan_firewall(planned_state(), Config(), two_links()),
+          plan_firewall(state_with_portal(), every_role(), two_links()),
+          plan_firewall(state_with_portal(), every_role(), two_links(), Expressions::WithoutBelt),
+          plan_firewall(planned_state(), Config(), two_links(), Expressions::Essential)}) {
         load(ruleset); // in the place of the one before
         EXPECT_TRUE(holds(ruleset));
         ASSERT_TRUE(nftables.remove(kTables));
@@ -249,6 +345,25 @@ INSTANTIATE_TEST_SUITE_P(
         ForeignChange{"TableFlushed", "flush table inet failclosed"},
         ForeignChange{"TableDeleted", "delete table inet failclosed"},
         ForeignChange{"ArpTableDeleted", "delete table arp failclosed"},
+        ForeignChange{"BeltDeleted", "delete table netdev failclosed"},
+        ForeignChange{"DeviceReleased", "delete chain netdev failclosed device_egress1"},
+        ForeignChange{"DeviceOpened", "chain netdev failclosed device_egress1 { policy accept; }"},
+        ForeignChange{
+            "DeviceAdded",
+            "add chain netdev failclosed device_egress1 { type filter hook egress devices "
+            "= { lo } priority 0; policy drop; }"},
+        ForeignChange{"DeviceExchanged",
+                      "delete chain netdev failclosed device_egress1\n"
+                      "add chain netdev failclosed device_egress1 { type filter hook egress device "
+                      "lo priority 0; policy drop; }"},
+        ForeignChange{"MacAdded", "add element netdev failclosed macs { 2:0:0:0:0:1 }"},
+        ForeignChange{"RedirectedElsewhere",
+                      "insert rule inet failclosed guests_dns udp dport 53 dnat ip to 8.8.8.8"},
+        ForeignChange{
+            "FilterForNat",
+            "delete chain inet failclosed guests_source\n"
+            "add chain inet failclosed guests_source { type filter hook postrouting priority "
+            "100; }"},
         ForeignChange{"EverythingDeleted", "flush ruleset"}),
     [](const auto& test) { return std::string(test.param.name); });
 
@@ -379,6 +494,26 @@ TEST_F(NftablesTest, RefusedBatchChangesNothing)
     EXPECT_TRUE(holds(ruleset));
 }
 
+/// As a kernel without the hook refuses it: what was there stays, also in the other tables.
+TEST_F(NftablesTest, RefusedBeltChangesNothing)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const std::string before = listing();
+    Ruleset broken = ruleset;
+    broken.tables[0].chains[0].rules.pop_back();
+    broken.tables[2].chains.push_back(broken.tables[2].chains.back()); // one device, another chain
+    broken.tables[2].chains.back().name = "again";
+    broken.tables[2].chains.back().rules = {
+        {"broken", {InSet{{Field::SourceMac}, "no_such_set", false}}, true, {}, Verdict::Accept}};
+    const Status status = nftables.replace(broken);
+    ASSERT_FALSE(status);
+    EXPECT_NE(status.error().message().find("rule 'broken' in chain again"), std::string::npos)
+        << status.error().message();
+    EXPECT_EQ(before, listing());
+    EXPECT_TRUE(holds(ruleset));
+}
+
 TEST_F(NftablesTest, RefusesWhatCannotBeSaid)
 {
     Ruleset ruleset = test::sample_ruleset();
@@ -445,6 +580,19 @@ TEST_F(NftablesTest, TimedElementsExpireAndDoNotCount)
     EXPECT_FALSE(listed());
     EXPECT_FALSE(nftables.add_timed(kTables[0], ruleset.tables[0].sets[1], {element},
                                     std::chrono::seconds(1)));
+}
+
+TEST_F(NftablesTest, TakesTimedElementsInTheBelt)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    const SetElement element{{address("192.0.2.53"), Transport::Udp}, {}};
+    const Status status = nftables.add_timed(kTables[2], ruleset.tables[2].sets[4], {element},
+                                             std::chrono::minutes(10));
+    ASSERT_TRUE(status) << status.error().message();
+    EXPECT_NE(must({"nft", "list", "set", "netdev", "failclosed", "resolvers"}).find("192.0.2.53"),
+              std::string::npos);
+    EXPECT_TRUE(holds(ruleset));
 }
 
 /// Sends one datagram over loopback; false where the kernel refused it.
@@ -577,13 +725,18 @@ TEST_F(NftablesTest, KernelAgreesWithTheInterpreter)
     }
 }
 
-/// Sends to one port without a pause while it lives; counts what came through and what did not.
+/// Sends without a pause while it lives; counts what came through and what did not.
 class Flood {
   public:
     Flood(const char* target, std::uint16_t number)
-        : thread_([this, target, number] {
+        : Flood([target, number] { return send_datagram(target, number); })
+    {
+    }
+
+    explicit Flood(std::function<bool()> send)
+        : thread_([this, send = std::move(send)] {
               while (!stop_) {
-                  ++(send_datagram(target, number) ? sent : refused);
+                  ++(send() ? sent : refused);
               }
           })
     {
@@ -606,6 +759,330 @@ class Flood {
     std::atomic<bool> stop_ = false;
     std::thread thread_;
 };
+
+using Bytes = std::vector<std::uint8_t>;
+
+Bytes& operator+=(Bytes& bytes, const Bytes& more)
+{
+    bytes.insert(bytes.end(), more.begin(), more.end());
+    return bytes;
+}
+
+/// An Ethernet frame from `source` to `target`.
+Bytes frame(const MacAddress& target, const MacAddress& source, std::uint16_t type,
+            const Bytes& content)
+{
+    Bytes bytes(target.bytes().begin(), target.bytes().end());
+    bytes.insert(bytes.end(), source.bytes().begin(), source.bytes().end());
+    bytes += {static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type & 0xff)};
+    return bytes += content;
+}
+
+/// A packet socket in the current network namespace.
+class FrameSender {
+  public:
+    /// False where the kernel refused it. The kernel is told that its type is `said`.
+    [[nodiscard]] bool send(const char* device, const Bytes& bytes, std::uint16_t said) const
+    {
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_protocol = htons(said);
+        to.sll_ifindex = static_cast<int>(if_nametoindex(device));
+        return sendto(socket_.get(), bytes.data(), bytes.size(), 0,
+                      reinterpret_cast<const sockaddr*>(&to),
+                      sizeof to) == static_cast<ssize_t>(bytes.size());
+    }
+
+  private:
+    UniqueFd socket_{socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)};
+};
+
+/// The tests about frames: both devices are up.
+class FramesTest : public NftablesTest {
+  protected:
+    FramesTest() { bring_up(); }
+
+    static void bring_up() { ip("link set egress0 up\nlink set egress1 up\n"); }
+
+    static void make_devices()
+    {
+        ip("link add egress0 type veth peer name egress1\n");
+        bring_up();
+    }
+
+    /// Whether a frame of this type comes through.
+    [[nodiscard]] bool passes(const char* device, std::uint16_t type) const
+    {
+        return sender.send(device, frame(kNeighbour, kOwn, type, Bytes(46)), type);
+    }
+
+    /// What nft(8) says of the chain, with its number and those of its rules.
+    static std::string chain_with_handles(const std::string& name)
+    {
+        return must({"nft", "-a", "list", "chain", "netdev", "failclosed", name});
+    }
+
+    static std::string handle_of(const std::string& chain)
+    {
+        const std::string text = chain_with_handles(chain);
+        std::smatch match;
+        std::regex_search(text, match, std::regex("chain [^ ]+ \\{ # handle ([0-9]+)"));
+        return match.str(1);
+    }
+
+    FrameSender sender;
+
+    static inline const MacAddress kOwn = test::mac("02:00:00:00:00:01");
+    static inline const MacAddress kNeighbour = test::mac("02:00:00:00:00:02");
+};
+
+constexpr std::uint16_t kEapol = 0x888e;
+constexpr std::uint16_t kOther = 0x88b5;
+
+/// A kernel that knows devices by name (Linux 6.16) holds on to one that is not there; before that
+/// the chain is made again at the next look.
+TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgain)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    load(ruleset);
+    EXPECT_TRUE(passes("egress0", kEapol));
+    EXPECT_FALSE(passes("egress0", kOther));
+    const std::string chain = handle_of("device_egress0");
+    ip("link delete egress0\n");
+    const bool by_name = holds(ruleset);
+    make_devices();
+    if (!by_name) {
+        load(ruleset);
+    }
+    EXPECT_TRUE(holds(ruleset));
+    EXPECT_EQ(handle_of("device_egress0") == chain, by_name);
+    for (const char* device : {"egress0", "egress1"}) {
+        EXPECT_TRUE(passes(device, kEapol)) << device;
+        EXPECT_FALSE(passes(device, kOther)) << device;
+    }
+}
+
+TEST_F(FramesTest, DevicesAreExchangedOneByOneUnderAFlood)
+{
+    const Ruleset both = test::sample_ruleset();
+    Ruleset one = both;
+    one.tables[2].chains.pop_back();
+    load(one);
+    const std::string kept = handle_of("device_egress0");
+    EXPECT_TRUE(passes("egress1", kOther));
+    Flood admitted([this] { return passes("egress0", kEapol); });
+    Flood refused([this] { return passes("egress0", kOther); });
+    while (admitted.sent == 0 || refused.refused == 0) {
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 50; ++i) {
+        load(i % 2 == 0 ? both : one);
+    }
+    load(both);
+    admitted.finish();
+    refused.finish();
+    EXPECT_EQ(admitted.refused, 0);
+    EXPECT_EQ(refused.sent, 0);
+    EXPECT_TRUE(holds(both));
+    EXPECT_EQ(handle_of("device_egress0"), kept);
+    EXPECT_FALSE(passes("egress1", kOther));
+}
+
+TEST_F(FramesTest, ChainThatMovesToAnotherDeviceIsMadeAnew)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    ruleset.tables[2].chains.pop_back();
+    load(ruleset);
+    ruleset.tables[2].chains.back().base->device = test::device("egress1");
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    EXPECT_TRUE(passes("egress0", kOther));
+    EXPECT_FALSE(passes("egress1", kOther));
+}
+
+Bytes ipv4(const char* target, std::uint16_t fragment, std::uint8_t protocol, const Bytes& content)
+{
+    const auto length = static_cast<std::uint8_t>(20 + content.size());
+    Bytes bytes = {0x45,
+                   0,
+                   0,
+                   length,
+                   0,
+                   1,
+                   static_cast<std::uint8_t>(fragment >> 8),
+                   static_cast<std::uint8_t>(fragment & 0xff),
+                   64,
+                   protocol,
+                   0,
+                   0,
+                   192,
+                   168,
+                   1,
+                   2};
+    for (const std::uint8_t byte : address(target).bytes()) {
+        bytes.push_back(byte);
+    }
+    return bytes += content;
+}
+
+Bytes ipv6(const char* target, std::uint8_t header, const Bytes& content)
+{
+    Bytes bytes = {0x60, 0, 0, 0, 0, static_cast<std::uint8_t>(content.size()), header, 255};
+    for (const char* side : {"fd00::2", target}) {
+        for (const std::uint8_t byte : address(side).bytes()) {
+            bytes.push_back(byte);
+        }
+    }
+    return bytes += content;
+}
+
+struct FrameCase {
+    const char* what;
+    Bytes bytes;
+    /// What the kernel is told.
+    std::uint16_t type = 0;
+    Packet packet;
+};
+
+/// Frames that a packet socket sends, and what they are to the interpreter.
+std::vector<FrameCase> frame_cases()
+{
+    const MacAddress own = test::mac("02:00:00:00:00:01");
+    const MacAddress guest = test::mac("52:54:00:12:34:56");
+    const MacAddress other = test::mac("02:00:00:00:00:02");
+    Packet base;
+    base.output = test::device("egress0");
+    base.source_mac = own;
+    base.destination_mac = other;
+    base.uid = 0;
+    base.gid = 0;
+    Packet to4 = base;
+    to4.source = address("192.168.1.2");
+    to4.destination = address("203.0.113.5");
+    to4.source_port = port(68);
+    to4.destination_port = port(67);
+    Packet to6 = base;
+    to6.source = address("fd00::2");
+    to6.destination = address("2001:db8::53");
+    to6.protocol = IPPROTO_ICMPV6;
+    to6.icmp_type = 135;
+    to6.hop_limit = 255;
+    const Bytes udp = {0, 68, 0, 67, 0, 8, 0, 0};
+    const Bytes solicitation = {135, 0, 0, 0, 0, 0, 0, 0};
+    std::vector<FrameCase> cases;
+    const auto add = [&](const char* what, const Bytes& bytes, std::uint16_t type, Packet packet) {
+        cases.push_back({what, bytes, type, std::move(packet)});
+    };
+    const auto add_ip = [&](const char* what, std::uint16_t type, const Bytes& content,
+                            const Packet& packet) {
+        add(what, frame(other, own, type, content), type, packet);
+    };
+
+    add_ip("UDP", ETH_P_IP, ipv4("203.0.113.5", 0, IPPROTO_UDP, udp), to4);
+    Packet packet = to4;
+    packet.later_fragment = true;
+    add_ip("a later fragment", ETH_P_IP, ipv4("203.0.113.5", 185, IPPROTO_UDP, udp), packet);
+    packet = to4;
+    packet.destination = address("192.168.1.9");
+    add_ip("a first fragment", ETH_P_IP, ipv4("192.168.1.9", 0x2000, IPPROTO_UDP, udp), packet);
+    add_ip("a neighbour solicitation", ETH_P_IPV6,
+           ipv6("2001:db8::53", IPPROTO_ICMPV6, solicitation), to6);
+    packet = to6;
+    packet.later_fragment = true;
+    Bytes fragment = {IPPROTO_ICMPV6, 0, 0, 8, 0, 0, 0, 1};
+    add_ip("a later fragment of IPv6", ETH_P_IPV6,
+           ipv6("2001:db8::53", IPPROTO_FRAGMENT, fragment += solicitation), packet);
+    fragment = {IPPROTO_ICMPV6, 0, 0, 1, 0, 0, 0, 1};
+    add_ip("a first fragment of IPv6", ETH_P_IPV6,
+           ipv6("2001:db8::53", IPPROTO_FRAGMENT, fragment += solicitation), to6);
+    packet = to4;
+    packet.source_mac = guest;
+    add("a guest's", frame(other, guest, ETH_P_IP, ipv4("203.0.113.5", 0, IPPROTO_UDP, udp)),
+        ETH_P_IP, packet);
+
+    packet = base;
+    packet.arp = ArpAddresses{address("192.168.1.2"), address("192.168.1.1")};
+    Bytes question = {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 192, 168, 1, 2, 0, 0, 0, 0, 0, 0};
+    Bytes asked = question;
+    add_ip("ARP", ETH_P_ARP, asked += {192, 168, 1, 1}, packet);
+    packet.arp->target = address("203.0.113.5");
+    add_ip("ARP for others", ETH_P_ARP, question += {203, 0, 113, 5}, packet);
+
+    packet = base;
+    packet.ether_type = EtherType{kEapol};
+    add_ip("EAPOL", kEapol, Bytes(46), packet);
+    packet.mislabelled = true;
+    add("IP said to be EAPOL",
+        frame(other, own, ETH_P_IP, ipv4("203.0.113.5", 0, IPPROTO_UDP, udp)), kEapol, packet);
+    packet.mislabelled = false;
+    packet.ether_type = EtherType{kOther};
+    add_ip("another type", kOther, Bytes(46), packet);
+    packet.destination_mac = test::mac("01:80:c2:00:00:00");
+    add("spanning tree", frame(*packet.destination_mac, own, kOther, Bytes(46)), kOther, packet);
+
+    // Where the rules look for the target stands 192.168.1.5: a part of the real sender's address.
+    packet = to4;
+    packet.mislabelled = true;
+    packet.destination = address("192.168.1.5");
+    Bytes hidden = ipv6("2001:db8::53", IPPROTO_UDP, udp);
+    std::ranges::copy(Bytes{192, 168, 1, 5}, hidden.begin() + 16);
+    add("IPv6 said to be IPv4", frame(other, own, ETH_P_IPV6, hidden), ETH_P_IP, packet);
+    // The same behind VLAN tags that name no VLAN, whose bytes are the beginning of a header.
+    packet = to6;
+    packet.mislabelled = true;
+    packet.destination = address("fd00:8::");
+    Bytes tagged = {0x60, 0x00, 0x86, 0xdd};
+    Bytes inner = ipv6("2001:db8::53", IPPROTO_ICMPV6, solicitation);
+    std::ranges::copy(Bytes{0xfd, 0x00, 0x00, 0x08}, inner.begin() + 20);
+    add("IPv6 in a VLAN said to be in none", frame(other, own, ETH_P_8021Q, tagged += inner),
+        ETH_P_IPV6, packet);
+    return cases;
+}
+
+TEST_F(FramesTest, KernelAgreesWithTheInterpreter)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    Table& belt = ruleset.tables[2];
+    // All that decides has to be honest; who may send is a packet socket of the superuser.
+    belt.chains.insert(
+        belt.chains.begin(),
+        {"packets",
+         {},
+         {{"pieces", {LaterFragment{Family::V4}, FromUid{Uid{0}}}, true, {}, Verdict::Accept},
+          {"pieces", {LaterFragment{Family::V6}, HasMark{0}}, true, {}, Verdict::Accept},
+          {"local", {InSet{belt.sets[1].key, "reachable"}}, true, {}, Verdict::Accept},
+          {"local", {ToNetwork{prefix("fd00:8::/32")}}, true, {}, Verdict::Accept},
+          {"neighbours", {Icmpv6Type{135}, HopLimit{255}}, true, {}, Verdict::Accept}}});
+    std::vector<Rule>& rules = belt.chains[1].rules;
+    std::erase_if(rules, [](const Rule& rule) {
+        return rule.comment != "a guest" && rule.comment != "EAPOL" &&
+               rule.comment != "spanning tree" && rule.comment != "asked for";
+    });
+    for (const Family family : kFamilies) {
+        rules.push_back({"honest", {AsLabelled{family}}, true, {}, Goto{"packets"}});
+    }
+    load(ruleset);
+    EXPECT_TRUE(holds(ruleset));
+    for (const FrameCase& one : frame_cases()) {
+        EXPECT_EQ(sender.send("egress0", one.bytes, one.type),
+                  evaluate_path(ruleset, Path::Frame, one.packet).verdict == Verdict::Accept)
+            << one.what;
+    }
+    // Without that the lies pass: the tests can see a leak.
+    for (Rule& rule : rules) {
+        if (auto* honest = std::get_if<AsLabelled>(&rule.matches[0])) {
+            rule.matches[0] = InFamily{honest->family};
+        }
+    }
+    load(ruleset);
+    for (const FrameCase& one : frame_cases()) {
+        const bool hides_ip = one.packet.mislabelled && !one.packet.ether_type;
+        EXPECT_EQ(sender.send("egress0", one.bytes, one.type),
+                  evaluate_path(ruleset, Path::Frame, one.packet).verdict == Verdict::Accept)
+            << one.what;
+        EXPECT_TRUE(!hides_ip || sender.send("egress0", one.bytes, one.type)) << one.what;
+    }
+}
 
 TEST_F(NftablesTest, ExchangingElementsUnderAFloodNeitherLosesNorLeaks)
 {

@@ -2,8 +2,10 @@
 // What a snapshot shows of a real kernel.
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
 
 #include "core/apply/observe.hpp"
 #include "tests/kernel/network.hpp"
@@ -101,6 +103,37 @@ TEST_F(ObserveTest, TellsWhatCanBeATunnel)
     EXPECT_EQ(refusal(snapshot, tunnel("lo"))->message().substr(0, 15), "lo is no tunnel");
 }
 
+TEST_F(ObserveTest, TellsGuestsOfABridge)
+{
+    ip("link add br0 type bridge\ntuntap add dev tap0 mode tap\ntuntap add dev tap1 mode tap\n"
+       "link add v0 type veth peer name v1\nlink add x0 type vxlan id 3 dstport 4789\n"
+       "link set v0 master br0\nlink set tap0 master br0\nlink set x0 master br0\n");
+    EXPECT_TRUE(link("v0").is_guest_port);
+    EXPECT_TRUE(link("tap0").is_guest_port);
+    for (const char* name : {"lo", "br0", "tap1", "v1", "x0"}) {
+        EXPECT_FALSE(link(name).is_guest_port) << name;
+    }
+    ip("link set v0 nomaster\n");
+    EXPECT_FALSE(link("v0").is_guest_port);
+}
+
+TEST_F(ObserveTest, TellsWhoSetARoute)
+{
+    ip("link add a0 type veth peer name b0\nlink set a0 up\nlink set b0 up\n"
+       "addr add 192.168.77.2/24 dev a0\n"
+       "route add 198.51.100.0/24 via 192.168.77.1 proto dhcp\n"
+       "-6 route add 2001:db8:9::/64 dev a0 proto ra\n");
+    const auto routes = observe().value().main_routes;
+    const auto protocol_of = [&](const char* destination) {
+        const auto route = std::ranges::find(routes, IpPrefix::parse(destination).value(),
+                                             &MainRoute::destination);
+        return route == routes.end() ? -1 : int{route->protocol};
+    };
+    EXPECT_EQ(protocol_of("192.168.77.0/24"), RTPROT_KERNEL);
+    EXPECT_EQ(protocol_of("198.51.100.0/24"), RTPROT_DHCP);
+    EXPECT_EQ(protocol_of("2001:db8:9::/64"), RTPROT_RA);
+}
+
 TEST_F(ObserveTest, IsInOrderOfIndexes)
 {
     ip("link add a0 index 900 type veth peer name a1\n"
@@ -116,6 +149,11 @@ TEST_F(ObserveTest, ReadsTheClock)
     const auto seen = observe().value().now;
     EXPECT_GE(seen, std::chrono::duration_cast<Seconds>(now));
     EXPECT_LE(seen, std::chrono::duration_cast<Seconds>(now) + Seconds(60));
+    timespec since_boot{};
+    clock_gettime(CLOCK_BOOTTIME, &since_boot);
+    const auto uptime = observe().value().uptime;
+    EXPECT_GE(uptime, Seconds(since_boot.tv_sec));
+    EXPECT_LE(uptime, Seconds(since_boot.tv_sec + 60));
 }
 
 TEST_F(ObserveTest, ShowsAThousandLinks)

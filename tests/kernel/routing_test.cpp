@@ -229,6 +229,30 @@ TEST_F(RoutingTest, LocalNetworkStaysOutsideButForTheTunnelsOwnNetworks)
     EXPECT_EQ(way({.to = "192.168.77.9"}), "tun0");
 }
 
+// What a server pushes is in main too, put there by the tunnel program after its `up`.
+TEST_F(RoutingTest, PushedNetworksTakeNoServerAndNoGatewayIntoTheTunnel)
+{
+    add_tunnel();
+    state_.tunnels[0].networks = {
+        IpPrefix::parse("192.168.0.0/16").value(), IpPrefix::parse("203.0.113.0/24").value(),
+        IpPrefix::parse("2001:db8:77::/64").value(), IpPrefix::parse("2001:db8:113::/48").value()};
+    sync();
+    ip("route add 203.0.113.10 via 192.168.77.1\nroute add 198.51.100.9 via 192.168.77.1\n");
+    EXPECT_NE(must({"ip", "route"}).find("198.51.100.9 via 192.168.77.1 dev lan0"),
+              std::string::npos);
+    ip("route prepend 203.0.113.10 dev tun0\nroute add 203.0.113.0/24 dev tun0\n"
+       "route add 192.168.77.1 dev tun0\nroute prepend 192.168.77.0/24 dev tun0\n"
+       "-6 route add 2001:db8:113::10 dev tun0\n-6 route add 2001:db8:77::1 dev tun0\n");
+    for (const char* to : {"203.0.113.10", "2001:db8:113::10"}) {
+        EXPECT_EQ(way({to, kTunnelUid, "udp", 1194}), "lan0");
+        EXPECT_EQ(way({to, kNobody, "udp", 1194}), "tun0");
+        EXPECT_EQ(way({to, kTunnelUid, "udp", 443}), "tun0");
+        EXPECT_EQ(way({.to = to, .uid = 0, .more = "mark 0x00fc0000"}), "lan0");
+    }
+    EXPECT_EQ(way({.to = "192.168.77.1", .uid = 0}), "tun0");
+    EXPECT_EQ(sync(), 0U);
+}
+
 TEST_F(RoutingTest, InjectedRoutesChangeNothing)
 {
     add_tunnel();
@@ -246,6 +270,44 @@ TEST_F(RoutingTest, InjectedRoutesChangeNothing)
     EXPECT_EQ(way({.to = "2001:db8:99::20"}), "tun0");
     EXPECT_EQ(way({.to = "fd08::1"}), "tun0");
     EXPECT_EQ(way({.to = "203.0.113.10", .uid = kTunnelUid, .port = 1194}), "lan0");
+}
+
+TEST_F(RoutingTest, AnswersOfInboundServicesGoBackPastTheTunnel)
+{
+    add_tunnel();
+    const auto service = [](Transport transport, std::uint16_t port, const char* from) {
+        return InboundService{transport, Port::make(port).value(), IpPrefix::parse(from).value()};
+    };
+    config_.inbound = {service(Transport::Tcp, 22, "198.51.100.0/24"),
+                       service(Transport::Udp, 51820, "0.0.0.0/0"),
+                       service(Transport::Udp, 51820, "::/0")};
+    sync();
+    EXPECT_EQ(sync(), 0U) << "the kernel shows these rules as they were set";
+    EXPECT_EQ(way({.to = "198.51.100.20", .protocol = "tcp", .more = "sport 22"}), "lan0");
+    EXPECT_EQ(way({.to = "198.51.100.20", .protocol = "tcp", .more = "sport 23"}), "tun0");
+    EXPECT_EQ(way({.to = "198.51.100.20", .more = "sport 22"}), "tun0");
+    EXPECT_EQ(way({.to = "192.0.2.9", .protocol = "tcp", .more = "sport 22"}), "tun0");
+    EXPECT_EQ(way({.to = "192.0.2.9", .more = "sport 51820"}), "lan0");
+    EXPECT_EQ(way({.to = "2001:db8:99::20", .more = "sport 51820"}), "lan0");
+    EXPECT_EQ(way({.to = "2001:db8:99::20", .more = "sport 51821"}), "tun0");
+    config_.inbound.clear();
+    sync();
+    EXPECT_EQ(way({.to = "192.0.2.9", .more = "sport 51820"}), "tun0");
+}
+
+TEST_F(RoutingTest, WhoSignsInReachesTheNetworksResolverAndWebPages)
+{
+    state_.portal = Portal{1001, 998, {address("192.0.2.53")}, Seconds{600}};
+    sync();
+    EXPECT_EQ(sync(), 0U);
+    EXPECT_EQ(way({.to = "192.0.2.53", .uid = 1001, .port = 53}), "lan0");
+    EXPECT_EQ(way({.to = "192.0.2.54", .uid = 1001, .port = 53}), "unreachable");
+    EXPECT_EQ(way({.to = "192.0.2.9", .uid = 1001, .protocol = "tcp", .port = 80}), "lan0");
+    EXPECT_EQ(way({.to = "192.0.2.9", .uid = 1001, .protocol = "tcp", .port = 22}), "unreachable");
+    EXPECT_EQ(way({.to = "192.0.2.9", .protocol = "tcp", .port = 80}), "unreachable");
+    state_.portal.reset();
+    sync();
+    EXPECT_EQ(way({.to = "192.0.2.53", .uid = 1001, .port = 53}), "unreachable");
 }
 
 TEST_F(RoutingTest, WithoutATunnelAllButServersAndLanIsUnreachable)

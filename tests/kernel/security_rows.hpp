@@ -2,286 +2,13 @@
 // The rows of docs/security.md as states and packets.
 #pragma once
 
-#include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include <netinet/in.h>
-
-#include "core/model/snapshot.hpp"
-#include "core/plan/constants.hpp"
-#include "core/plan/interpreter.hpp"
-#include "tests/support/sample_ruleset.hpp"
+#include "tests/kernel/security_packets.hpp"
 
 namespace failclosed::test {
-
-// ---- The scenario of the document ----
-
-inline constexpr const char* kOwn4 = "192.168.50.10";
-inline constexpr const char* kOwn6 = "2001:db8:50::10";
-inline constexpr const char* kOwnLinkLocal = "fe80::10";
-inline constexpr const char* kRouterLinkLocal = "fe80::1";
-inline constexpr const char* kTunnel4 = "10.8.0.2";
-inline constexpr const char* kTunnel6 = "fd00:8::2";
-inline constexpr const char* kServer4 = "203.0.113.2";
-inline constexpr const char* kServer6 = "2001:db8:113::2";
-inline constexpr const char* kMarkedServer = "203.0.113.3";
-inline constexpr const char* kLanServer = "192.168.50.77";
-inline constexpr const char* kResolver = "192.168.50.1";
-inline constexpr const char* kNeighbour = "192.168.50.20";
-inline constexpr const char* kPublic4 = "198.51.100.20";
-inline constexpr const char* kLeaseServer = "198.51.100.67";
-inline constexpr const char* kPublic6 = "2001:db8:99::20";
-inline constexpr const char* kGuest = "172.20.0.2";
-/// A guest whose packets into the tunnel get the tunnel's address.
-inline constexpr const char* kTranslatedGuest = "172.20.0.3";
-inline constexpr std::uint32_t kServerMark = 0x51;
-inline constexpr uid_t kSomebody = 1000;
-
-/// What a state column says: "up, lan=deny".
-struct Scenario {
-    State state;
-    Config config;
-    Snapshot snapshot;
-};
-
-inline Scenario scenario(const std::string& column)
-{
-    Scenario scene;
-    const auto says = [&](const char* part) { return column.find(part) != std::string::npos; };
-    const auto server = [&](const char* remote, Identity identity) {
-        scene.state.servers.push_back({Remote::parse(remote).value(), std::move(identity), {}});
-    };
-    server("203.0.113.2:1194/udp", {{0, 65534}, {}});
-    server("[2001:db8:113::2]:1194/udp", {{0, 65534}, {}});
-    server("203.0.113.3:51820/udp", {{0}, kServerMark});
-    server("192.168.50.77:1194/udp", {{0}, {}});
-    scene.state.underlay.leases = {{device("eth0"), address(kLeaseServer)}};
-    if (says("up")) {
-        Tunnel tunnel{.interface = device("tun0")};
-        tunnel.addresses = {{address(kTunnel4), 24}, {address(kTunnel6), 64}};
-        tunnel.networks = {prefix("10.99.0.0/16"), prefix("2001:db8:c0::/64")};
-        tunnel.resolvers = {address("10.8.0.1")};
-        scene.state.tunnels.push_back(std::move(tunnel));
-    }
-    if (says("lan=deny")) {
-        scene.config.lan = {LanPolicy::Kind::Deny, {}};
-    } else if (says("lan=on-link")) {
-        scene.config.lan = {LanPolicy::Kind::OnLink, {}};
-    } else if (says("lan=192.168.50.0/28")) {
-        scene.config.lan = {LanPolicy::Kind::List, {prefix("192.168.50.0/28")}};
-    }
-    scene.config.lan_names = says("lan-names");
-    const auto link = [&](const char* name, bool loopback, std::vector<InterfaceAddress> own) {
-        const auto index = static_cast<unsigned>(scene.snapshot.links.size() + 1);
-        scene.snapshot.links.push_back(
-            {device(name), index, true, loopback, false, std::move(own)});
-    };
-    link("lo", true, {{address("127.0.0.1"), 8}, {address("::1"), 128}});
-    link("eth0", false, {{address(kOwn4), 24}, {address(kOwn6), 64}, {address(kOwnLinkLocal), 64}});
-    link("tun0", false, {{address(kTunnel4), 24}, {address(kTunnel6), 64}});
-    link("br0", false, {{address("172.20.0.1"), 16}, {address("fd20::1"), 64}});
-    return scene;
-}
-
-// ---- Packets ----
-
-/// A packet that makes the flow exist, and what its flow is to the packet in question.
-struct Opener {
-    Path path = Path::Sent;
-    Packet packet;
-    TrackedFlow::State state = TrackedFlow::State::Established;
-};
-
-struct Sample {
-    Packet packet;
-    std::optional<Opener> opener;
-    /// What address translation of others makes of the destination after prerouting, and of the
-    /// source before our postrouting.
-    std::optional<IpAddress> restored_destination;
-    std::optional<IpAddress> translated_source;
-};
-
-struct Row {
-    std::string id;
-    std::string state;
-    std::string verdict;
-    std::string rule;
-    Path path = Path::Sent;
-    std::vector<Sample> samples;
-    /// The refresh helper's question to kResolver is admitted.
-    bool bootstrap = false;
-};
-
-inline Packet with_ports(Packet packet, std::uint8_t protocol, std::uint16_t from, std::uint16_t to)
-{
-    packet.protocol = protocol;
-    packet.source_port = port(from);
-    packet.destination_port = port(to);
-    return packet;
-}
-
-inline Packet between(std::string_view from, std::string_view to)
-{
-    Packet packet;
-    packet.source = address(from);
-    packet.destination = address(to);
-    return packet;
-}
-
-/// A source port that no other packet of the rows has: each is a flow of its own.
-inline std::uint16_t fresh_port()
-{
-    static std::uint16_t last = 20000;
-    return ++last;
-}
-
-inline Packet udp(std::string_view from, std::string_view to, std::uint16_t to_port,
-                  std::uint16_t from_port = fresh_port())
-{
-    return with_ports(between(from, to), IPPROTO_UDP, from_port, to_port);
-}
-
-inline Packet tcp(std::string_view from, std::string_view to, std::uint16_t to_port)
-{
-    return with_ports(between(from, to), IPPROTO_TCP, fresh_port(), to_port);
-}
-
-/// ICMP or ICMPv6, by the family of the addresses.
-inline Packet icmp(std::string_view from, std::string_view to, std::uint8_t type,
-                   std::uint8_t hop_limit = 64)
-{
-    Packet packet = between(from, to);
-    packet.protocol = packet.source.family() == Family::V4 ? std::uint8_t{IPPROTO_ICMP}
-                                                           : std::uint8_t{IPPROTO_ICMPV6};
-    packet.icmp_type = type;
-    packet.hop_limit = hop_limit;
-    return packet;
-}
-
-inline Packet ping(std::string_view from, std::string_view to)
-{
-    return icmp(from, to, address(to).family() == Family::V4 ? 8 : 128);
-}
-
-inline std::vector<Packet> anything(std::string_view from, std::string_view to)
-{
-    return {udp(from, to, 9999), tcp(from, to, 443), ping(from, to)};
-}
-
-inline Packet arp(std::string_view source, std::string_view target)
-{
-    Packet packet;
-    packet.arp = ArpAddresses{address(source), address(target)};
-    return packet;
-}
-
-inline Packet by(uid_t uid, Packet packet, std::uint32_t mark = 0)
-{
-    packet.uid = uid;
-    packet.mark = mark;
-    return packet;
-}
-
-inline Packet out_of(const char* name, Packet packet)
-{
-    packet.output = device(name);
-    return packet;
-}
-
-inline Packet into(const char* name, Packet packet)
-{
-    packet.input = device(name);
-    return packet;
-}
-
-/// What comes back when `packet` is answered.
-inline Packet answer(const Packet& packet)
-{
-    Packet back;
-    back.input = packet.output;
-    back.output = packet.input;
-    back.source = packet.destination;
-    back.destination = packet.source;
-    back.protocol = packet.protocol;
-    back.source_port = packet.destination_port;
-    back.destination_port = packet.source_port;
-    return back;
-}
-
-// ---- Rows ----
-
-struct Decided {
-    const char* id;
-    const char* state;
-    const char* verdict;
-    const char* rule;
-};
-
-inline Row row_of(const Decided& decided, Path path, std::vector<Sample> samples)
-{
-    return {decided.id, decided.state, decided.verdict, decided.rule, path, std::move(samples)};
-}
-
-/// By kSomebody, where no packet says otherwise.
-inline Row sent(const Decided& decided, const char* output, const std::vector<Packet>& packets)
-{
-    std::vector<Sample> samples;
-    for (const Packet& packet : packets) {
-        samples.push_back({out_of(output, packet), {}, {}, {}});
-        samples.back().packet.uid = packet.uid.value_or(kSomebody);
-    }
-    return row_of(decided, Path::Sent, std::move(samples));
-}
-
-inline Row received(const Decided& decided, const char* input, const std::vector<Packet>& packets)
-{
-    std::vector<Sample> samples;
-    for (const Packet& packet : packets) {
-        samples.push_back({into(input, packet), {}, {}, {}});
-    }
-    return row_of(decided, Path::Received, std::move(samples));
-}
-
-/// `packets` come in on eth0, in or about the flow that `opener`, sent there, began.
-inline Row received_after(const Decided& decided, const Packet& opener, TrackedFlow::State state,
-                          const std::vector<Packet>& packets)
-{
-    Row row = received(decided, "eth0", packets);
-    for (Sample& sample : row.samples) {
-        sample.opener = Opener{Path::Sent, opener, state};
-    }
-    return row;
-}
-
-inline Row forwarded(const Decided& decided, const char* input, const char* output,
-                     const std::vector<Packet>& packets)
-{
-    std::vector<Sample> samples;
-    for (const Packet& packet : packets) {
-        samples.push_back({into(input, out_of(output, packet)), {}, {}, {}});
-    }
-    return row_of(decided, Path::Forwarded, std::move(samples));
-}
-
-inline Row while_admitted(Row row)
-{
-    row.bootstrap = true;
-    return row;
-}
-
-inline void append(std::vector<Row>& rows, std::vector<Row> more)
-{
-    rows.insert(rows.end(), more.begin(), more.end());
-}
-
-inline std::vector<Packet> operator+(std::vector<Packet> packets, const std::vector<Packet>& more)
-{
-    packets.insert(packets.end(), more.begin(), more.end());
-    return packets;
-}
 
 inline std::vector<Row> device_rows()
 {
@@ -492,6 +219,9 @@ inline std::vector<Row> server_in_rows()
     const Packet troubled6 = out_of("eth0", by(0, udp(kOwn6, kServer6, 1194)));
     const Packet to_neighbour = out_of("eth0", by(kSomebody, udp(kOwn4, kNeighbour, 9999)));
     const Packet question = out_of("eth0", by(0, udp(kOwn4, kResolver, 53), kUnderlayMark));
+    const char* const other_flows = "ICMP errors about other flows";
+    const Packet inside = out_of("tun0", by(kSomebody, udp(kTunnel4, kPublic4, 9999)));
+    const Packet inside6 = out_of("tun0", by(kSomebody, udp(kTunnel6, kPublic6, 9999)));
     return {
         received_after({"in-server", "closed", "accept", "answers of VPN servers"}, to_server,
                        FlowState::Established, {answer(to_server)}),
@@ -504,8 +234,15 @@ inline std::vector<Row> server_in_rows()
         received_after({"in-server-error6", "closed", "accept", "ICMPv6 errors about VPN servers"},
                        troubled6, FlowState::Related,
                        {icmp(kPublic6, kOwn6, 2), icmp(kPublic6, kOwn6, 1)}),
-        received_after({"in-other-error", "up", "drop", outside}, to_neighbour, FlowState::Related,
-                       {icmp(kPublic4, kOwn4, 3)}),
+        received_after({"in-other-error", "up", "drop", other_flows}, to_neighbour,
+                       FlowState::Related, {icmp(kPublic4, kOwn4, 3)}),
+        received_after({"in-lan-error", "up", "accept", "ICMP errors about the local network"},
+                       to_neighbour, FlowState::Related,
+                       {icmp(kNeighbour, kOwn4, 3), icmp(kNeighbour, kOwn4, 11)}),
+        received_after({"in-tunnel-error", "up", "drop", other_flows}, inside, FlowState::Related,
+                       {icmp(kNeighbour, kOwn4, 3)}),
+        received_after({"in-tunnel-error6", "up", "drop", "ICMPv6 errors about other flows"},
+                       inside6, FlowState::Related, {icmp(kRouterLinkLocal, kOwnLinkLocal, 2)}),
         while_admitted(received_after({"in-bootstrap", "closed", "accept", "bootstrap DNS answers"},
                                       question, FlowState::Established, {answer(question)})),
     };
@@ -533,6 +270,8 @@ inline std::vector<Row> place_in_rows()
         received({"in-redirect", "closed", "drop", "ICMP redirect"}, "eth0",
                  {icmp(kResolver, kOwn4, 5)}),
         received({"in-redirect6", "closed", "drop", "ICMPv6 redirect"}, "eth0", nd(kOwn6, 137)),
+        received({"in-loopback-outside", "up", "drop", "loopback from outside"}, "eth0",
+                 {udp(kNeighbour, "127.0.0.1", 631)}),
         received({"in-lan", "up", "accept", "local network"}, "eth0",
                  anything(kNeighbour, kOwn4) + anything("fd12::1", kOwn6)),
         received({"in-lan-deny", "up, lan=deny", "drop", outside}, "eth0",
@@ -551,6 +290,13 @@ inline std::vector<Row> forwarded_rows()
     const Packet begun = into("br0", out_of("tun0", udp(kTranslatedGuest, "10.99.1.1", 9999)));
     Packet answered = answer(begun);
     answered.destination = address(kTunnel4);
+    const auto answers = [&](const Decided& decided) {
+        return row_of(decided, Path::Forwarded,
+                      {{answered,
+                        Opener{Path::Forwarded, begun, TrackedFlow::State::Established},
+                        address(kTranslatedGuest),
+                        {}}});
+    };
     const auto through = [](const Decided& decided) {
         Row row = forwarded(decided, "br0", "tun0", {udp(kTranslatedGuest, "10.99.1.1", 9999)});
         row.samples[0].translated_source = address(kTunnel4);
@@ -561,14 +307,11 @@ inline std::vector<Row> forwarded_rows()
         through({"fwd-tunnel-lan-deny", "up, lan=deny", "accept", own}),
         forwarded({"fwd-tunnel-no-nat", "up", "drop", "into a tunnel from another address"}, "br0",
                   "tun0", anything(kGuest, "10.99.1.1")),
-        row_of({"fwd-answer", "up", "accept", "answers from a tunnel"}, Path::Forwarded,
-               {{answered,
-                 Opener{Path::Forwarded, begun, TrackedFlow::State::Established},
-                 address(kTranslatedGuest),
-                 {}}}),
+        answers({"fwd-answer", "up", "accept", "answers from a tunnel"}),
+        answers({"fwd-answer-lan-deny", "up, lan=deny", "accept", "answers from a tunnel"}),
         forwarded({"fwd-new", "up", "drop", "new flows from a tunnel"}, "tun0", "br0",
                   anything("10.99.1.1", kGuest)),
-        forwarded({"fwd-lan", "up", "accept", "between local networks"}, "br0", "eth0",
+        forwarded({"fwd-lan", "up", "accept", "local network"}, "br0", "eth0",
                   anything(kGuest, kNeighbour) + anything("fd20::2", "fd12::1")),
         forwarded({"fwd-lan-deny", "up, lan=deny", "drop", outside}, "br0", "eth0",
                   anything(kGuest, kNeighbour)),
@@ -622,7 +365,411 @@ inline std::vector<Row> arp_rows()
         received({"arp-in-own", "up", "accept", "policy"}, "eth0", {arp("192.168.50.1", kOwn4)}),
         sent({"arp-out-tunnel-address", "up", "drop", elsewhere}, "eth0",
              {arp(kTunnel4, kLanServer)}),
-        sent({"arp-out-own", "up", "accept", "policy"}, "eth0", {arp(kOwn4, "192.168.50.78")}),
+        sent({"arp-out-own", "up", "accept", "ARP for hosts of the link"}, "eth0",
+             {arp(kOwn4, "192.168.50.78")}),
+    };
+}
+
+/// Services that are reached from outside the tunnel.
+inline std::vector<Row> inbound_rows()
+{
+    const char* const service = "inbound service";
+    const char* const outside = "in from outside the tunnel";
+    const char* const answers = "answers of an inbound service";
+    const auto to_service = [](std::string_view from, std::string_view to) {
+        return std::vector{tcp(from, to, 22), udp(from, to, 51820)};
+    };
+    const auto after = [](const Decided& decided, Path path, const Packet& opener,
+                          TrackedFlow::State state, const std::vector<Packet>& packets) {
+        std::vector<Sample> samples;
+        for (const Packet& packet : packets) {
+            samples.push_back({packet, Opener{Path::Received, opener, state}, {}, {}});
+        }
+        return row_of(decided, path, std::move(samples));
+    };
+    const auto answered = [&](std::string_view from, std::string_view to) {
+        const Packet opener = into("eth0", udp(from, to, 51820));
+        const Decided decided = {opener.source.family() == Family::V4 ? "out-inbound-answer"
+                                                                      : "out-inbound-answer6",
+                                 "up, inbound", "accept", answers};
+        return after(decided, Path::Sent, opener, TrackedFlow::State::Established,
+                     {by(kSomebody, answer(opener))});
+    };
+    const Packet begun = into("eth0", udp(kPublic4, kOwn4, 51820));
+    const Packet begun6 = into("eth0", udp(kPublic6, kOwn6, 51820));
+    return {
+        received({"in-inbound", "up, inbound", "accept", service}, "eth0",
+                 to_service(kPublic4, kOwn4) + to_service(kPublic6, kOwn6)),
+        received({"in-inbound-other-source", "up, inbound", "drop", outside}, "eth0",
+                 {tcp("203.0.113.9", kOwn4, 22), tcp("2001:db8:98::20", kOwn6, 22)}),
+        received({"in-inbound-other-port", "up, inbound", "drop", outside}, "eth0",
+                 {tcp(kPublic4, kOwn4, 2222), udp(kPublic4, kOwn4, 22)}),
+        received({"in-inbound-tunnel-network", "up, inbound", "drop",
+                  "a tunnel's network on another device"},
+                 "eth0", {udp("10.99.1.1", kOwn4, 51820), udp("2001:db8:c0::53", kOwn6, 51820)}),
+        received({"in-inbound-tunnel-address", "up, inbound", "drop",
+                  "a tunnel's address on another device"},
+                 "eth0", to_service(kPublic4, kTunnel4) + to_service(kPublic6, kTunnel6)),
+        received({"in-inbound-tunnel", "up, inbound", "accept", "from a tunnel"}, "tun0",
+                 to_service(kPublic4, kTunnel4)),
+        after({"in-inbound-error", "up, inbound", "accept", "ICMP errors about inbound services"},
+              Path::Received, begun, TrackedFlow::State::Related,
+              {into("eth0", icmp("203.0.113.9", kOwn4, 3))}),
+        after(
+            {"in-inbound-error6", "up, inbound", "accept", "ICMPv6 errors about inbound services"},
+            Path::Received, begun6, TrackedFlow::State::Related,
+            {into("eth0", icmp("2001:db8:98::9", kOwn6, 2)),
+             into("eth0", icmp("2001:db8:98::9", kOwn6, 1))}),
+        answered(kPublic4, kOwn4),
+        answered(kPublic6, kOwn6),
+        sent({"out-inbound-new", "up, inbound", "reject", "out past the tunnel"}, "eth0",
+             {udp(kOwn4, kPublic4, 9, 51820), udp(kOwn6, kPublic6, 9, 51820)}),
+        forwarded({"fwd-inbound", "up, inbound", "drop", "through this machine from elsewhere"},
+                  "eth0", "br0", to_service(kPublic4, kGuest)),
+    };
+}
+
+/// Guests and networks behind this machine: what passes between them and this machine.
+inline std::vector<Row> behind_rows()
+{
+    const char* const deny = "up, lan=deny, forward";
+    const char* const from_behind = "from behind this machine";
+    const char* const behind = "behind this machine";
+    const char* const outside = "in from outside the tunnel";
+    const auto question = [](std::string_view from, std::string_view to) {
+        return std::vector{udp(from, to, 53), tcp(from, to, 53)};
+    };
+    return {
+        received({"in-behind", deny, "accept", from_behind}, "br0",
+                 anything(kGuest, "172.20.0.1") + anything(kGuest6, "fd20::1")),
+        received({"in-behind-dns", deny, "accept", from_behind}, "br0",
+                 question(kGuest, "172.20.0.1") + question(kGuest6, "fd20::1")),
+        received({"in-behind-dhcp", deny, "accept", "DHCP requests from behind this machine"},
+                 "br0", {udp("0.0.0.0", "255.255.255.255", 67, 68)}),
+        received({"in-behind-dhcpv6", deny, "accept", from_behind}, "br0",
+                 {udp("fe80::5", "fd20::1", 547, 546)}),
+        received({"in-behind-rs", deny, "accept", "router solicitation from behind this machine"},
+                 "br0", {icmp("fe80::5", "ff02::2", 133, 255)}),
+        received({"in-behind-ra", deny, "drop", "router advertisement from behind this machine"},
+                 "br0", {icmp("fe80::5", "ff02::1", 134, 255)}),
+        received({"in-behind-other-source", deny, "drop", outside}, "br0",
+                 anything(kNeighbour, "172.20.0.1") + anything("172.21.0.2", "172.20.0.1") +
+                     anything("fd12::1", "fd20::1")),
+        received({"in-behind-other-device", deny, "drop", outside}, "eth0",
+                 anything(kGuest, kOwn4) + anything(kGuest6, kOwn6)),
+        received({"in-behind-dhcp-other-device", deny, "drop", outside}, "eth0",
+                 {udp(kGuest, "255.255.255.255", 67, 68)}),
+        received({"in-behind-tunnel-address", deny, "drop", "a tunnel's address on another device"},
+                 "br0", anything(kGuest, kTunnel4) + anything(kGuest6, kTunnel6)),
+        sent({"out-behind", deny, "accept", behind}, "br0",
+             anything("172.20.0.1", kGuest) + anything("fd20::1", kGuest6)),
+        sent({"out-behind-dns", deny, "accept", behind}, "br0", question("172.20.0.1", kGuest)),
+        sent({"out-behind-dhcp", deny, "accept", "DHCP served behind this machine"}, "br0",
+             {udp("172.20.0.1", "255.255.255.255", 68, 67)}),
+        sent({"out-behind-ra", deny, "accept", "router advertisement behind this machine"}, "br0",
+             {icmp("fe80::1", "ff02::1", 134, 255)}),
+        sent({"out-behind-dhcp-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+             {udp(kOwn4, "255.255.255.255", 68, 67)}),
+        sent({"out-behind-ra-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+             {icmp(kOwnLinkLocal, "ff02::1", 134, 255)}),
+        sent({"out-behind-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+             anything(kOwn4, kGuest) + anything(kOwn6, kGuest6)),
+        sent({"out-behind-public", deny, "reject", "out past the tunnel"}, "br0",
+             anything("172.20.0.1", kPublic4)),
+        sent({"out-behind-overlap", "up, lan=deny, forward, overlap", "reject",
+              "out past the tunnel"},
+             "br0", anything("172.20.0.1", kGuest)),
+        sent({"out-behind-overlap6", "up, lan=deny, forward, overlap", "accept", behind}, "br0",
+             anything("fd20::1", kGuest6)),
+    };
+}
+
+/// What guests and networks behind this machine send through it.
+inline std::vector<Row> forwarded_behind_rows()
+{
+    const char* const deny = "up, lan=deny, forward";
+    const char* const own = "from the tunnel's own address";
+    const char* const outside = "forwarded outside the tunnel";
+    const auto masqueraded = [](Row row) {
+        for (Sample& sample : row.samples) {
+            sample.packet.masquerade_source =
+                address(sample.packet.source.family() == Family::V4 ? kTunnel4 : kTunnel6);
+        }
+        return row;
+    };
+    const auto question = [](std::string_view from, std::string_view to) {
+        return std::vector{udp(from, to, 53), tcp(from, to, 53)};
+    };
+    const auto answers = [](const Decided& decided, std::string_view guest, std::string_view inside,
+                            const char* own_address) {
+        const Packet begun = into("br0", out_of("tun0", udp(guest, inside, 9999)));
+        Packet opener = begun;
+        opener.masquerade_source = address(own_address);
+        Packet back = answer(begun);
+        back.destination = address(own_address);
+        return row_of(decided, Path::Forwarded,
+                      {{back,
+                        Opener{Path::Forwarded, opener, TrackedFlow::State::Established},
+                        address(guest),
+                        {}}});
+    };
+    return {
+        masqueraded(forwarded({"fwd-behind", deny, "accept", own}, "br0", "tun0",
+                              anything(kGuest, "10.99.1.1") + anything(kGuest6, "fd00:8::7"))),
+        answers({"fwd-behind-answer", deny, "accept", "answers from a tunnel"}, kGuest, "10.99.1.1",
+                kTunnel4),
+        answers({"fwd-behind-answer6", deny, "accept", "answers from a tunnel"}, kGuest6,
+                "fd00:8::7", kTunnel6),
+        forwarded({"fwd-behind-new", deny, "drop", "new flows from a tunnel"}, "tun0", "br0",
+                  anything("10.99.1.1", kGuest) + anything("fd00:8::7", kGuest6)),
+        masqueraded(forwarded({"fwd-behind-dns", deny, "accept", own}, "br0", "tun0",
+                              question(kGuest, kResolver) + question(kGuest, "198.51.100.53"))),
+        forwarded({"fwd-behind-dns6", "up, forward", "reject", "DNS outside the tunnel"}, "br0",
+                  "eth0", question(kGuest6, "2001:db8:50::1")),
+        forwarded({"fwd-behind-dns-closed", "closed, forward", "reject", "DNS outside the tunnel"},
+                  "br0", "eth0", question(kGuest, kResolver)),
+        forwarded({"fwd-behind-public", "up, forward", "reject", outside}, "br0", "eth0",
+                  anything(kGuest, kPublic4) + anything(kGuest6, kPublic6)),
+        forwarded({"fwd-behind-public-lan-deny", deny, "drop", outside}, "br0", "eth0",
+                  anything(kGuest, kPublic4) + anything(kGuest6, kPublic6)),
+        forwarded({"fwd-behind-closed", "closed, forward", "reject", outside}, "br0", "eth0",
+                  anything(kGuest, kPublic4)),
+        forwarded({"fwd-behind-between", deny, "accept", "between networks behind this machine"},
+                  "br0", "br1", anything(kGuest, kOtherGuest)),
+        forwarded({"fwd-behind-from-lan", deny, "drop", outside}, "eth0", "br0",
+                  anything(kNeighbour, kGuest)),
+        forwarded({"fwd-behind-to-lan", deny, "drop", outside}, "br0", "eth0",
+                  anything(kGuest, kNeighbour)),
+        forwarded({"fwd-behind-server", "up, forward", "reject", "a VPN server by somebody else"},
+                  "br0", "eth0", {udp(kGuest, kServer4, 1194), udp(kGuest6, kServer6, 1194)}),
+        forwarded({"fwd-behind-foreign", deny, "drop", "through this machine from elsewhere"},
+                  "br0", "tun0", anything(kPublic4, "10.99.1.1")),
+        forwarded(
+            {"fwd-behind-tunnel-source", deny, "drop", "a tunnel's network on another device"},
+            "br0", "tun0", anything("10.8.0.9", "10.99.1.1") + anything("fd00:8::9", "fd00:8::7")),
+    };
+}
+
+/// Somebody signs in to the network, which has no address for anybody before.
+inline std::vector<Row> portal_rows()
+{
+    using FlowState = TrackedFlow::State;
+    const char* const state = "closed, portal";
+    const char* const resolver = "sign-in to the network: its resolver";
+    const char* const web = "sign-in to the network: web pages";
+    const char* const past = "out past the tunnel";
+    const auto by_guest = [](std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet.uid = kGuestOfTheHotel;
+        }
+        return packets;
+    };
+    const auto by_program = [](std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet = of_group(kSignInProgram, packet);
+        }
+        return packets;
+    };
+    const auto question = [](std::string_view to) {
+        return std::vector{udp(kOwn4, to, 53), tcp(kOwn4, to, 53)};
+    };
+    const auto pages = [] {
+        return std::vector{tcp(kOwn4, kPublic4, 80), tcp(kOwn4, kPublic4, 443),
+                           tcp(kOwn6, kPublic6, 80), tcp(kOwn6, kPublic6, 443)};
+    };
+    const Packet page = out_of("eth0", by(kGuestOfTheHotel, tcp(kOwn4, kPublic4, 443)));
+    const Packet page6 = out_of("eth0", by(kGuestOfTheHotel, tcp(kOwn6, kPublic6, 443)));
+    const Packet asked = out_of("eth0", by(kGuestOfTheHotel, udp(kOwn4, kResolver, 53)));
+    std::vector<Row> rows = {
+        sent({"out-portal-dns", state, "accept", resolver}, "eth0", by_guest(question(kResolver))),
+        sent({"out-portal-dns-program", state, "accept", resolver}, "eth0",
+             by_program(question(kResolver))),
+        sent({"out-portal-dns-other", state, "reject", "DNS outside the tunnel"}, "eth0",
+             by_guest(question("198.51.100.53"))),
+        sent({"out-portal-web", state, "accept", web}, "eth0", by_guest(pages())),
+        sent({"out-portal-web-program", state, "accept", web}, "eth0", by_program(pages())),
+        sent({"out-portal-other-port", state, "reject", past}, "eth0",
+             by_guest(
+                 {tcp(kOwn4, kPublic4, 8080), udp(kOwn4, kPublic4, 443), ping(kOwn4, kPublic4)})),
+        sent({"out-portal-other-user", state, "reject", past}, "eth0", pages()),
+        sent({"out-portal-dns-other-user", state, "reject", "DNS outside the tunnel"}, "eth0",
+             question(kResolver)),
+        sent({"out-portal-server", state, "reject", "a VPN server by somebody else"}, "eth0",
+             by_guest({tcp(kOwn4, kWebServer, 443)})),
+        sent({"out-portal-tunnel-network", state, "reject", "a tunnel's network outside of it"},
+             "eth0", by_guest({tcp(kOwn4, "10.99.1.1", 443)})),
+        received_after({"in-portal", state, "accept", "answers to somebody who signs in"}, page,
+                       FlowState::Established, {answer(page)}),
+        received_after({"in-portal-dns", state, "accept", "answers to somebody who signs in"},
+                       asked, FlowState::Established, {answer(asked)}),
+        received_after({"in-portal-error", state, "accept", "ICMP errors about a sign-in"}, page,
+                       FlowState::Related, {icmp("203.0.113.9", kOwn4, 3)}),
+        received_after({"in-portal-error6", state, "accept", "ICMPv6 errors about a sign-in"},
+                       page6, FlowState::Related,
+                       {icmp("2001:db8:98::9", kOwn6, 2), icmp("2001:db8:98::9", kOwn6, 1)}),
+        received({"in-portal-new", state, "drop", "in from outside the tunnel"}, "eth0",
+                 {tcp(kPublic4, kOwn4, 443)}),
+        framed({"wire-portal", state, "accept", web}, "eth0", by_guest(pages())),
+        framed({"wire-portal-guest", state, "drop", "onto the wire past the tunnel"}, "eth0",
+               pages()),
+    };
+    for (Row& row : rows) {
+        row.portal = true;
+    }
+    rows.push_back(sent({"out-portal-over", state, "reject", past}, "eth0", by_guest(pages())));
+    rows.push_back(sent({"out-portal-dns-over", state, "reject", "DNS outside the tunnel"}, "eth0",
+                        by_guest(question(kResolver))));
+    return rows;
+}
+
+/// What no network has to route: it makes the link, or finds who is on it.
+inline std::vector<Row> link_rows()
+{
+    const char* const wire = "onto the wire past the tunnel";
+    const char* const hosts = "ARP for hosts of the link";
+    const char* const discovery = "neighbour discovery";
+    const auto by_root = [](Packet packet) { return by(0, std::move(packet)); };
+    return {
+        framed({"wire-eapol", "closed", "accept", "EAPOL"}, "eth0",
+               {by_root(frame(0x888e)), frame(0x888e)}),
+        framed({"wire-pppoe", "closed", "accept", "PPPoE"}, "eth0",
+               {by_root(frame(0x8863)), by_root(frame(0x8864))}),
+        framed({"wire-stp", "closed", "accept", "spanning tree"}, "eth0",
+               {to_mac("01:80:c2:00:00:00", by_root(frame(0x0004)))}),
+        framed({"wire-lacp", "closed", "accept", "link aggregation"}, "eth0",
+               {to_mac("01:80:c2:00:00:02", by_root(frame(0x8809)))}),
+        framed({"wire-other-type", "closed", "drop", wire}, "eth0",
+               {by_root(frame(0x88b5)), frame(0x88b5), by_root(frame(0x88cc))}),
+        framed({"wire-vlan", "closed", "drop", wire}, "eth0",
+               {by_root(frame(0x8100)), frame(0x8100), frame(0x88a8)}),
+        framed({"wire-arp", "closed", "accept", hosts}, "eth0",
+               {by_root(arp(kOwn4, kNeighbour)), by_root(arp(kOwn4, "10.1.2.3")),
+                by_root(arp("0.0.0.0", kOwn4)), arp("192.168.50.88", kNeighbour)}),
+        framed({"wire-arp-connected", "closed", "accept", hosts}, "eth0",
+               {by_root(arp("198.18.7.10", "198.18.7.1"))}),
+        framed({"wire-arp-probe-answer", "closed", "accept", hosts}, "eth0",
+               {by_root(arp(kOwn4, "0.0.0.0"))}),
+        framed({"wire-arp-public", "closed", "drop", wire}, "eth0",
+               {by_root(arp(kOwn4, kPublic4)), arp("192.168.50.88", kPublic4)}),
+        framed({"wire-arp-new-device", "closed", "accept", hosts}, "eth1",
+               {by_root(arp("0.0.0.0", kPublic4))}),
+        framed({"wire-arp-tunnel-address", "up", "drop", "a tunnel's address on another device"},
+               "eth0", {by_root(arp(kTunnel4, kNeighbour)), arp(kTunnel4, kNeighbour)}),
+        framed({"wire-dhcp", "closed", "accept", "DHCP requests"}, "eth0",
+               {by_root(udp("0.0.0.0", "255.255.255.255", 67, 68)),
+                udp("0.0.0.0", "255.255.255.255", 67, 68)}),
+        framed({"wire-dhcpv6", "closed", "accept", "DHCPv6 requests"}, "eth0",
+               {by_root(udp(kOwnLinkLocal, "ff02::1:2", 547, 546))}),
+        framed({"wire-nd", "closed", "accept", discovery}, "eth0",
+               {by_root(icmp(kOwnLinkLocal, "ff02::2", 133, 255)),
+                icmp("fe80::88", "ff02::1:ff00:1", 135, 255),
+                icmp("fe80::88", kRouterLinkLocal, 136, 255),
+                by_root(icmp(kOwn6, "2001:db8:50::1", 135, 255))}),
+        framed({"wire-nd-routed", "closed", "drop", wire}, "eth0",
+               {by_root(icmp(kOwn6, kPublic6, 135, 255))}),
+        framed({"wire-mld", "closed", "accept", "multicast listener reports"}, "eth0",
+               {by_root(icmp(kOwnLinkLocal, "ff02::16", 143, 1))}),
+    };
+}
+
+/// What goes onto the wire past every IP rule.
+inline std::vector<Row> wire_rows()
+{
+    const char* const wire = "onto the wire past the tunnel";
+    const char* const program = "VPN server, by its tunnel program";
+    const char* const part = "VPN server, by its tunnel program, a later fragment";
+    const char* const other = "a VPN server by somebody else";
+    const char* const trusted = "a guest that is trusted";
+    const auto by_root = [](std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet = by(0, std::move(packet));
+        }
+        return packets;
+    };
+    const auto to_server = [](std::uint32_t mark = 0) {
+        std::vector packets = {udp(kOwn4, kServer4, 1194), udp(kOwn6, kServer6, 1194)};
+        for (Packet& packet : packets) {
+            packet.mark = mark;
+        }
+        return packets;
+    };
+    const auto fragments = [&] {
+        std::vector packets = to_server();
+        for (Packet& packet : packets) {
+            packet = later_fragment(packet);
+        }
+        return packets;
+    };
+    const auto by_somebody = [](std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet.uid = kSomebody;
+        }
+        return packets;
+    };
+    return {
+        framed({"wire-server", "closed", "accept", program}, "eth0", by_root(to_server())),
+        framed({"wire-server-other-user", "up", "drop", other}, "eth0", by_somebody(to_server())),
+        framed({"wire-server-guest", "up", "drop", other}, "eth0", to_server()),
+        framed({"wire-server-marked", "up", "drop", other}, "eth0",
+               by_somebody(to_server(kUnderlayMark))),
+        framed({"wire-server-fragment", "up", "accept", part}, "eth0", by_root(fragments())),
+        framed({"wire-server-fragment-other", "up", "drop", wire}, "eth0",
+               by_somebody(fragments()) + fragments()),
+        framed({"wire-mark", "up", "accept", program}, "eth0",
+               {by(kSomebody, udp(kOwn4, kMarkedServer, 51820), kServerMark)}),
+        framed({"wire-mark-fragment", "up", "accept", part}, "eth0",
+               {later_fragment(by(kSomebody, udp(kOwn4, kMarkedServer, 51820), kServerMark))}),
+        framed({"wire-mark-missing", "up", "drop", other}, "eth0",
+               {by(0, udp(kOwn4, kMarkedServer, 51820))}),
+        framed({"wire-dns-lan", "up", "drop", "DNS outside the tunnel"}, "eth0",
+               by_root({udp(kOwn4, kResolver, 53), tcp(kOwn4, kResolver, 853)}) +
+                   std::vector{udp("192.168.50.88", kResolver, 53)}),
+        framed({"wire-names", "up", "drop", "local name service"}, "eth0",
+               by_root({udp(kOwn4, "224.0.0.251", 5353, 5353)})),
+        framed({"wire-lan", "up", "accept", "local network"}, "eth0",
+               by_root(anything(kOwn4, kNeighbour)) + anything("192.168.50.88", kNeighbour) +
+                   anything("fe80::88", "fd12::1")),
+        framed({"wire-lan-deny", "up, lan=deny", "drop", wire}, "eth0",
+               by_root(anything(kOwn4, kNeighbour)) + anything("192.168.50.88", kNeighbour)),
+        framed({"wire-tunnel-address", "up", "drop", "a tunnel's address outside of it"}, "eth0",
+               by_root(anything(kTunnel4, kNeighbour)) + by_root(anything(kTunnel6, "fd12::1"))),
+        framed({"wire-tunnel-network", "up", "drop", "a tunnel's network outside of it"}, "eth0",
+               by_root(anything(kOwn4, "10.99.1.1")) + by_root(anything(kOwn6, "2001:db8:c0::53"))),
+        framed({"wire-public", "up", "drop", wire}, "eth0",
+               by_root(anything(kOwn4, kPublic4)) + anything("192.168.50.88", kPublic4)),
+        framed({"wire-public6", "closed", "drop", wire}, "eth0",
+               by_root(anything(kOwn6, kPublic6)) + anything("2001:db8:50::88", kPublic6)),
+        framed({"wire-inbound-unmarked", "up, inbound", "drop", wire}, "eth0",
+               by_root({udp(kOwn4, kPublic4, 9, 51820)}) +
+                   std::vector{udp("192.168.50.88", kPublic4, 9, 51820)}),
+        framed({"wire-inbound-answer", "up, inbound", "accept", "answers of an inbound service"},
+               "eth0",
+               {by(kSomebody, udp(kOwn4, kPublic4, 9, 51820), kUnderlayMark),
+                marked(kUnderlayMark, udp(kOwn4, kPublic4, 9, 51820)),
+                marked(kUnderlayMark, udp(kOwn6, kPublic6, 9, 51820))}),
+        framed({"wire-inbound-guest", "up, inbound", "drop", wire}, "eth0",
+               {marked(kUnderlayMark, udp("192.168.50.88", kPublic4, 9, 51820)),
+                marked(kUnderlayMark, udp("2001:db8:50::88", kPublic6, 9, 51820))}),
+        framed({"wire-allowed-guest", "up, belt-allow", "accept", trusted}, "eth0",
+               {from_mac(kTrustedMac, udp("192.168.50.88", kPublic4, 9)),
+                from_mac(kTrustedMac, arp("192.168.50.88", kPublic4)),
+                udp("192.168.50.66", kPublic4, 9), udp("2001:db8:50::66", kPublic6, 9)}),
+        framed({"wire-other-guest", "up, belt-allow", "drop", wire}, "eth0",
+               {udp("192.168.50.67", kPublic4, 9), arp("192.168.50.66", kPublic4)}),
+        framed({"wire-allowed-type", "up, belt-allow", "accept", "frames that are trusted"}, "eth0",
+               {frame(0x88e5), by(0, frame(0x88e5))}),
+        framed({"wire-mislabelled", "up, belt-allow", "drop", wire}, "eth0",
+               {by(0, mislabelled(frame(0x888e))), by(0, mislabelled(frame(0x8864))),
+                by(0, mislabelled(frame(0x88e5))), by(0, mislabelled(udp(kOwn4, kNeighbour, 9))),
+                by(0, mislabelled(udp(kOwn6, "fd12::1", 9)))}),
+        framed({"wire-none-loopback", "up", "accept", "policy"}, "lo",
+               by_root({udp("127.0.0.1", "127.0.0.1", 9)})),
+        framed({"wire-none-tunnel", "up", "accept", "policy"}, "tun0",
+               by_root(anything(kOwn4, kPublic4))),
+        framed({"wire-none-guests", "up", "accept", "policy"}, "br0",
+               by_root(anything(kOwn4, kPublic4))),
+        framed({"wire-none-behind", "up, forward", "accept", "policy"}, "br1",
+               by_root(anything(kOwn4, kPublic4))),
     };
 }
 
@@ -631,8 +778,10 @@ inline const std::vector<Row>& security_rows()
 {
     static const std::vector<Row> rows = [] {
         std::vector<Row> all = device_rows();
-        for (auto part : {server_rows, housekeeping_rows, dns_rows, place_rows, tunnel_in_rows,
-                          server_in_rows, place_in_rows, forwarded_rows, passing_rows, arp_rows}) {
+        for (auto part :
+             {server_rows, housekeeping_rows, dns_rows, place_rows, tunnel_in_rows, server_in_rows,
+              place_in_rows, forwarded_rows, passing_rows, arp_rows, inbound_rows, behind_rows,
+              forwarded_behind_rows, portal_rows, link_rows, wire_rows}) {
             append(all, part());
         }
         return all;

@@ -20,10 +20,11 @@
 #include <sys/socket.h>
 
 #include "core/apply/nftables.hpp"
+#include "core/codec/nft_rules.hpp"
 #include "core/codec/nft_text.hpp"
 #include "core/plan/firewall.hpp"
 #include "tests/kernel/network.hpp"
-#include "tests/kernel/security_rows.hpp"
+#include "tests/kernel/security_packets.hpp"
 #include "tests/kernel/security_wire.hpp"
 
 namespace failclosed::test {
@@ -34,21 +35,23 @@ inline std::vector<Hook> hooks_of(Path path)
 {
     switch (path) {
     case Path::Sent:
-        return {Hook::Output, Hook::Postrouting};
+        return {Hook::Output, Hook::Postrouting, Hook::Egress};
     case Path::Received:
         return {Hook::Prerouting, Hook::Input};
     case Path::Forwarded:
+        return {Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress};
+    case Path::Frame:
         break;
     }
-    return {Hook::Prerouting, Hook::Forward, Hook::Postrouting};
+    return {Hook::Egress};
 }
 
-/// The same decisions, so that counters tell who made them: every rule counts and has a number in
-/// its comment, and policies are rules of their own at the end of their chains.
+/// The same decisions, so that counters tell who made them: every rule counts and has a number of
+/// its own in its comment, and policies are rules of their own at the end of their chains.
 inline Ruleset numbered(Ruleset ruleset)
 {
+    unsigned number = 0;
     for (Table& table : ruleset.tables) {
-        unsigned number = 0;
         for (Chain& chain : table.chains) {
             if (chain.base) {
                 chain.rules.push_back({"policy", {}, true, {}, chain.base->policy});
@@ -67,10 +70,32 @@ inline std::string without_number(const std::string& comment)
     return comment.substr(0, comment.rfind(" #"));
 }
 
-inline SetElement bootstrap_element()
+/// What is added to a set for a time, in each table that judges what leaves.
+struct TimedElement {
+    Set set;
+    SetElement element;
+};
+
+inline std::vector<TimedElement> timed_elements(bool bootstrap, bool portal)
 {
-    return {{address(kResolver), Transport::Udp, port(53)}, {}};
+    const auto question = [](Transport transport) {
+        return SetElement{{address(kResolver), transport, port(53)}, {}};
+    };
+    std::vector<TimedElement> elements;
+    if (bootstrap) {
+        elements.push_back({bootstrap_set(Family::V4), question(Transport::Udp)});
+    }
+    if (portal) {
+        elements.push_back({portal_uid_set(), {{Uid{kGuestOfTheHotel}}, {}}});
+        elements.push_back({portal_gid_set(), {{Gid{kSignInProgram}}, {}}});
+        for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
+            elements.push_back({portal_resolver_set(Family::V4), question(transport)});
+        }
+    }
+    return elements;
 }
+
+inline constexpr std::array kLeavingTables = {TableFamily::Inet, TableFamily::Netdev};
 
 // ---- Outcomes ----
 
@@ -121,13 +146,20 @@ inline const Rule* last_met(const Table& table, const Chain& chain, const Moved&
     return &*met;
 }
 
-inline std::set<std::string> deciders(const Table& table, Path path, const Moved& moved)
+inline std::set<std::string> deciders(const Ruleset& ruleset, Path path, const Packet& packet,
+                                      const Moved& moved)
 {
     const auto hooks = hooks_of(path);
+    const TableFamily family = packet.arp ? TableFamily::Arp : TableFamily::Inet;
     std::set<std::string> rules;
-    for (const Chain& chain : table.chains) {
-        if (chain.base && std::ranges::find(hooks, chain.base->hook) != hooks.end()) {
-            if (const Rule* rule = last_met(table, chain, moved)) {
+    for (const Table& table : ruleset.tables) {
+        for (const Chain& chain : table.chains) {
+            const bool is_met = chain.base &&
+                                std::ranges::find(hooks, chain.base->hook) != hooks.end() &&
+                                (table.family == family || chain.base->hook == Hook::Egress) &&
+                                (!chain.base->device || chain.base->device == packet.output);
+            const Rule* rule = is_met ? last_met(table, chain, moved) : nullptr;
+            if (rule != nullptr) {
                 rules.insert(rule->comment);
             }
         }
@@ -148,8 +180,8 @@ inline bool is_answerable(const IpAddress& destination)
 enum class Loader : std::uint8_t { Netlink, Nft };
 
 /// Lets through only packets with kSignature, so that nothing else moves counters; counts what
-/// came through everything and what was answered by a refusal. And the address translation of
-/// somebody's own.
+/// came through everything and what was answered by a refusal: what leaves, where it leaves. And
+/// the address translation of somebody's own.
 inline constexpr const char* kWitness = R"(
 table inet witness {
     chain first_in {
@@ -168,20 +200,33 @@ table inet witness {
         type filter hook input priority 400;
         counter comment "passed"
     }
-    chain postrouting {
-        type filter hook postrouting priority 400;
-        counter comment "passed"
-    }
 }
 table arp witness {
     chain input {
         type filter hook input priority 400;
         counter comment "passed"
     }
-    chain output {
-        type filter hook output priority 400;
+}
+table netdev witness {
+    chain signature {
+        ip dscp != 0x0a drop
+        ip6 dscp != 0x0a drop
+    }
+    chain passed {
         counter comment "passed"
     }
+    chain first_lo { type filter hook egress device lo priority -500; jump signature; }
+    chain first_eth0 { type filter hook egress device eth0 priority -500; jump signature; }
+    chain first_eth1 { type filter hook egress device eth1 priority -500; jump signature; }
+    chain first_br0 { type filter hook egress device br0 priority -500; jump signature; }
+    chain first_br1 { type filter hook egress device br1 priority -500; jump signature; }
+    chain first_tun0 { type filter hook egress device tun0 priority -500; jump signature; }
+    chain last_lo { type filter hook egress device lo priority 400; jump passed; }
+    chain last_eth0 { type filter hook egress device eth0 priority 400; jump passed; }
+    chain last_eth1 { type filter hook egress device eth1 priority 400; jump passed; }
+    chain last_br0 { type filter hook egress device br0 priority 400; jump passed; }
+    chain last_br1 { type filter hook egress device br1 priority 400; jump passed; }
+    chain last_tun0 { type filter hook egress device tun0 priority 400; jump passed; }
 }
 table ip translation {
     chain prerouting {
@@ -210,23 +255,35 @@ void must_send(int socket, std::span<const std::uint8_t> bytes, const Address& t
                  sizeof to); // the verdict is read elsewhere
 }
 
-/// A socket that sends Ethernet frames from the device called `name` in the current namespace.
+/// A socket that sends whole frames from the device called `name` in the current namespace.
 class FrameSender {
   public:
-    explicit FrameSender(const char* name)
-        : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)), index_(if_nametoindex(name))
+    explicit FrameSender(const std::string& name, std::uint32_t mark = 0)
+        : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)),
+          index_(if_nametoindex(name.c_str()))
     {
+        set_mark(mark);
+    }
+
+    void set_mark(std::uint32_t mark) const
+    {
+        if (setsockopt(socket_.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
+            throw std::runtime_error("SO_MARK");
+        }
     }
 
     void send(std::span<const std::uint8_t> to, std::uint16_t type,
               std::span<const std::uint8_t> content) const
     {
-        Bytes frame(to.begin(), to.end());
-        put(frame, hardware);
-        put16(frame, type);
-        put(frame, content);
+        send_as(0, ethernet(to, hardware, type, content));
+    }
+
+    /// The kernel takes the frame for one of type `said`; of 0 it takes it for what it is.
+    void send_as(std::uint16_t said, std::span<const std::uint8_t> frame) const
+    {
         sockaddr_ll target{};
         target.sll_family = AF_PACKET;
+        target.sll_protocol = htons(said);
         target.sll_ifindex = static_cast<int>(index_);
         must_send(socket_.get(), frame, target);
     }
@@ -236,6 +293,25 @@ class FrameSender {
   private:
     UniqueFd socket_;
     unsigned index_;
+};
+
+/// What this thread makes belongs to the packet's user and group.
+class ActingAs {
+  public:
+    explicit ActingAs(const Packet& packet)
+    {
+        setfsgid(packet.gid.value_or(0));
+        setfsuid(packet.uid.value_or(kSomebody));
+    }
+
+    ActingAs(const ActingAs&) = delete;
+    ActingAs& operator=(const ActingAs&) = delete;
+
+    ~ActingAs()
+    {
+        setfsuid(0);
+        setfsgid(0);
+    }
 };
 
 inline UniqueFd open_tun(const char* name)
@@ -260,9 +336,11 @@ class Machine {
     {
         make_links();
         wires_.enter();
-        ip("link set wire up\nlink set guest up\n");
+        ip("link set wire up\nlink set guest up\nlink set macvlan0 up\nlink set wire1 up\nlink set "
+           "wire2 up\n");
         wire_.emplace("wire");
         guest_.emplace("guest");
+        macvlan_.emplace("macvlan0");
         network_.enter();
         nftables_.emplace(Nftables::open().value());
         must({"nft", "-f", "-"}, kWitness);
@@ -271,16 +349,19 @@ class Machine {
 
     void enter() const { network_.enter(); }
 
-    /// Admits the refresh helper's question for longer than a test takes.
-    void admit_bootstrap(Loader loader)
+    /// Adds the elements for longer than a test takes.
+    void admit(const std::vector<TimedElement>& elements, Loader loader)
     {
-        const SetElement element = bootstrap_element();
-        if (loader == Loader::Nft) {
-            must({"nft", "add element inet failclosed bootstrap4 { " + to_nft(element) +
-                             " timeout 60s }"});
-        } else if (!nftables_->add_timed(own(TableFamily::Inet), bootstrap_set(Family::V4),
-                                         {element}, std::chrono::seconds(60))) {
-            throw std::runtime_error("bootstrap");
+        for (const auto& [set, element] : elements) {
+            for (const TableFamily family : kLeavingTables) {
+                if (loader == Loader::Nft) {
+                    must({"nft", "add element " + std::string(to_string(family)) + " failclosed " +
+                                     set.name + " { " + to_nft(element) + " timeout 60s }"});
+                } else if (!nftables_->add_timed(own(family), set, {element},
+                                                 std::chrono::seconds(60))) {
+                    throw std::runtime_error(set.name);
+                }
+            }
         }
     }
 
@@ -290,7 +371,7 @@ class Machine {
     {
         Bytes about;
         if (const auto& opener = sample.opener) {
-            about = wire(opener->packet);
+            about = wire(opener->path == Path::Sent ? opener->packet : answer(opener->packet));
             (void)observe(opener->path, opener->packet, {},
                           [](const Fate& outcome) { return outcome.verdict == Verdict::Accept; });
         }
@@ -302,7 +383,7 @@ class Machine {
     /// routes lead there. Takes back what else the tests need: for the last question only.
     bool answers_through_tunnel(const Packet& packet, std::span<const std::uint8_t> bytes)
     {
-        must({"nft", "delete table inet witness"});
+        must({"nft", "delete table inet witness; delete table netdev witness"});
         write_sysctl("ipv4/ipfrag_time", "1");
         write_sysctl("netfilter/nf_conntrack_frag6_timeout", "1");
         const bool v6 = packet.source.family() == Family::V6;
@@ -347,10 +428,14 @@ class Machine {
         const std::string mac = kHardwareText;
         tun_ = open_tun("tun0");
         ip("link add eth0 address " + mac + " type veth peer name wire netns " + wires_.path() +
-           "\nlink add br0 address " + mac + " type bridge\nlink add port0 type veth peer name " +
+           "\nlink add macvlan0 link eth0 type macvlan mode vepa\nlink set macvlan0 netns " +
+           wires_.path() + "\nlink add eth1 type veth peer name wire1 netns " + wires_.path() +
+           "\nlink add br1 type veth peer name wire2 netns " + wires_.path() + "\n" +
+           "link add br0 address " + mac + " type bridge\nlink add port0 type veth peer name " +
            "guest netns " + wires_.path() + "\nlink set port0 master br0 up\n" +
-           "link set br0 up\nlink set eth0 up\nlink set tun0 up\n" +
-           "addr add 192.168.50.10/24 broadcast 192.168.50.255 dev eth0\n" +
+           "link set br0 up\nlink set br1 up\nlink set eth0 up\nlink set eth1 up\n" +
+           "link set tun0 up\n" + "addr add 192.168.50.10/24 broadcast 192.168.50.255 dev eth0\n" +
+           "addr add 198.18.7.10/24 dev eth0\naddr add 172.21.0.1/16 dev br1\n" +
            "addr add 10.8.0.2/24 dev tun0\naddr add 172.20.0.1/16 dev br0\n" +
            "-6 addr add 2001:db8:50::10/64 dev eth0 nodad\n-6 addr add fe80::10/64 dev eth0 " +
            "nodad\n-6 addr add fd00:8::2/64 dev tun0 nodad\n" +
@@ -360,6 +445,24 @@ class Machine {
            "4000\n");
         // One question for each neighbour, not one more each second.
         write_sysctl("ipv4/neigh/eth0/mcast_solicit", "1");
+        add_neighbours();
+    }
+
+    /// What a rule lets pass shall leave at once: nobody answers on these wires.
+    static void add_neighbours()
+    {
+        std::string lines;
+        const auto add = [&](const char* device, std::initializer_list<const char*> hosts) {
+            for (const char* host : hosts) {
+                lines += std::string("neigh add ") + host + " lladdr 02:00:00:00:00:99 nud " +
+                         "permanent dev " + device + "\n";
+            }
+        };
+        add("eth0", {kResolver, kNeighbour, "192.168.50.9", kRouterLinkLocal, "2001:db8:50::1",
+                     "2001:db8:50::20"});
+        add("br0", {kGuest, kTranslatedGuest, kGuest6});
+        add("br1", {kOtherGuest});
+        ip(lines);
     }
 
     void load(Loader loader)
@@ -377,10 +480,12 @@ class Machine {
 
     Counters counters()
     {
-        return nftables_
-            ->counters({own(TableFamily::Inet), own(TableFamily::Arp), witness(TableFamily::Inet),
-                        witness(TableFamily::Arp)})
-            .value();
+        std::vector<TableName> tables;
+        for (const auto family : {TableFamily::Inet, TableFamily::Arp, TableFamily::Netdev}) {
+            tables.push_back(own(family));
+            tables.push_back(witness(family));
+        }
+        return nftables_->counters(tables).value();
     }
 
     template <typename Done>
@@ -407,7 +512,8 @@ class Machine {
     Fate difference(Path path, const Packet& packet, const Counters& before,
                     const Counters& after) const
     {
-        const TableFamily family = packet.arp ? TableFamily::Arp : TableFamily::Inet;
+        const bool leaves = path != Path::Received;
+        const TableFamily arrival = packet.arp ? TableFamily::Arp : TableFamily::Inet;
         Moved moved;
         Moved seen;
         for (const auto& [key, counter] : after) {
@@ -415,20 +521,16 @@ class Machine {
             if (old != before.end() && old->second.packets == counter.packets) {
                 continue;
             }
-            if (key.table == own(family)) {
+            if (key.table.name == kTableName) {
                 moved.insert(key.comment);
-            } else if (key.table == witness(family)) {
-                seen.insert(key.comment == "refused" ? key.comment : key.chain);
+            } else if (key.comment == "refused" ||
+                       key.table == witness(leaves ? TableFamily::Netdev : arrival)) {
+                seen.insert(key.comment);
             }
         }
         Fate outcome;
-        const auto table = std::ranges::find(ruleset_.tables, family, &Table::family);
-        outcome.rules = deciders(*table, path, moved);
-        const bool arp_out = packet.arp && path == Path::Sent;
-        const char* const last = arp_out                  ? "output"
-                                 : path == Path::Received ? "input"
-                                                          : "postrouting";
-        if (seen.contains(last)) {
+        outcome.rules = deciders(ruleset_, path, packet, moved);
+        if (seen.contains("passed")) {
             outcome.verdict = Verdict::Accept;
         } else if (seen.contains("refused")) {
             outcome.verdict = Verdict::Reject;
@@ -441,7 +543,9 @@ class Machine {
     void send(Path path, const Packet& packet, std::span<const std::uint8_t> about)
     {
         const bool from_here = path == Path::Sent || packet.input == device("lo");
-        if (packet.arp && from_here) {
+        if (path == Path::Frame) {
+            send_frame(packet);
+        } else if (packet.arp && from_here) {
             // The kernel asks for a neighbour on behalf of a packet from that address, which the
             // IP rules must let pass: of the tunnel program's to its server.
             Packet reason =
@@ -457,6 +561,26 @@ class Machine {
         } else {
             inject(packet, wire(packet, about));
         }
+    }
+
+    /// As the packet's user, or a macvlan guest, puts it onto the wire.
+    void send_frame(const Packet& packet)
+    {
+        const bool has_header = packet.output != device("tun0");
+        const EtherType said = wire_type(packet);
+        const EtherType carried = packet.mislabelled ? hidden_type(packet) : said;
+        const Bytes content = frame_content(packet);
+        const Bytes frame = has_header
+                                ? ethernet(packet.destination_mac->bytes(),
+                                           packet.source_mac->bytes(), carried.number, content)
+                                : content;
+        if (!packet.uid) {
+            macvlan_->set_mark(packet.mark);
+            macvlan_->send_as(said.number, frame);
+            return;
+        }
+        const ActingAs user(packet);
+        FrameSender(packet.output->text(), packet.mark).send_as(said.number, frame);
     }
 
     void inject(const Packet& packet, std::span<const std::uint8_t> bytes)
@@ -476,10 +600,10 @@ class Machine {
                                std::span<const std::uint8_t> bytes)
     {
         const bool v6 = packet.source.family() == Family::V6;
-        setfsuid(packet.uid.value_or(kSomebody));
-        const UniqueFd sender(
-            socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
-        setfsuid(0);
+        const UniqueFd sender = [&] {
+            const ActingAs user(packet);
+            return UniqueFd(socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+        }();
         const int on = 1;
         const auto set = [&](int option, const void* value, std::size_t size) {
             if (setsockopt(sender.get(), SOL_SOCKET, option, value, static_cast<socklen_t>(size)) !=
@@ -525,6 +649,7 @@ class Machine {
     UniqueFd tun_;
     std::optional<FrameSender> wire_;
     std::optional<FrameSender> guest_;
+    std::optional<FrameSender> macvlan_;
     std::optional<Nftables> nftables_;
 };
 

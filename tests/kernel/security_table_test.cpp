@@ -52,7 +52,7 @@ std::vector<Line> document_lines()
     std::ifstream file(FAILCLOSED_DOCS "/security.md");
     std::vector<Line> lines;
     for (std::string text; std::getline(file, text);) {
-        if (!std::regex_search(text, std::regex("^\\| (out|in|fwd|arp)-"))) {
+        if (!std::regex_search(text, std::regex("^\\| (out|in|fwd|arp|wire)-"))) {
             continue;
         }
         const auto parts = cells(text);
@@ -94,10 +94,14 @@ Ruleset planned(const Row& row)
 Ruleset ruleset_of(const Row& row)
 {
     Ruleset ruleset = planned(row);
-    if (row.bootstrap) {
-        auto& sets = ruleset.tables[0].sets;
-        std::ranges::find(sets, bootstrap_set(Family::V4).name, &Set::name)
-            ->elements.push_back(bootstrap_element());
+    for (Table& table : ruleset.tables) {
+        const bool judges_leaving =
+            std::ranges::find(kLeavingTables, table.family) != kLeavingTables.end();
+        for (const auto& [set, element] : timed_elements(row.bootstrap, row.portal)) {
+            if (judges_leaving) {
+                std::ranges::find(table.sets, set.name, &Set::name)->elements.push_back(element);
+            }
+        }
     }
     return ruleset;
 }
@@ -180,16 +184,14 @@ class SecurityTable : public testing::TestWithParam<Row> {
     }
 
   private:
-    using Key = std::tuple<std::string, bool, Loader>;
+    using Key = std::tuple<std::string, bool, bool, Loader>;
 
     static Machine& machine_for(const Row& row, Loader loader)
     {
-        auto& machine = machines[{row.state, row.bootstrap, loader}];
+        auto& machine = machines[{row.state, row.bootstrap, row.portal, loader}];
         if (!machine) {
             machine = std::make_unique<Machine>(planned(row), loader);
-            if (row.bootstrap) {
-                machine->admit_bootstrap(loader);
-            }
+            machine->admit(timed_elements(row.bootstrap, row.portal), loader);
         }
         return *machine;
     }
@@ -225,10 +227,12 @@ TEST(SecurityMachine, SeesALeak)
     const ReturnToNetwork back;
     const Row& row = *std::ranges::find(security_rows(), "out-dns-lan", &Row::id);
     Ruleset ruleset = planned(row);
-    for (Chain& chain : ruleset.tables.front().chains) {
-        for (Rule& rule : chain.rules) {
-            if (without_number(rule.comment) == row.rule && rule.actions.empty()) {
-                rule.end = Verdict::Accept;
+    for (Table& table : ruleset.tables) {
+        for (Chain& chain : table.chains) {
+            for (Rule& rule : chain.rules) {
+                if (without_number(rule.comment) == row.rule && rule.actions.empty()) {
+                    rule.end = Verdict::Accept;
+                }
             }
         }
     }

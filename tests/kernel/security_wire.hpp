@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include <linux/if_ether.h>
 #include <netinet/in.h>
 
 #include "core/plan/interpreter.hpp"
@@ -168,6 +169,30 @@ inline Bytes unknown_option(const Packet& packet)
     return bytes;
 }
 
+/// A later fragment of the packet, with nothing but 0 in it (RFC 791, RFC 8200).
+inline Bytes later_fragment_of(const Packet& packet)
+{
+    constexpr std::uint32_t kOffset = 1480; // a multiple of 8
+    Bytes bytes = wire(packet);
+    if (packet.source.family() == Family::V4) {
+        bytes.resize(20 + 8);
+        set16(bytes, 2, static_cast<std::uint16_t>(bytes.size()));
+        set16(bytes, 6, kOffset / 8);
+        set16(bytes, 10, 0);
+        set16(bytes, 10, internet_checksum(std::span(bytes).first(20)));
+        std::ranges::fill(std::span(bytes).subspan(20), std::uint8_t{0});
+        return bytes;
+    }
+    bytes.resize(40);
+    bytes[6] = IPPROTO_FRAGMENT;
+    set16(bytes, 4, 8 + 8);
+    put16(bytes, std::uint32_t{packet.protocol} << 8);
+    put16(bytes, kOffset);
+    put32(bytes, 0x1234);
+    bytes.resize(bytes.size() + 8);
+    return bytes;
+}
+
 /// A request for the target, from its Ethernet payload on (RFC 826).
 inline Bytes arp_request(const ArpAddresses& addresses, std::span<const std::uint8_t> hardware)
 {
@@ -179,6 +204,46 @@ inline Bytes arp_request(const ArpAddresses& addresses, std::span<const std::uin
     bytes.resize(bytes.size() + 6);
     put(bytes, addresses.target);
     return bytes;
+}
+
+inline Bytes ethernet(std::span<const std::uint8_t> to, std::span<const std::uint8_t> from,
+                      std::uint16_t type, std::span<const std::uint8_t> content)
+{
+    Bytes bytes(to.begin(), to.end());
+    put(bytes, from);
+    put16(bytes, type);
+    put(bytes, content);
+    return bytes;
+}
+
+/// What the frame that carries the packet says that it carries.
+inline EtherType wire_type(const Packet& packet)
+{
+    if (packet.arp) {
+        return {ETH_P_ARP};
+    }
+    const bool v4 = packet.source.family() == Family::V4;
+    return packet.ether_type.value_or(
+        EtherType{v4 ? std::uint16_t{ETH_P_IP} : std::uint16_t{ETH_P_IPV6}});
+}
+
+/// What it says where the kernel was told something else.
+inline EtherType hidden_type(const Packet& packet)
+{
+    return {wire_type(packet).number == ETH_P_IP ? std::uint16_t{ETH_P_IPV6}
+                                                 : std::uint16_t{ETH_P_IP}};
+}
+
+/// From the Ethernet payload on.
+inline Bytes frame_content(const Packet& packet)
+{
+    if (packet.arp) {
+        return arp_request(*packet.arp, packet.source_mac->bytes());
+    }
+    if (packet.ether_type) {
+        return Bytes(46);
+    }
+    return packet.later_fragment ? later_fragment_of(packet) : wire(packet);
 }
 
 } // namespace failclosed::test

@@ -28,6 +28,11 @@ inline Port port(std::uint16_t number)
     return Port::make(number).value();
 }
 
+inline MacAddress mac(std::string_view text)
+{
+    return MacAddress::parse(text).value();
+}
+
 inline std::vector<Set> sample_sets()
 {
     const Transport udp = Transport::Udp;
@@ -88,6 +93,7 @@ inline std::vector<Set> sample_sets()
         {"users", {Field::SocketUid}, false, false, false, {{{Uid{33}}, {}}}},
         {"marks", {Field::Mark}, false, false, false, {{{Mark{0xfc0000}}, {}}}},
         {"protocols", {Field::Protocol}, false, false, false, {{{Transport::Esp}, {}}}},
+        {"groups", {Field::SocketGid}, false, false, false, {{{Gid{4321}}, {}}}},
     };
 }
 
@@ -136,6 +142,9 @@ inline std::vector<Rule> sample_output_rules()
         {"ping", {IcmpType{8}}, true, {}, {}},
         {"neighbour solicitation", {Icmpv6Type{135}, HopLimit{255}}, true, {}, {}},
         {"users", {FromUid{Uid{1000}}}, true, {}, {}},
+        {"groups", {in_set(sets[13])}, true, {}, {}},
+        {"pieces", {LaterFragment{Family::V4}, FromUid{Uid{1000}}}, true, {}, {}},
+        {"pieces of IPv6", {LaterFragment{Family::V6}}, true, {}, {}},
         {"marks",
          {HasMark{0xfc0000, 0xff0000}, HasConntrackMark{0xfc0000, 0xff0000}, HasMark{7}},
          true,
@@ -158,7 +167,84 @@ inline std::vector<Rule> sample_output_rules()
     };
 }
 
-/// The table inet `name` and the table arp `name`.
+/// The devices of the netdev table in the sample.
+inline const std::vector<InterfaceName>& sample_devices()
+{
+    static const std::vector<InterfaceName> devices = {device("egress0"), device("egress1")};
+    return devices;
+}
+
+inline Chain device_chain(const InterfaceName& name)
+{
+    return {"device_" + name.text(),
+            BaseChain{Hook::Egress, 0, Verdict::Drop, ChainType::Filter, name},
+            {{"whatever leaves", {}, false, {}, Goto{"wire"}}}};
+}
+
+inline Table sample_belt(const std::string& name)
+{
+    Table table{TableFamily::Netdev, name, {}, {}};
+    table.sets = {
+        {"macs", {Field::SourceMac}, false, false, false, {{{mac("52:54:00:12:34:56")}, {}}}},
+        {"reachable",
+         {Field::OutputInterface, Field::Destination4},
+         true,
+         false,
+         false,
+         {{{device("egress0"), prefix("192.168.1.0/24")}, {}},
+          {{device("egress1"), prefix("10.1.0.0/16")}, {}}}},
+        {"asked", {Field::ArpTarget}, true, false, false, {{{prefix("192.168.1.0/24")}, {}}}},
+        {"groups",
+         {Field::SocketGid, Field::Destination6},
+         false,
+         false,
+         false,
+         {{{Gid{4321}, address("2001:db8::53")}, {}}}},
+        {"resolvers", {Field::Destination4, Field::Protocol}, false, false, true, {}},
+        {"ports", {Field::SourcePort}, false, false, false, {{{port(68)}, {}}}},
+    };
+    const auto in = [&](std::size_t place) {
+        return InSet{table.sets[place].key, table.sets[place].name, false};
+    };
+    const std::vector<Rule> rules = {
+        {"a guest", {in(0)}, true, {}, Verdict::Accept},
+        {"EAPOL", {OfEtherType{{0x888e}}}, true, {}, Verdict::Accept},
+        {"spanning tree", {ToMac{mac("01:80:c2:00:00:00")}}, true, {}, Verdict::Accept},
+        {"no tunnel's address",
+         {InSet{{Field::OutputInterface, Field::Destination4}, "reachable", true}},
+         true,
+         {},
+         {}},
+        {"asked for", {in(2)}, true, {}, Verdict::Accept},
+        {"IPv4", {AsLabelled{Family::V4}}, true, {}, {}},
+        {"IPv6", {AsLabelled{Family::V6}, OfTransport{Transport::Tcp}}, true, {}, {}},
+        {"local", {in(1)}, true, {}, Verdict::Accept},
+        {"a program", {in(3)}, true, {}, Verdict::Accept},
+        {"timed", {in(4)}, true, {}, Verdict::Accept},
+        {"ports of either", {in(5)}, true, {}, {}},
+        {"a user's pieces",
+         {LaterFragment{Family::V4}, FromUid{Uid{1000}}},
+         true,
+         {},
+         Verdict::Accept},
+        {"pieces of IPv6", {LaterFragment{Family::V6}, HasMark{7}}, true, {}, Verdict::Accept},
+        {"neighbours", {Icmpv6Type{135}, HopLimit{255}}, true, {}, Verdict::Accept},
+        {"DHCP",
+         {ToInterface{device("egress0")}, FromPort{Transport::Udp, port(68)},
+          ToPort{Transport::Udp, port(67)}},
+         true,
+         {},
+         Verdict::Accept},
+        {"all else", {}, true, {Log{"failclosed: ", 10, 5}}, Verdict::Drop},
+    };
+    table.chains = {{"wire", {}, rules}};
+    for (const InterfaceName& device : sample_devices()) {
+        table.chains.push_back(device_chain(device));
+    }
+    return table;
+}
+
+/// The tables inet `name`, arp `name` and netdev `name`.
 inline Ruleset sample_ruleset(const std::string& name = "failclosed")
 {
     const auto sets = sample_sets();
@@ -176,6 +262,21 @@ inline Ruleset sample_ruleset(const std::string& name = "failclosed")
         {"forward", BaseChain{Hook::Forward, 0, Verdict::Drop}, {}},
         {"prerouting", BaseChain{Hook::Prerouting, -300, Verdict::Accept}, {}},
         {"postrouting", BaseChain{Hook::Postrouting, 100, Verdict::Accept}, {}},
+        {"guests_dns",
+         BaseChain{Hook::Prerouting, -100, Verdict::Accept, ChainType::Nat},
+         {{"to our resolver",
+           {FromInterface{device("guests")}, ToPort{Transport::Udp, port(53)}},
+           true,
+           {},
+           RedirectTo{address("10.8.0.1")}},
+          {"to our resolver",
+           {ToPort{Transport::Tcp, port(53)}},
+           true,
+           {},
+           RedirectTo{address("fd00:8::1")}}}},
+        {"guests_source",
+         BaseChain{Hook::Postrouting, 100, Verdict::Accept, ChainType::Nat},
+         {{"guests", {ToInterface{device("tun0")}}, true, {}, Masquerade{}}}},
     };
     Table arp{TableFamily::Arp, name, {}, {}};
     arp.sets = {{"own", {Field::ArpTarget}, true, false, false, {{{prefix("10.8.0.0/24")}, {}}}},
@@ -193,7 +294,7 @@ inline Ruleset sample_ruleset(const std::string& name = "failclosed")
          BaseChain{Hook::Output, 0, Verdict::Accept},
          {{"own", {InSet{arp.sets[1].key, "sources", false}}, true, {}, Verdict::Accept}}},
     };
-    return {{inet, arp}};
+    return {{inet, arp, sample_belt(name)}};
 }
 
 } // namespace failclosed::test

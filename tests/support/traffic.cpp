@@ -74,8 +74,10 @@ void add_plain(std::vector<Kind>& kinds, const Targets& to, uid_t uid)
     add("tcp", "", Way::TcpSyn, Via::Route, to.site, 443);
     add("ping", "", Way::Ping, Via::Route, to.site, 0);
     add("dns", "-isp", Way::Dns, Via::Route, to.isp_resolver, 53);
+    add("dns", "-isp-large", Way::LargeUdp, Via::Route, to.isp_resolver, 53);
     add("dns", "-isp-tcp", Way::TcpSyn, Via::Route, to.isp_resolver, 53);
     add("dot", "-isp", Way::TcpSyn, Via::Route, to.isp_resolver, 853);
+    add("doq", "-isp", Way::Udp, Via::Route, to.isp_resolver, 853);
     add("dns", "-public", Way::Dns, Via::Route, to.public_resolver, 53);
     add("dns", "-device", Way::Dns, Via::Device, to.public_resolver, 53);
     add("udp", "-lan", Way::Udp, Via::Route, to.neighbour, some_port);
@@ -125,7 +127,8 @@ SocketAddress socket_address(const std::string& text, std::uint16_t port)
     result.v6.sin6_family = AF_INET6;
     result.v6.sin6_port = htons(port);
     inet_pton(AF_INET6, text.c_str(), &result.v6.sin6_addr);
-    if (IN6_IS_ADDR_LINKLOCAL(&result.v6.sin6_addr)) {
+    if (IN6_IS_ADDR_LINKLOCAL(&result.v6.sin6_addr) ||
+        IN6_IS_ADDR_MULTICAST(&result.v6.sin6_addr)) {
         result.v6.sin6_scope_id = if_nametoindex(device);
     }
     return result;
@@ -264,6 +267,8 @@ class Sender {
     {
         const int small = 4096; // replies are not read
         set(SOL_SOCKET, SO_RCVBUF, small);
+        set(SOL_SOCKET, SO_BROADCAST, 1);
+        set(SOL_SOCKET, SO_REUSEADDR, 1);
         const unsigned index = if_nametoindex(device);
         if (index == 0) {
             return false; // no link yet: tried again each time
@@ -272,13 +277,14 @@ class Sender {
         if (is_tcp()) {
             // A reset at the end: no TIME_WAIT that would hold the port, which is the tag.
             set(SOL_SOCKET, SO_LINGER, linger{1, 0});
-            set(SOL_SOCKET, SO_REUSEADDR, 1);
             const auto port = static_cast<std::uint16_t>(first_tag_port + tag_);
             const std::string any = v6_ ? "::" : "0.0.0.0";
             if (!bind_to(free_address ? any : own_address(), port)) {
                 return false;
             }
         } else if (!free_address && !bind_to(own_address(), 0)) {
+            return false;
+        } else if (kind_.from_port != 0 && !bind_to(v6_ ? "::" : "0.0.0.0", kind_.from_port)) {
             return false;
         }
         if (kind_.via == Via::Device && !set(SOL_SOCKET, SO_BINDTODEVICE, device)) {
@@ -463,6 +469,75 @@ std::vector<Kind> connected_kinds()
     return kinds;
 }
 
+std::vector<Kind> local_kinds()
+{
+    std::vector<Kind> kinds;
+    for (const uid_t uid : {uid_t{0}, traffic_uid}) {
+        const std::string user = uid == 0 ? "@root" : "@user";
+        const auto add = [&](const std::string& name, const char* to, std::uint16_t port) {
+            kinds.push_back({name + user, Way::Udp, Via::Device, to, port, uid});
+        };
+        add("mdns4", "224.0.0.251", 5353);
+        add("mdns6", "ff02::fb", 5353);
+        add("llmnr4", "224.0.0.252", 5355);
+        add("llmnr6", "ff02::1:3", 5355);
+        add("netbios4", "192.168.50.255", 137);
+        add("ssdp4", "239.255.255.250", 1900);
+        add("ssdp6", "ff02::c", 1900);
+        add("group4", "233.1.2.3", some_port);
+        add("group6", "ff0e::1234", some_port);
+        add("broadcast4", "255.255.255.255", some_port);
+        add("broadcast4-link", "192.168.50.255", some_port);
+    }
+    return kinds;
+}
+
+bool tells_names(const Kind& kind)
+{
+    return kind.port == 5353 || kind.port == 5355 || kind.port == 137;
+}
+
+std::vector<Kind> hole_kinds()
+{
+    constexpr std::uint16_t dhcp_server = 67;
+    constexpr std::uint16_t dhcp_client = 68;
+    constexpr std::uint16_t dhcpv6_server = 547;
+    constexpr std::uint16_t dhcpv6_client = 546;
+    std::vector<Kind> kinds;
+    for (const Via via : {Via::Route, Via::Device}) {
+        const std::string end = via == Via::Device ? "-device@root" : "@root";
+        for (const char* to : {addr::site4, addr::server4}) {
+            const std::string name = std::string("dhcp-hole-") + to + end;
+            kinds.push_back({name, Way::Udp, via, to, dhcp_server, 0, dhcp_client});
+        }
+        for (const char* to : {addr::site6, addr::server6}) {
+            const std::string name = std::string("dhcp-hole-") + to + end;
+            kinds.push_back({name, Way::Udp, via, to, dhcpv6_server, 0, dhcpv6_client});
+        }
+    }
+    kinds.push_back(
+        {"dhcp-hole@user", Way::Udp, Via::Device, addr::site4, dhcp_server, traffic_uid});
+    kinds.push_back({"dhcp-broadcast@user", Way::Udp, Via::Device, "255.255.255.255", dhcp_server,
+                     traffic_uid});
+    return kinds;
+}
+
+std::vector<Kind> guest_kinds()
+{
+    std::vector<Kind> kinds = all_kinds();
+    std::erase_if(kinds, [](const Kind& kind) {
+        const bool own = kind.via != Via::Route && kind.via != Via::Device;
+        const bool raw = kind.way == Way::RawHeader || kind.way == Way::RawFragment;
+        const bool connected = kind.way == Way::UdpConnected || kind.way == Way::TcpConnected;
+        return own || raw || connected || kind.uid == 0;
+    });
+    for (auto& kind : kinds) {
+        kind.uid = 0;
+        kind.name.replace(kind.name.find('@'), std::string::npos, "@guest");
+    }
+    return kinds;
+}
+
 // Lies in memory that the senders share with the test.
 struct Traffic::Shared {
     struct Line {
@@ -538,7 +613,7 @@ Traffic::Traffic(const Lab& lab, Options options) : kinds_(std::move(options.kin
     for (const uid_t uid : users) {
         const std::size_t sender = senders_.size();
         senders_.push_back(Process::fork(
-            lab.client(),
+            options.box != nullptr ? *options.box : lab.client(),
             [&, sender, uid]() -> int {
                 shared_->run(kinds_, tags_, uid, sender, options.interval);
             },

@@ -32,9 +32,10 @@ struct Kind {
     std::string name; ///< such as "udp4-device@root"
     Way way = Way::Udp;
     Via via = Via::Route;
-    std::string to; ///< an IPv4 or IPv6 address; a link-local one is on eth0
+    std::string to; ///< an IPv4 or IPv6 address; a link-local one or a group is on eth0
     std::uint16_t port = 0;
     uid_t uid = 0;
+    std::uint16_t from_port = 0; ///< of a datagram; 0: any
 };
 
 inline constexpr uid_t traffic_uid = 4242; ///< a user that runs nothing else
@@ -45,12 +46,23 @@ std::vector<Kind> all_kinds();
 /// The same, but only sockets that are connected at once: to start while a tunnel is up.
 std::vector<Kind> connected_kinds();
 
+/// What speaks to the whole wire: mDNS, LLMNR, NetBIOS, SSDP, groups and broadcasts.
+std::vector<Kind> local_kinds();
+/// Those of local_kinds() that tell names, and so are refused towards the local network as well.
+bool tells_names(const Kind& kind);
+/// Through the holes that every lock has: DHCP's ports to hosts that serve none.
+std::vector<Kind> hole_kinds();
+/// What a guest with a device and addresses of its own can send as root: no sockets that need to
+/// know the address.
+std::vector<Kind> guest_kinds();
+
 /// Sends until it is destroyed. Errors of sending are counted and otherwise ignored.
 class Traffic {
   public:
     struct Options {
         std::vector<Kind> kinds = all_kinds();
         std::chrono::microseconds interval{5000}; ///< each kind sends once in this time
+        const Box* box = nullptr;                 ///< where from; nothing: the client
     };
 
     explicit Traffic(const Lab& lab) : Traffic(lab, Options{}) {}

@@ -60,6 +60,54 @@ TEST(ConfigFile, ListsMayBeEmpty)
     EXPECT_TRUE(config->servers.empty());
 }
 
+TEST(ConfigFile, ForwardedDevices)
+{
+    const auto config = read("forward = virbr0; br-lan ;docker0\n");
+    ASSERT_TRUE(config) << config.error().message();
+    ASSERT_EQ(config->forward.size(), 3U);
+    EXPECT_EQ(config->forward[1].text(), "br-lan");
+    std::string many = "forward=";
+    for (int i = 0; i < 64; ++i) {
+        many += "d" + std::to_string(i) + ";";
+    }
+    EXPECT_EQ(read(many).value().forward.size(), 64U);
+    EXPECT_FALSE(read(many + "d64"));
+}
+
+TEST(ConfigFile, InboundServices)
+{
+    const auto config =
+        read("inbound = tcp/22 from 198.51.100.7/24 ;udp/51820   from\tany;tcp/443 from fd00::1\n");
+    ASSERT_TRUE(config) << config.error().message();
+    const auto service = [](Transport transport, std::uint16_t port, const char* from) {
+        return InboundService{transport, Port::make(port).value(), IpPrefix::parse(from).value()};
+    };
+    EXPECT_EQ(config->inbound, (std::vector{service(Transport::Tcp, 22, "198.51.100.0/24"),
+                                            service(Transport::Udp, 51820, "0.0.0.0/0"),
+                                            service(Transport::Udp, 51820, "::/0"),
+                                            service(Transport::Tcp, 443, "fd00::1")}));
+}
+
+TEST(ConfigFile, WhatTheBeltAllows)
+{
+    const auto config =
+        read("belt-allow=52:54:00:AB:34:56;192.168.50.77;fd00::/8;10.0.0.0/8;0x88E5\n");
+    ASSERT_TRUE(config) << config.error().message();
+    EXPECT_EQ(config->belt_allow,
+              (std::vector<BeltAllowance>{
+                  MacAddress::parse("52:54:00:ab:34:56").value(),
+                  IpPrefix::parse("192.168.50.77").value(), IpPrefix::parse("fd00::/8").value(),
+                  IpPrefix::parse("10.0.0.0/8").value(), EtherType{0x88e5}}));
+}
+
+TEST(ConfigFile, TheStrictestHasNoGuestsAndNoServices)
+{
+    const Config strictest = strictest_config();
+    EXPECT_TRUE(strictest.forward.empty());
+    EXPECT_TRUE(strictest.inbound.empty());
+    EXPECT_TRUE(strictest.belt_allow.empty());
+}
+
 TEST(ConfigFile, LaterFilesReplaceKeys)
 {
     const std::array<ConfigText, 3> files = {{
@@ -103,6 +151,40 @@ TEST(ConfigFile, WhatIsNotAllowedIsAnError)
                              "server-expiry-days=-1",
                              "server-expiry-days=1.5",
                              "log=YES",
+                             "forward=lo",
+                             "forward=br0;lo",
+                             "forward=br 0",
+                             "forward=sixteen-bytes-xx",
+                             "inbound=22 from any",
+                             "inbound=tcp/22",
+                             "inbound=tcp/22 from",
+                             "inbound=tcp/22 from all",
+                             "inbound=tcp/22 to any",
+                             "inbound=tcp/22 any",
+                             "inbound=tcp/22 from any any",
+                             "inbound=tcp/0 from any",
+                             "inbound=tcp/22-23 from any",
+                             "inbound=sctp/22 from any",
+                             "inbound=TCP/22 from any",
+                             "inbound=tcp/22 from 10.0.0.0/33",
+                             "inbound=tcp/22 from any; udp/1",
+                             "belt-allow=any",
+                             "belt-allow=0.0.0.0/0",
+                             "belt-allow=10.0.0.0/7",
+                             "belt-allow=2000::/3",
+                             "belt-allow=ff:ff:ff:ff:ff:ff",
+                             "belt-allow=01:80:c2:00:00:00",
+                             "belt-allow=00:00:00:00:00:00",
+                             "belt-allow=52:54:00:12:34",
+                             "belt-allow=52-54-00-12-34-56",
+                             "belt-allow=0x0800",
+                             "belt-allow=0x86dd",
+                             "belt-allow=0x86DD",
+                             "belt-allow=0x0806",
+                             "belt-allow=0x05ff",
+                             "belt-allow=0x88e",
+                             "belt-allow=88e5",
+                             "belt-allow=0x88e5;x",
                              "unknown=1",
                              "lan[de]=deny"}) {
         EXPECT_FALSE(read(line)) << line;
@@ -128,7 +210,7 @@ TEST(ConfigFile, ErrorsNameFileKeyValueAndWhatIsAllowed)
 
 TEST(ConfigFile, KeysAreListed)
 {
-    EXPECT_EQ(config_keys().size(), 9U);
+    EXPECT_EQ(config_keys().size(), 12U);
     for (const auto& key : config_keys()) {
         const auto refused = read(std::string(key.name) + "=\x01");
         ASSERT_FALSE(refused) << key.name;

@@ -85,6 +85,19 @@ TEST(DnsPlan, OnlyTheAdministratorMayNameALoopbackResolver)
     EXPECT_EQ(plan({tunnel("tun0", {"127.0.0.1"})}), DnsPlan());
 }
 
+// The firewall takes what root sends there for the tunnel program's own packets.
+TEST(DnsPlan, AResolverAtTheAddressAndPortOfAServerIsNotAsked)
+{
+    State state;
+    state.tunnels = {tunnel("tun0", {"203.0.113.2", "203.0.113.3", "10.8.0.1"})};
+    state.servers = {{*Remote::parse("203.0.113.2:53/udp"), {}, {}},
+                     {*Remote::parse("203.0.113.3:1194/udp"), {}, {}}};
+    EXPECT_EQ(plan_dns(state, {}).resolvers(), addresses({"203.0.113.3", "10.8.0.1"}));
+    Config config;
+    config.dns_servers = addresses({"203.0.113.2", "10.8.0.1"});
+    EXPECT_EQ(plan_dns(state, config).resolvers(), addresses({"10.8.0.1"}));
+}
+
 class HostileResolver : public testing::TestWithParam<const char*> {};
 
 TEST_P(HostileResolver, IsNotUsed)

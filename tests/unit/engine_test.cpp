@@ -2,6 +2,7 @@
 // The engine over a system that fails on demand: every failure ends closed, and says so.
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,6 +41,13 @@ class FakeSystem final : public System {
     std::vector<std::pair<pid_t, int>> signals;
     /// The kernel refuses rules that use more than the essential expressions.
     bool old_kernel = false;
+    /// It has no hook for what leaves a device.
+    bool has_egress = true;
+    /// Devices that go between the first look and the loading of rules that name them.
+    std::vector<InterfaceName> vanishing;
+    /// Who is admitted to sign in, and for how long.
+    std::optional<Portal> portal;
+    Seconds remaining{0};
 
     FakeSystem()
     {
@@ -97,6 +105,17 @@ class FakeSystem final : public System {
         if (old_kernel && !essential) {
             return fail("unknown expression");
         }
+        if (!has_egress && has_belt(ruleset)) {
+            return fail("no such family");
+        }
+        if (!vanishing.empty() && std::ranges::any_of(vanishing, [&](const auto& name) {
+                return is_belted(ruleset, name);
+            })) {
+            std::erase_if(snapshot.links, [&](const Link& link) {
+                return std::ranges::find(vanishing, link.name) != vanishing.end();
+            });
+            return fail("no such device");
+        }
         if (broken.contains("full_firewall") && ruleset != base_ruleset()) {
             return fail("full_firewall");
         }
@@ -104,7 +123,18 @@ class FakeSystem final : public System {
             return status;
         }
         firewall = ruleset;
+        portal.reset(); // elements with times go with their sets
         return {};
+    }
+
+    Status load_base_firewall() override
+    {
+        const Ruleset before = firewall;
+        auto status = replace_firewall(base_ruleset());
+        std::ranges::copy_if(
+            before.tables, std::back_inserter(firewall.tables),
+            [&](const Table& table) { return status && table.family != TableFamily::Inet; });
+        return status;
     }
 
     Status remove_firewall() override
@@ -114,6 +144,22 @@ class FakeSystem final : public System {
         }
         firewall = {};
         return {};
+    }
+
+    Status admit_portal(const Portal& wanted, Seconds time) override
+    {
+        if (auto status = done("admit_portal"); !status) {
+            return status;
+        }
+        portal = wanted;
+        remaining = time;
+        return {};
+    }
+
+    Status end_portal() override
+    {
+        portal.reset();
+        return done("end_portal");
     }
 
     Result<bool> routing_holds(const RoutingPlan& plan) override { return routing == plan; }
@@ -221,6 +267,23 @@ class FakeSystem final : public System {
 
     [[nodiscard]] bool closed() const { return !firewall.tables.empty(); }
 
+    static bool has_belt(const Ruleset& ruleset)
+    {
+        return std::ranges::count(ruleset.tables, TableFamily::Netdev, &Table::family) != 0;
+    }
+
+    static bool is_belted(const Ruleset& ruleset, const InterfaceName& name)
+    {
+        for (const auto& table : ruleset.tables) {
+            for (const auto& chain : table.chains) {
+                if (chain.base && chain.base->device == name) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
   private:
     static bool uses_stripping(const Ruleset& ruleset)
     {
@@ -254,6 +317,11 @@ TunnelUp tunnel_up()
     event.connected =
         Endpoint{IpAddress::parse("203.0.113.2").value(), Transport::Udp, Port::make(1194)};
     return event;
+}
+
+PortalRequested sign_in()
+{
+    return {1000, 998, {IpAddress::parse("192.168.50.1").value()}, Seconds{600}};
 }
 
 std::size_t position(const FakeSystem& system, const std::string& call)
@@ -339,7 +407,8 @@ TEST_P(EngineFailure, KeepsAClosedMachineClosed)
 {
     for (const Event& event :
          {Event(tunnel_up()), Event(LockRequested{}), Event(ReapplyRequested{}),
-          Event(TunnelDown{device("tun0")}), Event(TunnelRestarted{}), Event(ServersResolved{})}) {
+          Event(TunnelDown{device("tun0")}), Event(TunnelRestarted{}), Event(ServersResolved{}),
+          Event(sign_in()), Event(PortalEnded{})}) {
         FakeSystem system;
         handle(system, tunnel_up());
         system.broken = {GetParam()};
@@ -354,7 +423,8 @@ INSTANTIATE_TEST_SUITE_P(Calls, EngineFailure,
                          testing::Values("lock", "save_state", "observe", "firewall_exists",
                                          "replace_firewall", "full_firewall", "sync_routing",
                                          "destroy_foreign_flows", "set_sysctls", "apply_dns",
-                                         "restore_dns", "apply_hosts"),
+                                         "restore_dns", "apply_hosts", "admit_portal",
+                                         "end_portal"),
                          [](const auto& call) { return std::string(call.param); });
 
 TEST(Engine, WithoutTheFullRulesTheBaseFormCloses)
@@ -374,8 +444,48 @@ TEST(Engine, AnOldKernelGetsTheEssentialRules)
     const Outcome outcome = handle(system, tunnel_up());
     EXPECT_EQ(outcome.exit_code(), 0);
     EXPECT_TRUE(outcome.enforced);
-    EXPECT_EQ(outcome.warnings.size(), 1U);
+    EXPECT_EQ(outcome.warnings.size(), 2U);
     EXPECT_TRUE(system.closed());
+    const Inspection found = inspect(system);
+    EXPECT_EQ(firewall_form(system, found), Expressions::Essential);
+    EXPECT_TRUE(differences(system, found).empty());
+}
+
+TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
+{
+    FakeSystem system;
+    system.has_egress = false;
+    for (const Event& event : {Event(tunnel_up()), Event(ReapplyRequested{})}) {
+        const Outcome outcome = handle(system, event);
+        EXPECT_EQ(outcome.exit_code(), 0);
+        EXPECT_TRUE(outcome.enforced);
+        EXPECT_EQ(outcome.warnings,
+                  std::vector<std::string>{"no device guard (lock 3): no such family"});
+    }
+    const Inspection found = inspect(system);
+    EXPECT_EQ(firewall_form(system, found), Expressions::WithoutBelt);
+    EXPECT_TRUE(differences(system, found).empty());
+    system.has_egress = true;
+    EXPECT_TRUE(handle(system, ReapplyRequested{}).warnings.empty());
+    EXPECT_TRUE(FakeSystem::has_belt(system.firewall));
+    EXPECT_EQ(firewall_form(system, inspect(system)), Expressions::All);
+}
+
+TEST(Engine, ADeviceThatGoesMeanwhileTakesNoOtherOnesGuardAlong)
+{
+    FakeSystem system;
+    system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
+    system.snapshot.links.push_back({.name = device("usb0"), .index = 3, .up = true});
+    system.vanishing = {device("usb0")};
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_TRUE(outcome.warnings.empty());
+    EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("eth0")));
+    EXPECT_FALSE(FakeSystem::is_belted(system.firewall, device("usb0")));
+    system.vanishing.clear();
+    system.snapshot.links.push_back({.name = device("usb0"), .index = 4, .up = true});
+    handle(system, UnderlayChanged{});
+    EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("usb0"))) << "it is back";
 }
 
 TEST(Engine, AtBootLinksGoDownWhereNoFirewallLoads)
@@ -532,10 +642,102 @@ TEST(Engine, DifferencesNameEachPartThatDrifted)
     handle(system, tunnel_up());
     EXPECT_TRUE(differences(system, inspect(system)).empty());
     system.firewall = base_ruleset();
+    EXPECT_EQ(firewall_form(system, inspect(system)), std::nullopt);
     system.routing = {};
     system.dns = {};
     system.hosts = {};
     EXPECT_EQ(differences(system, inspect(system)).size(), 4U);
+}
+
+/// A closed machine without a tunnel.
+class PortalTest : public testing::Test {
+  protected:
+    PortalTest()
+    {
+        system_.snapshot.uptime = Seconds{5000};
+        handle(system_, LockRequested{});
+        system_.calls.clear();
+    }
+
+    FakeSystem system_;
+};
+
+TEST_F(PortalTest, IsAdmittedOnceRulesAndRoutesAreThere)
+{
+    const Outcome outcome = handle(system_, sign_in());
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_LT(position(system_, "replace_firewall"), position(system_, "admit_portal"));
+    EXPECT_LT(position(system_, "sync_routing"), position(system_, "admit_portal"));
+    ASSERT_TRUE(system_.portal);
+    EXPECT_EQ(system_.portal, system_.saved.portal);
+    EXPECT_EQ(system_.portal->gid, gid_t{998});
+    EXPECT_EQ(system_.remaining, Seconds{600});
+}
+
+TEST_F(PortalTest, RulesThatAreLoadedAnewAdmitForWhatIsLeft)
+{
+    handle(system_, sign_in());
+    system_.snapshot.uptime += Seconds{60};
+    system_.calls.clear();
+    handle(system_, ReapplyRequested{});
+    EXPECT_EQ(position(system_, "admit_portal"), system_.calls.size()) << "nothing was loaded";
+    system_.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
+    handle(system_, UnderlayChanged{});
+    EXPECT_TRUE(system_.portal);
+    EXPECT_EQ(system_.remaining, Seconds{540});
+}
+
+TEST_F(PortalTest, AnotherOneTakesThePlaceOfTheFirst)
+{
+    handle(system_, sign_in());
+    system_.calls.clear();
+    PortalRequested other = sign_in();
+    other.gid.reset();
+    other.uid = 1001;
+    handle(system_, other);
+    EXPECT_LT(position(system_, "end_portal"), position(system_, "admit_portal"));
+    ASSERT_TRUE(system_.portal);
+    EXPECT_EQ(system_.portal->uid, 1001U);
+}
+
+TEST_F(PortalTest, EndsWithTheProgramTheTimeTheTunnelAndTheLock)
+{
+    for (const Event& event :
+         {Event(PortalEnded{}), Event(tunnel_up()), Event(UnlockRequested{})}) {
+        FakeSystem system = system_;
+        handle(system, sign_in());
+        ASSERT_TRUE(system.portal);
+        handle(system, event);
+        EXPECT_FALSE(system.saved.portal) << event.index();
+        EXPECT_FALSE(system.portal && system.closed()) << event.index();
+    }
+    handle(system_, sign_in());
+    system_.snapshot.uptime += Seconds{601};
+    system_.calls.clear();
+    handle(system_, UnderlayChanged{});
+    EXPECT_FALSE(system_.saved.portal);
+    EXPECT_LT(position(system_, "end_portal"), position(system_, "replace_firewall"));
+}
+
+TEST_F(PortalTest, WhatIsRefusedSaysWhy)
+{
+    handle(system_, tunnel_up());
+    const Outcome outcome = handle(system_, sign_in());
+    EXPECT_EQ(outcome.exit_code(), 1);
+    ASSERT_EQ(outcome.errors.size(), 1U);
+    EXPECT_EQ(outcome.errors.front().find("sign-in: a tunnel is up"), 0U);
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_FALSE(system_.portal);
+}
+
+TEST_F(PortalTest, NobodyIsAdmittedWhereTheRulesCouldNotBeLoaded)
+{
+    system_.broken = {"full_firewall"};
+    const Outcome outcome = handle(system_, sign_in());
+    EXPECT_EQ(outcome.exit_code(), 1);
+    EXPECT_FALSE(system_.portal);
+    EXPECT_TRUE(system_.closed());
 }
 
 /// A closed machine whose tunnel is up over eth0.

@@ -93,6 +93,25 @@ Ruleset plan(const State& state, const Config& config = {},
     return plan_firewall(state, config, snapshot(), expressions);
 }
 
+/// With every option that adds rules.
+Config with_all_roles()
+{
+    Config config;
+    config.forward = {device("br0")};
+    config.inbound = {{Transport::Tcp, port(22), prefix("198.51.100.0/24")},
+                      {Transport::Udp, port(51820), prefix("::/0")}};
+    config.belt_allow = {MacAddress::parse("52:54:00:12:34:56").value(), prefix("192.168.50.66/32"),
+                         prefix("2001:db8:50::66/128"), EtherType{0x88e5}};
+    return config;
+}
+
+State signing_in()
+{
+    State state = closed_state();
+    state.portal = Portal{1001, {}, {address("192.168.50.1")}, Seconds{60}};
+    return state;
+}
+
 /// One of every form.
 std::vector<Ruleset> all_rulesets()
 {
@@ -108,7 +127,12 @@ std::vector<Ruleset> all_rulesets()
             plan(up_state(), {}, Expressions::Essential),
             plan(up_state(), names),
             plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink)),
-            plan(portless)};
+            plan(portless),
+            plan(up_state(), with_all_roles()),
+            plan(up_state(), with_all_roles(), Expressions::WithoutBelt),
+            plan(up_state(), with_all_roles(), Expressions::Essential),
+            plan(signing_in(), with_all_roles()),
+            plan(signing_in(), {}, Expressions::Essential)};
 }
 
 const Chain& chain(const Ruleset& ruleset, const std::string& name)
@@ -148,6 +172,86 @@ TEST(Firewall, AsksForNothingWhereNotArmed)
     EXPECT_FALSE(plan(State()).tables.empty()) << "armed is the default";
 }
 
+TEST(Firewall, EachFormHasWhatItsKernelKnows)
+{
+    for (const State& state : {closed_state(), up_state(), signing_in()}) {
+        const Ruleset all = plan(state, with_all_roles());
+        ASSERT_EQ(all.tables.size(), 3U);
+        EXPECT_EQ(all.tables[0].family, TableFamily::Inet);
+        EXPECT_EQ(all.tables[1].family, TableFamily::Arp);
+        EXPECT_EQ(all.tables[2].family, TableFamily::Netdev);
+        Ruleset rest = all;
+        rest.tables.pop_back();
+        EXPECT_EQ(plan(state, with_all_roles(), Expressions::WithoutBelt), rest);
+        EXPECT_EQ(plan(state, with_all_roles(), Expressions::Essential).tables.size(), 2U);
+    }
+}
+
+/// The names of the sets and chains that each table has beyond those of a plain plan.
+std::set<std::string> more_than_plain(const Ruleset& ruleset)
+{
+    std::set<std::string> names;
+    const auto visit = [](const Ruleset& all, auto each) {
+        for (const Table& table : all.tables) {
+            for (const Set& set : table.sets) {
+                each(set.name);
+            }
+            for (const Chain& one : table.chains) {
+                each(one.name);
+            }
+        }
+    };
+    visit(ruleset, [&](const std::string& name) { names.insert(name); });
+    State plain = closed_state();
+    std::erase_if(plain.servers, [](const Server& one) { return one.identity.mark.has_value(); });
+    visit(plan(plain), [&](const std::string& name) { names.erase(name); });
+    return names;
+}
+
+TEST(Firewall, WhatNobodyNeedsIsNotThere)
+{
+    using Names = std::set<std::string>;
+    State state;
+    state.servers = {server("203.0.113.2:1194/udp")};
+    EXPECT_EQ(more_than_plain(plan(state)), Names());
+    Config config;
+    config.forward = {device("br0")};
+    EXPECT_EQ(more_than_plain(plan(state, config)),
+              (Names{"downstream4", "downstream6", "downstream_device", "redirect_dns",
+                     "masquerade_downstream"}));
+    config = {};
+    config.inbound = {{Transport::Tcp, port(22), prefix("0.0.0.0/0")}};
+    EXPECT_EQ(more_than_plain(plan(state, config)),
+              (Names{"inbound4", "inbound6", "own_address4", "own_address6"}));
+    config = {};
+    config.belt_allow = {prefix("192.168.50.66/32")};
+    EXPECT_EQ(more_than_plain(plan(state, config)), Names{"allowed_source4"});
+    state.portal = Portal{1001, {}, {address("192.168.50.1")}, Seconds{60}};
+    EXPECT_EQ(more_than_plain(plan(state)), (Names{"portal", "portal_gid", "portal_resolver4",
+                                                   "portal_resolver6", "portal_uid"}));
+    state.portal.reset();
+    state.servers = {server("203.0.113.3:51820/udp", {{0}, kServerMark})};
+    EXPECT_EQ(more_than_plain(plan(state)),
+              (Names{"vpn_host_mark4", "vpn_host_mark6", "vpn_mark4", "vpn_mark6"}));
+    state.servers = {server("203.0.113.4/esp")};
+    EXPECT_EQ(more_than_plain(plan(state)),
+              (Names{"portless_server4", "portless_server6", "vpn_portless_mark4",
+                     "vpn_portless_mark6", "vpn_portless_uid4", "vpn_portless_uid6"}));
+}
+
+TEST(Firewall, TimedSetsAreTheSameInEachTableThatJudgesWhatLeaves)
+{
+    const Ruleset ruleset = plan(signing_in());
+    for (const Set& timed :
+         {bootstrap_set(Family::V4), bootstrap_set(Family::V6), portal_uid_set(), portal_gid_set(),
+          portal_resolver_set(Family::V4), portal_resolver_set(Family::V6)}) {
+        EXPECT_TRUE(timed.timeouts);
+        for (const std::size_t table : {0U, 2U}) {
+            EXPECT_EQ(std::ranges::count(ruleset.tables[table].sets, timed), 1) << timed.name;
+        }
+    }
+}
+
 TEST(Firewall, BaseFormNeedsNothingButLoopback)
 {
     const Ruleset base = base_ruleset();
@@ -184,13 +288,18 @@ TEST(Firewall, TrafficChainsDropWhatNoRuleTakes)
         for (const char* name : {"input", "forward", "output"}) {
             EXPECT_EQ(chain(ruleset, name).base->policy, Verdict::Drop) << name;
         }
+        for (const Table& table : ruleset.tables) {
+            for (const Chain& one : table.chains) {
+                EXPECT_TRUE(!one.base || one.base->hook != Hook::Egress ||
+                            one.base->policy == Verdict::Drop)
+                    << one.name;
+            }
+        }
     }
 }
 
-TEST(Firewall, EveryChainIsReached)
+std::set<std::string> reached_chains(const Table& table)
 {
-    const Ruleset ruleset = plan(up_state());
-    const Table& table = ruleset.tables.front();
     std::set<std::string> reached;
     for (const Set& set : table.sets) {
         for (const SetElement& element : set.elements) {
@@ -199,15 +308,32 @@ TEST(Firewall, EveryChainIsReached)
             }
         }
     }
-    each_rule(ruleset, [&](const Table&, const Rule& rule) {
-        if (const auto* jump = std::get_if<Jump>(&rule.end)) {
-            reached.insert(jump->chain);
-        } else if (const auto* to = std::get_if<Goto>(&rule.end)) {
-            reached.insert(to->chain);
-        }
-    });
     for (const Chain& one : table.chains) {
-        EXPECT_TRUE(one.base || reached.contains(one.name)) << one.name;
+        for (const Rule& rule : one.rules) {
+            if (const auto* jump = std::get_if<Jump>(&rule.end)) {
+                reached.insert(jump->chain);
+            } else if (const auto* to = std::get_if<Goto>(&rule.end)) {
+                reached.insert(to->chain);
+            }
+        }
+    }
+    return reached;
+}
+
+TEST(Firewall, EveryChainIsReached)
+{
+    const State both = [] {
+        State state = up_state();
+        state.portal = signing_in().portal;
+        return state;
+    }();
+    for (const Ruleset& ruleset : {plan(up_state()), plan(both, with_all_roles())}) {
+        for (const Table& table : ruleset.tables) {
+            const auto reached = reached_chains(table);
+            for (const Chain& one : table.chains) {
+                EXPECT_TRUE(one.base || reached.contains(one.name)) << one.name;
+            }
+        }
     }
 }
 
@@ -251,10 +377,19 @@ TEST(Firewall, RulesStayTheSameWhateverTheSetsHold)
         many.servers.push_back(server((host + ":1194/udp").c_str()));
         many.servers.push_back(server((host + ":443/tcp").c_str(), {{0}, kServerMark}));
     }
-    const auto chains = [](const Ruleset& ruleset) { return ruleset.tables.front().chains; };
+    const auto chains = [](const Ruleset& ruleset) {
+        std::vector<std::vector<Chain>> all;
+        std::ranges::transform(ruleset.tables, std::back_inserter(all), &Table::chains);
+        return all;
+    };
     EXPECT_EQ(chains(plan(many)), chains(plan(closed_state())));
     EXPECT_EQ(chains(plan(hostile_state())), chains(plan(closed_state())));
     EXPECT_EQ(chains(plan(up_state(), with_lan(LanPolicy::Kind::Deny))), chains(plan(up_state())));
+    Config forward = with_all_roles();
+    const auto before = chains(plan(closed_state(), forward));
+    forward.forward.push_back(device("br1"));
+    forward.inbound.push_back({Transport::Udp, port(7), prefix("203.0.113.0/24")});
+    EXPECT_EQ(chains(plan(closed_state(), forward)), before);
 }
 
 TEST(Firewall, LogsOnlyWhereConfigured)
@@ -342,6 +477,67 @@ TEST(Firewall, AnswersOfServersAreMarkedForSourceValidation)
     answer.flow->state = TrackedFlow::State::Established;
     answer.flow->mark = 0;
     EXPECT_EQ(mark(), 0U) << "a flow that no admitted program began";
+}
+
+TEST(Firewall, PacketsToInboundServicesAreMarkedForSourceValidation)
+{
+    const Ruleset ruleset = plan(up_state(), with_all_roles());
+    Packet packet = packet_from("eth0", "198.51.100.20", "192.168.50.10", IPPROTO_TCP);
+    packet.source_port = port(40000);
+    packet.destination_port = port(22);
+    const auto mark = [&] { return evaluate(ruleset, Hook::Prerouting, packet).packet.mark; };
+    EXPECT_EQ(mark(), kUnderlayMark);
+    packet.destination_port = port(23);
+    EXPECT_EQ(mark(), 0U);
+    packet.destination_port = port(22);
+    packet.input = device("tun0");
+    EXPECT_EQ(mark(), 0U) << "answered through the tunnel";
+    packet.input = device("br0");
+    packet.destination = address("203.0.113.99");
+    packet.for_others = true;
+    EXPECT_EQ(mark(), 0U) << "a guest's own, to somebody else's service";
+}
+
+TEST(Firewall, DnsFromBehindGoesToTheFirstResolverOfItsFamily)
+{
+    const auto resolver = [](const State& state, const char* to, const Config& config) {
+        Packet question = packet_from("br0", "172.20.0.2", to);
+        if (question.destination.family() == Family::V6) {
+            question.source = address("fd20::2");
+        }
+        question.source_port = port(40000);
+        question.destination_port = port(53);
+        question.for_others = true;
+        return evaluate(plan(state, config), Hook::Prerouting, question)
+            .packet.destination.to_string();
+    };
+    Config config = with_all_roles();
+    EXPECT_EQ(resolver(up_state(), "9.9.9.9", config), "10.8.0.1");
+    EXPECT_EQ(resolver(up_state(), "2620:fe::9", config), "2620:fe::9") << "there is none";
+    EXPECT_EQ(resolver(closed_state(), "9.9.9.9", config), "9.9.9.9");
+    config.dns_servers = {address("127.0.0.1"), address("192.0.2.53"), address("2001:db8::53")};
+    EXPECT_EQ(resolver(up_state(), "9.9.9.9", config), "192.0.2.53");
+    EXPECT_EQ(resolver(up_state(), "2620:fe::9", config), "2001:db8::53");
+}
+
+TEST(Firewall, OnlyWhatComesFromBehindIsTranslatedIntoTunnels)
+{
+    const Ruleset ruleset = plan(up_state(), with_all_roles());
+    Packet packet = packet_from("br0", "172.20.0.2", "198.51.100.20");
+    packet.masquerade_source = address("10.8.0.2");
+    const auto source = [&](const char* input, const char* output) {
+        packet.input = device(input);
+        packet.output = device(output);
+        return evaluate(ruleset, Hook::Postrouting, packet).packet.source.to_string();
+    };
+    EXPECT_EQ(source("br0", "tun0"), "10.8.0.2");
+    EXPECT_EQ(source("br0", "eth0"), "172.20.0.2");
+    EXPECT_EQ(source("br1", "tun0"), "172.20.0.2") << "is not named: it is dropped";
+    packet.input.reset();
+    packet.source = address("192.168.50.10");
+    packet.output = device("tun0");
+    EXPECT_EQ(evaluate(ruleset, Hook::Postrouting, packet).packet.source, address("192.168.50.10"))
+        << "this machine's own: it is dropped";
 }
 
 TEST(Firewall, EssentialFormDropsMultipathInsteadOfStrippingIt)
@@ -689,6 +885,66 @@ TEST(FirewallSweep, HostileTunnelOpensNothing)
     });
 }
 
+// What a program sends meets both; what only the belt lets pass, others may put onto the wire.
+TEST(FirewallSweep, TheBeltSaysWhatTheOutputHookSays)
+{
+    for (const State& state : {closed_state(), up_state(), hostile_state(), signing_in()}) {
+        for (const Config& config :
+             {Config(), strictest_config(), with_lan(LanPolicy::Kind::OnLink)}) {
+            const Ruleset ruleset = plan(state, config);
+            sweep([&](const Packet& packet) {
+                ASSERT_EQ(evaluate(ruleset, Hook::Output, packet).verdict == Verdict::Accept,
+                          evaluate(ruleset, Hook::Egress, packet).verdict == Verdict::Accept)
+                    << packet.destination.to_string();
+            });
+        }
+    }
+}
+
+TEST(FirewallSweep, RolesOpenNothingElse)
+{
+    for (const State& state : {closed_state(), up_state()}) {
+        for (const LanPolicy::Kind lan : {LanPolicy::Kind::Private, LanPolicy::Kind::Deny}) {
+            Config roles = with_all_roles();
+            roles.lan.kind = lan;
+            const Ruleset ruleset = plan(state, roles);
+            const Ruleset before = plan(state, with_lan(lan));
+            sweep([&](const Packet& packet) {
+                ASSERT_EQ(passes(ruleset, packet), passes(before, packet))
+                    << packet.destination.to_string();
+            });
+        }
+    }
+}
+
+TEST(FirewallSweep, WhoSignsInAsksItsResolverAndFetchesPages)
+{
+    Ruleset ruleset = plan(signing_in());
+    for (Table& table : ruleset.tables) {
+        for (Set& set : table.sets) {
+            if (set.name == portal_uid_set().name) {
+                set.elements = {{{Uid{1001}}, {}}};
+            } else if (set.name == portal_resolver_set(Family::V4).name) {
+                set.elements = {{{address("192.168.50.1"), Transport::Udp, port(53)}, {}}};
+            }
+        }
+    }
+    const Ruleset before = plan(closed_state());
+    std::size_t more = 0;
+    sweep([&](Packet packet) {
+        ASSERT_EQ(passes(ruleset, packet), passes(before, packet)) << "somebody else's";
+        packet.uid = 1001;
+        const bool is_server = packet.destination == address("2001:db8:113::2");
+        const bool is_sign_in =
+            goes_to(packet, "192.168.50.1", IPPROTO_UDP, 53) ||
+            (packet.protocol == IPPROTO_TCP && packet.destination_port == port(443) && !is_server);
+        ASSERT_EQ(passes(ruleset, packet), passes(before, packet) || is_sign_in)
+            << packet.destination.to_string();
+        more += is_sign_in ? 1 : 0;
+    });
+    EXPECT_GT(more, 100U);
+}
+
 TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
 {
     Config names;
@@ -696,13 +952,16 @@ TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
     for (const Ruleset& ruleset :
          {plan(hostile_state()), plan(hostile_state(), names),
           plan(up_state(), with_lan(LanPolicy::Kind::List, {prefix("0.0.0.0/0"), prefix("::/0")})),
-          plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink), Expressions::Essential)}) {
+          plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink), Expressions::Essential),
+          plan(up_state(), with_all_roles()), plan(signing_in(), with_all_roles())}) {
         sweep([&](const Packet& packet) {
             if (packet.destination_port == port(53) || packet.destination_port == port(853)) {
                 Packet guest = packet;
                 guest.input = device("br0");
                 ASSERT_FALSE(passes(ruleset, packet)) << packet.destination.to_string();
                 ASSERT_FALSE(passes(ruleset, guest, Path::Forwarded))
+                    << packet.destination.to_string();
+                ASSERT_TRUE(ruleset.tables.size() < 3 || !passes(ruleset, packet, Path::Frame))
                     << packet.destination.to_string();
             }
         });
@@ -720,8 +979,10 @@ TEST(FirewallSweep, OnlyTheLocalNetworkIsAnsweredWhereNothingIsForwarded)
     std::size_t refused = 0;
     for (const Ruleset& ruleset : all_rulesets()) {
         sweep([&](Packet packet) {
+            if (packet.uid || packet.mark != 0) {
+                return; // what is forwarded has no sender
+            }
             packet.input = device("br0");
-            packet.uid.reset();
             for (const char* source : kSources) {
                 packet.source = address(source);
                 if (packet.source.family() == packet.destination.family() &&

@@ -129,6 +129,36 @@ TEST_F(FlowPolicyTest, LeasesAreRenewed)
     EXPECT_TRUE(foreign(renewal));
 }
 
+TEST_F(FlowPolicyTest, InboundServicesStayWithThoseWhoMayReachThem)
+{
+    config_.inbound = {{Transport::Tcp, Port::make(22).value(), *IpPrefix::parse("9.9.9.0/24")}};
+    auto answer = flow("198.51.100.2", "9.9.9.9");
+    EXPECT_TRUE(foreign(answer));
+    answer.local_port = 22;
+    EXPECT_FALSE(foreign(answer));
+    answer.transport = Transport::Udp;
+    EXPECT_TRUE(foreign(answer));
+    answer.transport = Transport::Tcp;
+    answer.remote = address("9.9.8.9");
+    EXPECT_TRUE(foreign(answer));
+    answer.remote = address("2001:db8:99::20");
+    EXPECT_TRUE(foreign(answer));
+}
+
+TEST_F(FlowPolicyTest, NetworksBehindThisMachineStay)
+{
+    config_.lan.kind = LanPolicy::Kind::Deny;
+    Link bridge{.name = InterfaceName::parse("br0").value(), .index = 3, .up = true};
+    bridge.addresses = {{address("172.20.0.1"), 16}};
+    snapshot_.links.push_back(bridge);
+    EXPECT_TRUE(foreign(flow("172.20.0.1", "172.20.0.2")));
+    config_.forward = {bridge.name};
+    EXPECT_FALSE(foreign(flow("172.20.0.1", "172.20.0.2")));
+    EXPECT_TRUE(foreign(flow("172.20.0.1", "172.21.0.2")));
+    state_.tunnels[0].networks.push_back(IpPrefix::parse("172.20.9.0/24").value());
+    EXPECT_TRUE(foreign(flow("172.20.0.1", "172.20.0.2"))) << "the tunnel's come first";
+}
+
 TEST_F(FlowPolicyTest, APeerWithoutPortIsNoServer)
 {
     auto odd = flow("198.51.100.2", "203.0.113.10");

@@ -316,5 +316,198 @@ TEST(Interpreter, ArpPacketsMeetArpTablesAlone)
     EXPECT_EQ(evaluate(test::sample_ruleset(), Hook::Input, packet).verdict, Verdict::Accept);
 }
 
+TEST(Interpreter, MatchesGroupsOfSockets)
+{
+    const std::vector<Set> sets = {
+        {"groups", {Field::SocketGid}, false, false, false, {{{Gid{7}}, {}}}}};
+    const InSet in{{Field::SocketGid}, "groups"};
+    EXPECT_TRUE(matches(in, changed(udp4(), [](Packet& p) { p.gid = 7; }), sets));
+    EXPECT_FALSE(matches(in, changed(udp4(), [](Packet& p) { p.gid = 8; }), sets));
+    EXPECT_FALSE(matches(in, udp4(), sets));
+    EXPECT_FALSE(matches(InSet{{Field::SocketGid}, "groups", true}, udp4(), sets));
+}
+
+TEST(Interpreter, LaterFragmentsHoldNoPorts)
+{
+    const auto later = [](Packet& packet) { packet.later_fragment = true; };
+    EXPECT_TRUE(matches(LaterFragment{Family::V4}, changed(udp4(), later)));
+    EXPECT_FALSE(matches(LaterFragment{Family::V4}, udp4()));
+    EXPECT_FALSE(matches(LaterFragment{Family::V4}, changed(udp6(), later)));
+    EXPECT_TRUE(matches(LaterFragment{Family::V6}, changed(udp6(), later)));
+    EXPECT_TRUE(matches(OfTransport{Transport::Udp}, changed(udp4(), later)));
+    EXPECT_FALSE(matches(ToPort{Transport::Udp, port(1194)}, changed(udp4(), later)));
+    EXPECT_FALSE(matches(FromPort{Transport::Udp, port(4000)}, changed(udp4(), later)));
+    const auto sets = test::sample_sets();
+    EXPECT_FALSE(matches(InSet{sets[1].key, "servers4"}, changed(udp4(), later), sets));
+    Packet ping = changed(udp4(), later);
+    ping.protocol = IPPROTO_ICMP;
+    EXPECT_FALSE(matches(IcmpType{0}, ping));
+    ping.protocol = IPPROTO_TCP;
+    ping.mptcp = true;
+    EXPECT_FALSE(matches(HasMptcpOption{}, ping));
+}
+
+/// The sample's belt with a rule at the beginning, met by what egress0 sends.
+Trace through_belt(const Packet& packet, std::vector<Match> matches = {})
+{
+    Ruleset ruleset = test::sample_ruleset();
+    auto& rules = ruleset.tables[2].chains[0].rules;
+    if (!matches.empty()) {
+        rules.insert(rules.begin(), {"first", std::move(matches), false, {}, Verdict::Accept});
+    }
+    return evaluate_path(ruleset, Path::Frame, packet);
+}
+
+Packet frame_from_here()
+{
+    Packet packet = udp4();
+    packet.output = test::sample_devices()[0];
+    packet.source_mac = test::mac("02:00:00:00:00:01");
+    packet.destination_mac = test::mac("02:00:00:00:00:02");
+    return packet;
+}
+
+TEST(Interpreter, FramesMeetTheChainOfTheirDeviceAlone)
+{
+    EXPECT_EQ(through_belt(frame_from_here()).steps,
+              (std::vector<Step>{{"failclosed", "wire", "all else", Verdict::Drop}}));
+    EXPECT_TRUE(through_belt(udp4()).steps.empty()) << "of a device that has no chain";
+    const Packet to_lan =
+        changed(frame_from_here(), [](Packet& p) { p.destination = address("192.168.1.9"); });
+    EXPECT_EQ(through_belt(to_lan).steps.back().comment, "local");
+    EXPECT_EQ(through_belt(changed(to_lan, [](Packet& p) { p.output = test::sample_devices()[1]; }))
+                  .verdict,
+              Verdict::Drop);
+}
+
+TEST(Interpreter, KnowsFramesByTypeAndHardwareAddress)
+{
+    const Packet eapol =
+        changed(frame_from_here(), [](Packet& p) { p.ether_type = EtherType{0x888e}; });
+    EXPECT_EQ(through_belt(eapol).steps.back().comment, "EAPOL");
+    EXPECT_EQ(through_belt(changed(eapol, [](Packet& p) { p.mislabelled = true; })).verdict,
+              Verdict::Drop);
+    EXPECT_EQ(
+        through_belt(changed(eapol, [](Packet& p) { p.ether_type->number = 0x88b5; })).verdict,
+        Verdict::Drop);
+    EXPECT_EQ(through_belt(changed(eapol,
+                                   [](Packet& p) {
+                                       p.ether_type->number = 0x88b5;
+                                       p.source_mac = test::mac("52:54:00:12:34:56");
+                                   }))
+                  .steps.back()
+                  .comment,
+              "a guest");
+    EXPECT_EQ(through_belt(changed(eapol,
+                                   [](Packet& p) {
+                                       p.ether_type->number = 0x88b5;
+                                       p.destination_mac = test::mac("01:80:c2:00:00:00");
+                                   }))
+                  .steps.back()
+                  .comment,
+              "spanning tree");
+    for (const Match& ip :
+         {Match(InFamily{Family::V4}), Match(ToNetwork{prefix("0.0.0.0/0")}),
+          Match(OfTransport{Transport::Udp}), Match(LaterFragment{Family::V4}),
+          Match(ToPort{Transport::Udp, port(1194)}), Match(InSet{{Field::Source4}, "s", true})}) {
+        EXPECT_NE(through_belt(eapol, {ip}).steps.back().comment, "first") << ip.index();
+    }
+    EXPECT_EQ(through_belt(eapol, {FromUid{Uid{0}}}).steps.back().comment, "first");
+    EXPECT_EQ(through_belt(frame_from_here(), {OfEtherType{{0x0800}}}).steps.back().comment,
+              "first");
+}
+
+TEST(Interpreter, BelievesOnlyHonestFrames)
+{
+    const Match honest = AsLabelled{Family::V4};
+    EXPECT_EQ(through_belt(frame_from_here(), {honest}).verdict, Verdict::Accept);
+    const Packet lie = changed(frame_from_here(), [](Packet& p) { p.mislabelled = true; });
+    EXPECT_EQ(through_belt(lie, {honest}).verdict, Verdict::Drop);
+    EXPECT_EQ(through_belt(lie, {InFamily{Family::V4}}).verdict, Verdict::Accept);
+    EXPECT_EQ(through_belt(frame_from_here(), {AsLabelled{Family::V6}}).verdict, Verdict::Drop);
+}
+
+TEST(Interpreter, FramesBelongToNoFlow)
+{
+    const Packet known = changed(frame_from_here(), [](Packet& packet) {
+        packet.flow = TrackedFlow{TrackedFlow::State::Established, 7};
+    });
+    EXPECT_EQ(through_belt(known, {InConntrackState{true, true}}).verdict, Verdict::Drop);
+    EXPECT_EQ(through_belt(known, {HasConntrackMark{7}}).verdict, Verdict::Drop);
+}
+
+TEST(Interpreter, ArpLeavesThroughBothTables)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    Packet packet = frame_from_here();
+    packet.arp = ArpAddresses{address("192.168.1.2"), address("192.168.1.1")};
+    EXPECT_EQ(evaluate_path(ruleset, Path::Sent, packet).steps,
+              (std::vector<Step>{{"failclosed", "output", "", Verdict::Accept},
+                                 {"failclosed", "wire", "asked for", Verdict::Accept}}));
+    packet.arp->target = address("10.8.0.2");
+    EXPECT_EQ(evaluate_path(ruleset, Path::Sent, packet).steps.back().comment, "all else");
+    EXPECT_EQ(evaluate_path(ruleset, Path::Frame, packet).steps.size(), 1U);
+}
+
+Ruleset translating()
+{
+    Ruleset ruleset = one_chain({{"sent on", {}, false, {}, Verdict::Accept}}, {},
+                                {Hook::Postrouting, 200, Verdict::Accept});
+    auto& chains = ruleset.tables[0].chains;
+    chains.push_back({"in",
+                      BaseChain{Hook::Prerouting, -100, Verdict::Accept, ChainType::Nat},
+                      {{"redirected", {}, false, {}, RedirectTo{address("10.8.0.1")}}}});
+    chains.push_back({"out",
+                      BaseChain{Hook::Postrouting, 100, Verdict::Accept, ChainType::Nat},
+                      {{"masqueraded", {}, false, {}, Masquerade{}}}});
+    return ruleset;
+}
+
+TEST(Interpreter, TranslatesTheFirstPacketOfAFlow)
+{
+    Packet packet = udp4();
+    packet.masquerade_source = address("10.8.0.2");
+    const Trace trace = evaluate_path(translating(), Path::Forwarded, packet);
+    EXPECT_EQ(trace.steps, (std::vector<Step>{{"t", "in", "redirected", Verdict::Accept},
+                                              {"t", "out", "masqueraded", Verdict::Accept},
+                                              {"t", "c", "sent on", Verdict::Accept}}));
+    EXPECT_EQ(trace.packet.destination, address("10.8.0.1"));
+    EXPECT_EQ(trace.packet.source, address("10.8.0.2"));
+    EXPECT_EQ(trace.packet.destination_port, port(1194));
+
+    packet.flow = TrackedFlow{TrackedFlow::State::Established, 0};
+    const Trace known = evaluate_path(translating(), Path::Forwarded, packet);
+    EXPECT_EQ(known.steps.size(), 1U);
+    EXPECT_EQ(known.packet, changed(packet, [](Packet& p) { p.for_others = true; }));
+}
+
+TEST(Interpreter, TranslatesOneFamily)
+{
+    Packet packet = udp6();
+    packet.masquerade_source = address("fd00:8::2");
+    const Trace trace = evaluate_path(translating(), Path::Forwarded, packet);
+    EXPECT_EQ(trace.packet.destination, packet.destination);
+    EXPECT_EQ(trace.packet.source, address("fd00:8::2"));
+    packet.masquerade_source = address("10.8.0.2");
+    EXPECT_EQ(evaluate_path(translating(), Path::Forwarded, packet).verdict, Verdict::Drop)
+        << "the device has no address of this family";
+    packet.masquerade_source.reset();
+    EXPECT_EQ(evaluate_path(translating(), Path::Forwarded, packet).verdict, Verdict::Drop);
+}
+
+TEST(Interpreter, WhatIsTranslatedLeavesAsThat)
+{
+    Ruleset ruleset = translating();
+    Table belt = test::sample_belt("t");
+    belt.chains[0].rules = {
+        {"seen", {FromNetwork{prefix("10.8.0.2/32")}}, false, {}, Verdict::Accept}};
+    ruleset.tables.push_back(belt);
+    Packet packet = frame_from_here();
+    packet.masquerade_source = address("10.8.0.2");
+    EXPECT_EQ(evaluate_path(ruleset, Path::Forwarded, packet).steps.back(),
+              (Step{"t", "wire", "seen", Verdict::Accept}));
+    EXPECT_EQ(evaluate_path(ruleset, Path::Sent, packet).steps.back().comment, "seen");
+}
+
 } // namespace
 } // namespace failclosed

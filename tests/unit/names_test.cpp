@@ -92,5 +92,43 @@ TEST(Port, OneTo65535)
     EXPECT_FALSE(Port::make(0));
 }
 
+TEST(MacAddress, SixPairsBetweenColons)
+{
+    const auto mac = MacAddress::parse("52:54:00:aB:34:0f");
+    ASSERT_TRUE(mac);
+    EXPECT_EQ(mac->to_string(), "52:54:00:ab:34:0f");
+    EXPECT_EQ(mac->bytes(), (std::array<std::uint8_t, 6>{0x52, 0x54, 0, 0xab, 0x34, 0x0f}));
+    for (const char* text :
+         {"", "52:54:00:12:34", "52:54:00:12:34:5", "52:54:00:12:34:56:78", "52-54-00-12-34-56",
+          "5254:00:12:34:56:", "52:54:00:12:34:5g", "52:54:00:12:34:-6", "+2:54:00:12:34:56",
+          " 52:54:00:12:34:56", "52:54:00:12:34:56\n", "0x:54:00:12:34:56"}) {
+        EXPECT_FALSE(MacAddress::parse(text)) << text;
+    }
+    EXPECT_FALSE(MacAddress::parse(std::string_view("52:54:00:12:34:5\0", 17)));
+}
+
+TEST(MacAddress, OneDeviceHasIt)
+{
+    const auto is_unicast = [](const char* text) { return MacAddress::parse(text)->is_unicast(); };
+    EXPECT_TRUE(is_unicast("52:54:00:12:34:56"));
+    EXPECT_TRUE(is_unicast("00:00:00:00:00:01"));
+    EXPECT_FALSE(is_unicast("00:00:00:00:00:00"));
+    EXPECT_FALSE(is_unicast("ff:ff:ff:ff:ff:ff"));
+    EXPECT_FALSE(is_unicast("01:80:c2:00:00:02"));
+    EXPECT_FALSE(is_unicast("33:33:00:00:00:01"));
+}
+
+TEST(EtherType, FourDigitsFromThe1536OfIeee802)
+{
+    EXPECT_EQ(EtherType::parse("0x88e5")->number, 0x88e5);
+    EXPECT_EQ(EtherType::parse("0x88E5")->to_string(), "0x88e5");
+    EXPECT_EQ(EtherType::parse("0x0600")->to_string(), "0x0600");
+    EXPECT_EQ(EtherType::parse("0xffff")->number, 0xffff);
+    for (const char* text : {"", "0x", "0x05ff", "0x0000", "88e5", "0x88e", "0x88e55", "0X88e5",
+                             "34917", "0x-8e5", "0x 8e5", "0x88eg"}) {
+        EXPECT_FALSE(EtherType::parse(text)) << text;
+    }
+}
+
 } // namespace
 } // namespace failclosed

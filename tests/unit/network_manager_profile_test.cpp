@@ -282,7 +282,7 @@ TEST(NetworkManagerProfile, ThousandsOfRemotesAreCutOff)
     EXPECT_THAT(bad.servers, IsEmpty());
     std::string many_bad;
     for (int i = 0; i < 5000; i++) {
-        many_bad += "h:0 ";
+        many_bad += "h" + std::to_string(i) + ":0 ";
     }
     EXPECT_EQ(servers_of(profile_of("openvpn", {{"remote", many_bad}})).warnings.size(),
               kMaxWarnings + 1);

@@ -56,6 +56,11 @@ TunnelUp tunnel_up(const char* name, const std::vector<Server>& servers = {})
     return {tunnel(name), servers, {}};
 }
 
+PortalRequested sign_in()
+{
+    return {1000, {}, {address("192.168.50.1")}, Seconds{600}};
+}
+
 TEST(NextState, DefaultStateIsClosed)
 {
     EXPECT_EQ(State{}.armed, Armed::Yes);
@@ -71,9 +76,9 @@ TEST(NextState, LockAndTunnelUpArm)
 TEST(NextState, OnlyUnlockDisarms)
 {
     const auto snapshot = snapshot_with({"lo", "tun0"});
-    const std::vector<Event> others = {ReapplyRequested{},         LockRequested{},
-                                       tunnel_up("tun0"),          TunnelRestarted{},
-                                       TunnelDown{device("tun0")}, ServersResolved{}};
+    const std::vector<Event> others = {
+        ReapplyRequested{},         LockRequested{},   tunnel_up("tun0"), TunnelRestarted{},
+        TunnelDown{device("tun0")}, ServersResolved{}, PortalRequested{}, PortalEnded{}};
     for (const auto& event : others) {
         EXPECT_EQ(next_state(State{}, event, {}, snapshot).armed, Armed::Yes) << event.index();
     }
@@ -83,8 +88,9 @@ TEST(NextState, OnlyUnlockDisarms)
 TEST(NextState, OtherEventsDoNotArm)
 {
     const auto snapshot = snapshot_with({"lo", "tun0"});
-    const std::vector<Event> others = {ReapplyRequested{}, TunnelRestarted{},
-                                       TunnelDown{device("tun0")}, ServersResolved{}};
+    const std::vector<Event> others = {
+        ReapplyRequested{}, TunnelRestarted{}, TunnelDown{device("tun0")},
+        ServersResolved{},  sign_in(),         PortalEnded{}};
     for (const auto& event : others) {
         EXPECT_EQ(next_state(open_state(), event, {}, snapshot).armed, Armed::No) << event.index();
     }
@@ -104,6 +110,22 @@ TEST(NextState, SameDeviceReplacesItsTunnelAndOthersStay)
     state = next_state(state, TunnelDown{device("tun0")}, {}, snapshot);
     ASSERT_EQ(state.tunnels.size(), 1U);
     EXPECT_EQ(state.tunnels[0].interface, device("tun1"));
+}
+
+TEST(NextState, ATunnelWhoseNameAnotherDeviceHasTakenIsForgotten)
+{
+    State state;
+    state.tunnels.push_back(tunnel("tun0"));
+    auto snapshot = snapshot_with({"tun0"});
+    const auto after = [&](const char* own) {
+        snapshot.links[0].addresses.push_back({address(own), 24});
+        return next_state(state, ReapplyRequested{}, {}, snapshot).tunnels.size();
+    };
+    EXPECT_EQ(next_state(state, ReapplyRequested{}, {}, snapshot).tunnels.size(), 1U)
+        << "its addresses may still come";
+    EXPECT_EQ(after("fe80::5"), 1U);
+    EXPECT_EQ(after("10.9.0.2"), 0U);
+    EXPECT_EQ(after("10.8.0.2"), 1U);
 }
 
 TEST(NextState, TunnelsWhoseDeviceIsGoneAreForgottenAndServersAreNot)
@@ -290,6 +312,13 @@ Snapshot with_program_tunnel(bool up = true)
     return snapshot;
 }
 
+TunnelUp program_tunnel_up()
+{
+    TunnelUp event = tunnel_up("wg0");
+    event.tunnel.addresses = {{address("10.9.0.2"), 32}};
+    return event;
+}
+
 TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
 {
     const State state = next_state(State{}, TunnelFound{device("wg0")}, {}, with_program_tunnel());
@@ -350,7 +379,7 @@ TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
 {
     EXPECT_EQ(next_state(open_state(), TunnelFound{device("wg0")}, {}, with_program_tunnel()),
               open_state());
-    const State announced = next_state(State{}, tunnel_up("wg0"), {}, with_program_tunnel());
+    const State announced = next_state(State{}, program_tunnel_up(), {}, with_program_tunnel());
     EXPECT_EQ(next_state(announced, TunnelFound{device("wg0")}, {}, with_program_tunnel()),
               announced);
     Snapshot users = with_program_tunnel();
@@ -371,7 +400,7 @@ TEST(NextState, ARefusedTunnelIsNotFoundUntilItsDeviceIsAnother)
     EXPECT_TRUE(gone.refused.empty());
     gone = next_state(gone, TunnelFound{device("wg0")}, {}, snapshot);
     EXPECT_EQ(gone.tunnels.size(), 1U);
-    state = next_state(state, tunnel_up("wg0"), {}, snapshot);
+    state = next_state(state, program_tunnel_up(), {}, snapshot);
     EXPECT_EQ(state.tunnels.size(), 1U);
     EXPECT_TRUE(state.refused.empty());
     state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
@@ -477,6 +506,115 @@ TEST(NextState, AReapplyLearnsServersOnlyWhereItIsArmed)
     };
     EXPECT_EQ(identity_after(by_user).uids, (std::vector<uid_t>{1234, 0}));
     EXPECT_EQ(identity_after(by_mark), (Identity{{0}, 7}));
+}
+
+class SignInTest : public testing::Test {
+  protected:
+    SignInTest() { snapshot_.uptime = Seconds{5000}; }
+
+    /// What a sign-in ends in where nothing was before.
+    [[nodiscard]] std::optional<Portal> after(const PortalRequested& request) const
+    {
+        return next_state(State{}, request, {}, snapshot_).portal;
+    }
+
+    Snapshot snapshot_ = snapshot_with({"lo", "tun0"});
+};
+
+TEST_F(SignInTest, LastsFromNowOn)
+{
+    PortalRequested request = sign_in();
+    EXPECT_EQ(after(request), (Portal{1000, {}, {address("192.168.50.1")}, Seconds{5600}}));
+    request.gid = 998;
+    request.time = kLongestPortal;
+    EXPECT_EQ(after(request), (Portal{1000, 998, request.resolvers, Seconds{6800}}));
+    EXPECT_FALSE(refusal(State{}, request, snapshot_));
+}
+
+TEST_F(SignInTest, IsRefusedWhereItWouldAdmitTooMuchOrNobody)
+{
+    const auto changed = [](auto change) {
+        PortalRequested request = sign_in();
+        change(request);
+        return request;
+    };
+    for (const auto& request :
+         {changed([](auto& it) { it.resolvers.clear(); }),
+          changed([](auto& it) { it.resolvers.push_back(address("255.255.255.255")); }),
+          changed([](auto& it) { it.resolvers.push_back(address("ff02::1")); }),
+          changed([](auto& it) { it.resolvers = {address("127.0.0.53")}; }),
+          changed([](auto& it) { it.time = Seconds{0}; }),
+          changed([](auto& it) { it.time = Seconds{-1}; }),
+          changed([](auto& it) { it.time = kLongestPortal + Seconds{1}; }),
+          changed([](auto& it) { it.uid = static_cast<uid_t>(-1); }),
+          changed([](auto& it) { it.gid = 0; }),
+          changed([](auto& it) { it.gid = static_cast<gid_t>(-1); })}) {
+        EXPECT_EQ(after(request), std::nullopt);
+        EXPECT_TRUE(refusal(State{}, request, snapshot_));
+    }
+    State before = next_state(State{}, sign_in(), {}, snapshot_);
+    EXPECT_EQ(next_state(before, PortalRequested{}, {}, snapshot_), before)
+        << "what is refused changes nothing";
+}
+
+TEST_F(SignInTest, IsForAMachineThatIsLockedAndHasNoTunnel)
+{
+    EXPECT_EQ(next_state(open_state(), sign_in(), {}, snapshot_).portal, std::nullopt);
+    const State up = next_state(State{}, tunnel_up("tun0"), {}, snapshot_);
+    EXPECT_EQ(next_state(up, sign_in(), {}, snapshot_), up);
+    EXPECT_TRUE(refusal(up, sign_in(), snapshot_));
+    Snapshot without = snapshot_with({"lo"});
+    EXPECT_TRUE(next_state(up, sign_in(), {}, without).portal) << "that tunnel is over";
+}
+
+TEST_F(SignInTest, EndsWithItsTimeATunnelOrAnOpening)
+{
+    const State state = next_state(State{}, sign_in(), {}, snapshot_);
+    EXPECT_EQ(next_state(state, ReapplyRequested{}, {}, snapshot_).portal, state.portal);
+    EXPECT_EQ(next_state(state, LockRequested{}, {}, snapshot_).portal, state.portal);
+    Snapshot with_program = snapshot_;
+    with_program.links[1].is_program_tunnel = true;
+    with_program.links[1].up = true;
+    for (const auto& [event, at] :
+         std::vector<std::pair<Event, Snapshot>>{{PortalEnded{}, snapshot_},
+                                                 {UnlockRequested{}, snapshot_},
+                                                 {tunnel_up("tun0"), snapshot_},
+                                                 {TunnelFound{device("tun0")}, with_program}}) {
+        EXPECT_EQ(next_state(state, event, {}, at).portal, std::nullopt) << event.index();
+    }
+    Snapshot later = snapshot_;
+    later.uptime = Seconds{5600};
+    EXPECT_TRUE(next_state(state, UnderlayChanged{}, {}, later).portal);
+    later.uptime = Seconds{5601};
+    EXPECT_EQ(next_state(state, UnderlayChanged{}, {}, later).portal, std::nullopt);
+    later.uptime = Seconds{20};
+    EXPECT_EQ(next_state(state, UnderlayChanged{}, {}, later).portal, std::nullopt)
+        << "the machine was started again";
+}
+
+TEST(NextState, WhatOnlyAResolverPastTheTunnelSaysIsHearsay)
+{
+    const auto snapshot = snapshot_with({"tun0"});
+    const auto name = HostName::parse("vpn.example.net").value();
+    const auto told = [&](const State& state, bool past_tunnel) {
+        return next_state(state, ServersResolved{{{name, {address("203.0.113.7")}}}, past_tunnel},
+                          {}, snapshot);
+    };
+    const auto is_hearsay = [](const State& state) {
+        return state.servers.at(0).addresses.at(0).hearsay;
+    };
+    const LockRequested lock{{{remote("vpn.example.net:1194/udp"), {}, {}}}};
+    const State locked = next_state(State{}, lock, {}, snapshot);
+    const State suspect = told(locked, true);
+    EXPECT_TRUE(is_hearsay(suspect));
+    EXPECT_TRUE(is_hearsay(told(suspect, true)));
+    EXPECT_FALSE(is_hearsay(told(suspect, false))) << "a resolver inside says so too";
+    EXPECT_FALSE(is_hearsay(told(told(locked, false), true)));
+    TunnelUp up = tunnel_up("tun0", lock.servers);
+    up.connected = Endpoint{address("203.0.113.7"), Transport::Udp, Port::make(1194)};
+    const State worked = next_state(suspect, up, {}, snapshot);
+    EXPECT_FALSE(is_hearsay(worked)) << "the server could prove who it is";
+    EXPECT_FALSE(is_hearsay(told(worked, true)));
 }
 
 } // namespace

@@ -4,12 +4,14 @@
 #include <cstring>
 
 #include <gtest/gtest.h>
+#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
 #include "core/codec/nft_contents.hpp"
 #include "core/codec/nft_message.hpp"
+#include "core/codec/nft_rules.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {
@@ -20,6 +22,8 @@ using test::device;
 using test::prefix;
 
 const TableName kTable{TableFamily::Inet, "failclosed"};
+const TableName kBelt{TableFamily::Netdev, "failclosed"};
+const std::vector<TableName> kTables = {kTable, {TableFamily::Arp, "failclosed"}, kBelt};
 
 std::vector<nlmsghdr> headers(const NftBatch& batch)
 {
@@ -39,7 +43,7 @@ int type_of(const nlmsghdr& header)
 
 NftContents contents_of(const Ruleset& ruleset, const EncodeOptions& options = {})
 {
-    NftContents contents({kTable, {TableFamily::Arp, "failclosed"}});
+    NftContents contents(kTables);
     contents.add_all(encode(ruleset, options).value().bytes);
     contents.finish();
     return contents;
@@ -65,7 +69,8 @@ TEST(NftMessage, FramesOneBatchAndNumbersItsMessages)
     EXPECT_EQ(type_of(messages[2]), NFT_MSG_DELTABLE);
     EXPECT_EQ(type_of(messages[3]), NFT_MSG_NEWTABLE);
     EXPECT_EQ(batch.describe(2), "removal of table inet failclosed");
-    EXPECT_EQ(batch.describe(batch.last_sequence()), "rule 'own' in chain output");
+    EXPECT_EQ(batch.describe(batch.last_sequence()), "rule 'whatever leaves' in chain "
+                                                     "device_egress1");
     EXPECT_EQ(batch.describe(100'000), "an unknown operation");
 }
 
@@ -77,6 +82,90 @@ TEST(NftMessage, KeepsBaseChainsThatAreLoaded)
         EXPECT_NE(type_of(header), NFT_MSG_DELTABLE);
     }
     EXPECT_EQ(contents_of(ruleset), contents_of(ruleset, {{}, contents_of(ruleset).loaded()}));
+}
+
+TEST(NftMessage, KeepsChainsOfDevicesThatStayTheSame)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    const std::vector<LoadedTable> loaded = contents_of(ruleset).loaded();
+    EXPECT_FALSE(loaded.back().foreign);
+    const auto deleted = [&](const Ruleset& wanted) {
+        const NftBatch batch = encode(wanted, {{}, loaded}).value();
+        std::vector<std::string> operations;
+        for (const nlmsghdr& message : headers(batch)) {
+            const std::string operation = batch.describe(message.nlmsg_seq);
+            if (type_of(message) == NFT_MSG_DELCHAIN &&
+                operation.find("of netdev") != std::string::npos) {
+                operations.push_back(operation);
+            }
+        }
+        return operations;
+    };
+    const std::string wire = "removal of chain wire of netdev failclosed";
+    const std::string second = "removal of chain device_egress1 of netdev failclosed";
+    EXPECT_EQ(deleted(ruleset), std::vector{wire});
+    Ruleset other = ruleset;
+    other.tables[2].chains.push_back(test::device_chain(device("eth0")));
+    EXPECT_EQ(deleted(other), std::vector{wire});
+    other = ruleset;
+    other.tables[2].chains[2].base->policy = Verdict::Accept;
+    EXPECT_EQ(deleted(other), std::vector{wire});
+    other.tables[2].chains[2].base->device = device("eth0");
+    EXPECT_EQ(deleted(other), (std::vector{wire, second}));
+    other = ruleset;
+    other.tables[2].chains[2].base->priority = 1;
+    EXPECT_EQ(deleted(other), (std::vector{wire, second}));
+    other.tables[2].chains.pop_back();
+    EXPECT_EQ(deleted(other), (std::vector{wire, second}));
+}
+
+/// One message about a base chain at egress, whose devices the kernel tells in one way or another.
+std::vector<std::uint8_t> chain_message(const std::vector<std::pair<int, std::string>>& devices,
+                                        const std::string& single = {})
+{
+    std::vector<std::uint8_t> bytes(512);
+    nlmsghdr* message = mnl_nlmsg_put_header(bytes.data());
+    message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN;
+    auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+    header->nfgen_family = protocol_family(TableFamily::Netdev);
+    mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, "failclosed");
+    mnl_attr_put_strz(message, NFTA_CHAIN_NAME, "c");
+    nlattr* hook = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
+    nlattr* list = mnl_attr_nest_start(message, NFTA_HOOK_DEVS);
+    for (const auto& [type, name] : devices) {
+        mnl_attr_put(message, static_cast<std::uint16_t>(type), name.size(), name.data());
+    }
+    mnl_attr_nest_end(message, list);
+    if (!single.empty()) {
+        mnl_attr_put_strz(message, NFTA_HOOK_DEV, single.c_str());
+    }
+    mnl_attr_nest_end(message, hook);
+    bytes.resize(message->nlmsg_len);
+    return bytes;
+}
+
+TEST(NftContents, KnowsDevicesHoweverTheyAreTold)
+{
+    using namespace std::string_literals;
+    const auto of = [](const std::vector<std::uint8_t>& bytes) {
+        NftContents contents({kBelt});
+        contents.add_all(bytes);
+        contents.finish();
+        EXPECT_FALSE(contents.loaded().at(0).foreign);
+        return contents;
+    };
+    const NftContents wanted = of(chain_message({{NFTA_DEVICE_NAME, "eth0\0"s}}));
+    EXPECT_EQ(wanted.loaded()[0].chains[0].base->devices, std::vector<std::string>{"eth0"});
+    EXPECT_EQ(of(chain_message({{NFTA_DEVICE_NAME, "eth0\0"s}}, "eth0")), wanted);
+    EXPECT_EQ(of(chain_message({}, "eth0")), wanted);
+    EXPECT_FALSE(of(chain_message({})) == wanted) << "before Linux 6.16, when the device has gone";
+    EXPECT_FALSE(of(chain_message({{NFTA_DEVICE_NAME, "eth1\0"s}})) == wanted);
+    EXPECT_FALSE(of(chain_message({{NFTA_DEVICE_NAME, "eth0"s}})) == wanted) << "a beginning";
+    EXPECT_FALSE(of(chain_message({{NFTA_DEVICE_NAME + 1, "eth0\0"s}})) == wanted);
+    const std::pair<int, std::string> first{NFTA_DEVICE_NAME, "eth0\0"s};
+    const std::pair<int, std::string> second{NFTA_DEVICE_NAME, "eth1\0"s};
+    EXPECT_FALSE(of(chain_message({first, second})) == wanted);
+    EXPECT_EQ(of(chain_message({first, second})), of(chain_message({second, first})));
 }
 
 TEST(NftMessage, DeletesWhatIsForeignWhole)
@@ -139,6 +228,88 @@ TEST(NftMessage, RefusesIpInArpTables)
         {{{TableFamily::Arp, "t", {}, {{"c", BaseChain{Hook::Forward, 0, Verdict::Drop}, {}}}}}}));
 }
 
+/// The error of a rule in a chain of a table that holds nothing else; empty where it can be said.
+std::string error_of(TableFamily family, const Rule& rule, std::optional<BaseChain> base = {})
+{
+    const auto result = encode({{{family, "t", {}, {{"c", std::move(base), {rule}}}}}});
+    return result ? "" : result.error().message();
+}
+
+TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
+{
+    const auto matching = [](Match match) {
+        return Rule{"x", {std::move(match)}, false, {}, Verdict::Drop};
+    };
+    const auto ends = [](auto end) { return Rule{"x", {}, false, {}, end}; };
+    const auto refused = [](TableFamily family, const Rule& rule, const char* reason) {
+        EXPECT_EQ(error_of(family, rule),
+                  "table " + std::string(to_string(family)) + " t: rule 'x' in chain c: " + reason)
+            << rule.matches.size();
+    };
+    const char* const frames = "matches frames where there are only packets";
+    for (const TableFamily family : {TableFamily::Inet, TableFamily::Arp}) {
+        refused(family, matching(OfEtherType{{0x888e}}), frames);
+        refused(family, matching(ToMac{test::mac("02:00:00:00:00:01")}), frames);
+        refused(family, matching(AsLabelled{Family::V4}), frames);
+        refused(family, matching(InSet{{Field::SourceMac}, "s"}), frames);
+    }
+    refused(TableFamily::Inet, matching(InSet{{Field::ArpTarget}, "s"}),
+            "matches ARP where there is only IP");
+    refused(TableFamily::Arp, matching(LaterFragment{Family::V4}),
+            "matches IP where there is only ARP");
+    const char* const flows = "asks for connections where there are none";
+    for (const TableFamily family : {TableFamily::Netdev, TableFamily::Arp}) {
+        refused(family, matching(HasConntrackMark{}), flows);
+        refused(family, matching(InConntrackState{true, false}), flows);
+        refused(family, {"x", {}, false, {SetConntrackMark{}}, {}}, flows);
+        refused(family, matching(ToOthers{}), "asks for routes where there are none");
+        refused(family, ends(Masquerade{}), "translates addresses where one cannot");
+    }
+    refused(TableFamily::Netdev, ends(Verdict::Reject), "rejects where one can only drop");
+    EXPECT_EQ(error_of(TableFamily::Netdev, matching(OfEtherType{{0x888e}})), "");
+    EXPECT_EQ(error_of(TableFamily::Inet, matching(LaterFragment{Family::V6})), "");
+}
+
+TEST(NftMessage, TranslatesWhereTheKernelDoes)
+{
+    const auto refused = [](const auto& end, std::optional<BaseChain> base) {
+        return !error_of(TableFamily::Inet, {"x", {}, false, {}, end}, std::move(base)).empty();
+    };
+    const auto at = [](Hook hook, ChainType type) {
+        return BaseChain{hook, 0, Verdict::Accept, type};
+    };
+    const RedirectTo redirect{address("10.8.0.1")};
+    EXPECT_FALSE(refused(Masquerade{}, at(Hook::Postrouting, ChainType::Nat)));
+    EXPECT_TRUE(refused(Masquerade{}, at(Hook::Postrouting, ChainType::Filter)));
+    EXPECT_TRUE(refused(Masquerade{}, at(Hook::Prerouting, ChainType::Nat)));
+    EXPECT_TRUE(refused(Masquerade{}, {}));
+    EXPECT_FALSE(refused(redirect, at(Hook::Prerouting, ChainType::Nat)));
+    EXPECT_TRUE(refused(redirect, at(Hook::Postrouting, ChainType::Nat)));
+    EXPECT_TRUE(refused(redirect, at(Hook::Prerouting, ChainType::Filter)));
+    EXPECT_TRUE(refused(redirect, {}));
+}
+
+TEST(NftMessage, RefusesChainsThatAFamilyDoesNotHave)
+{
+    const auto refused = [](TableFamily family, const BaseChain& base) {
+        return !encode({{{family, "t", {}, {{"c", base, {}}}}}}).has_value();
+    };
+    const InterfaceName eth0 = device("eth0");
+    const BaseChain egress{Hook::Egress, 0, Verdict::Drop, ChainType::Filter, eth0};
+    EXPECT_FALSE(refused(TableFamily::Netdev, egress));
+    EXPECT_TRUE(refused(TableFamily::Inet, egress));
+    EXPECT_TRUE(refused(TableFamily::Arp, egress));
+    EXPECT_TRUE(refused(TableFamily::Netdev, {Hook::Egress, 0, Verdict::Drop})) << "of no device";
+    EXPECT_TRUE(refused(TableFamily::Netdev, {Hook::Output, 0, Verdict::Drop}));
+    EXPECT_TRUE(
+        refused(TableFamily::Netdev, {Hook::Egress, 0, Verdict::Accept, ChainType::Nat, eth0}));
+    EXPECT_TRUE(
+        refused(TableFamily::Inet, {Hook::Output, 0, Verdict::Drop, ChainType::Filter, eth0}));
+    EXPECT_TRUE(refused(TableFamily::Arp, {Hook::Output, 0, Verdict::Accept, ChainType::Nat}));
+    EXPECT_TRUE(refused(TableFamily::Inet, {Hook::Forward, 0, Verdict::Accept, ChainType::Nat}));
+    EXPECT_FALSE(refused(TableFamily::Inet, {Hook::Output, 0, Verdict::Accept, ChainType::Nat}));
+}
+
 TEST(NftMessage, CountersBeginWhereTheyWere)
 {
     const Ruleset ruleset = test::sample_ruleset();
@@ -171,6 +342,28 @@ TEST(NftContents, SeesEveryDifference)
     EXPECT_TRUE(differs([](Table& t) { t.sets[0].elements[0].decision = Verdict::Drop; }));
     EXPECT_TRUE(differs([](Table& t) { t.sets[0].elements[1].decision = Goto{"tunnel"}; }));
     EXPECT_TRUE(differs([](Table& t) { t.sets.push_back({"x", {Field::Mark}, {}, {}, {}, {}}); }));
+    const auto belt_differs = [&](auto change) {
+        Ruleset other = ruleset;
+        change(other.tables[2]);
+        return !(contents_of(other) == contents);
+    };
+    EXPECT_TRUE(belt_differs([](Table& t) { t.chains.pop_back(); }));
+    EXPECT_TRUE(belt_differs([](Table& t) { t.chains[1].base->device = device("eth0"); }));
+    EXPECT_TRUE(belt_differs([](Table& t) { t.chains[1].base->policy = Verdict::Accept; }));
+    EXPECT_TRUE(belt_differs(
+        [](Table& t) { t.sets[0].elements[0].key = {test::mac("52:54:00:12:34:57")}; }));
+    for (std::size_t i = 0; i < ruleset.tables[2].chains[0].rules.size(); ++i) {
+        EXPECT_TRUE(belt_differs([i](Table& t) {
+            t.chains[0].rules.erase(t.chains[0].rules.begin() + static_cast<long>(i));
+        })) << i;
+    }
+    EXPECT_TRUE(differs([](Table& t) {
+        t.chains[6].base->type = ChainType::Filter;
+        t.chains[6].rules.clear();
+    }));
+    EXPECT_TRUE(
+        differs([](Table& t) { t.chains[6].rules[0].end = RedirectTo{address("10.8.0.2")}; }));
+    EXPECT_TRUE(differs([](Table& t) { t.chains[7].rules.pop_back(); }));
     for (std::size_t i = 0; i < ruleset.tables[0].chains[1].rules.size(); ++i) {
         EXPECT_TRUE(differs([i](Table& t) {
             t.chains[1].rules.erase(t.chains[1].rules.begin() + static_cast<long>(i));

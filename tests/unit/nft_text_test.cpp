@@ -12,10 +12,9 @@ using test::device;
 using test::port;
 using test::prefix;
 
-std::string text_of(Rule rule)
+std::string text_of(Rule rule, TableFamily family = TableFamily::Inet)
 {
-    const std::string text =
-        to_nft({{{TableFamily::Inet, "t", {}, {{"c", {}, {std::move(rule)}}}}}});
+    const std::string text = to_nft({{{family, "t", {}, {{"c", {}, {std::move(rule)}}}}}});
     const std::string before = "\tchain c {\n";
     const std::size_t start = text.find(before) + before.size();
     return text.substr(start, text.find("\t}\n", start) - start);
@@ -87,6 +86,88 @@ TEST(NftText, SaysWhatNftHasNoWordFor)
     EXPECT_EQ(text_of({"", {ToOthers{}}, false, {}, Goto{"x"}}),
               "\t\tfib daddr type != local fib daddr type != broadcast fib daddr type != "
               "multicast goto x\n");
+}
+
+TEST(NftText, PrintsChainsOfDevicesAndTranslations)
+{
+    Table belt{TableFamily::Netdev, "failclosed", {}, {}};
+    belt.sets = {
+        {"macs", {Field::SourceMac}, false, false, false, {{{test::mac("52:54:00:12:34:56")}, {}}}},
+        {"groups", {Field::SocketGid}, false, false, true, {}}};
+    belt.chains = {{"wire", {}, {}}, test::device_chain(device("eth0"))};
+    const Table inet{TableFamily::Inet,
+                     "failclosed",
+                     {},
+                     {{"out",
+                       BaseChain{Hook::Postrouting, 100, Verdict::Accept, ChainType::Nat},
+                       {{"guests", {ToInterface{device("tun0")}}, true, {}, Masquerade{}}}}}};
+    EXPECT_EQ(to_nft({{belt, inet}}),
+              "table netdev failclosed\n"
+              "delete table netdev failclosed\n"
+              "table netdev failclosed {\n"
+              "\tset macs {\n"
+              "\t\ttype ether_addr\n"
+              "\t\telements = {\n"
+              "\t\t\t52:54:00:12:34:56\n"
+              "\t\t}\n"
+              "\t}\n"
+              "\tset groups {\n"
+              "\t\ttype gid\n"
+              "\t\tflags timeout\n"
+              "\t}\n"
+              "\tchain wire {\n"
+              "\t}\n"
+              "\tchain device_eth0 {\n"
+              "\t\ttype filter hook egress device \"eth0\" priority 0; policy drop;\n"
+              "\t\tgoto wire comment \"whatever leaves\"\n"
+              "\t}\n"
+              "}\n"
+              "\n"
+              "table inet failclosed\n"
+              "delete table inet failclosed\n"
+              "table inet failclosed {\n"
+              "\tchain out {\n"
+              "\t\ttype nat hook postrouting priority 100; policy accept;\n"
+              "\t\toifname \"tun0\" counter masquerade comment \"guests\"\n"
+              "\t}\n"
+              "}\n");
+    EXPECT_EQ(text_of({"", {}, false, {}, RedirectTo{test::address("10.8.0.1")}}),
+              "\t\tmeta nfproto ipv4 dnat ip to 10.8.0.1\n");
+    EXPECT_EQ(text_of({"", {}, false, {}, RedirectTo{test::address("fd00::1")}}),
+              "\t\tmeta nfproto ipv6 dnat ip6 to fd00::1\n");
+}
+
+TEST(NftText, KnowsFramesByTheirType)
+{
+    const auto text = [](std::vector<Match> matches) {
+        return text_of({"", std::move(matches), false, {}, Verdict::Accept}, TableFamily::Netdev);
+    };
+    EXPECT_EQ(text({ToNetwork{prefix("10.0.0.0/8")}}),
+              "\t\tmeta protocol ip ip daddr 10.0.0.0/8 accept\n");
+    EXPECT_EQ(text({LaterFragment{Family::V4}}),
+              "\t\tmeta protocol ip ip frag-off & 0x1fff != 0 accept\n");
+    EXPECT_EQ(text({LaterFragment{Family::V6}}),
+              "\t\tmeta protocol ip6 frag frag-off != 0 accept\n");
+    EXPECT_EQ(
+        text({InSet{{Field::ArpTarget}, "s"}}),
+        "\t\tmeta protocol arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp daddr ip @s "
+        "accept\n");
+    EXPECT_EQ(text({InSet{{Field::SourceMac}, "s"}}),
+              "\t\tmeta iiftype ether ether saddr @s accept\n");
+    EXPECT_EQ(text({InSet{{Field::SocketGid}, "s"}}), "\t\tmeta skgid @s accept\n");
+    EXPECT_EQ(text({ToMac{test::mac("01:80:c2:00:00:02")}}),
+              "\t\tmeta iiftype ether ether daddr 01:80:c2:00:00:02 accept\n");
+    EXPECT_EQ(text({OfEtherType{{0x888e}}}),
+              "\t\tmeta protocol 0x888e meta iiftype ether @ll,96,16 0x888e accept\n"
+              "\t\tmeta protocol 0x888e meta iiftype ether @ll,96,16 0x8100 @ll,128,16 0x888e "
+              "accept\n");
+    EXPECT_EQ(text({AsLabelled{Family::V4}}),
+              "\t\tmeta protocol ip meta iiftype ether @ll,96,16 0x0800 meta l4proto >= 0 accept\n"
+              "\t\tmeta protocol ip meta iiftype ether @ll,96,16 0x8100 @ll,128,16 0x0800 meta "
+              "l4proto >= 0 accept\n"
+              "\t\tmeta protocol ip meta iiftype != ether meta l4proto >= 0 accept\n");
+    EXPECT_EQ(text({OfEtherType{{0x888e}}, InFamily{Family::V4}}), "") << "can never match";
+    EXPECT_EQ(text({InSet{{Field::ArpTarget}, "s"}, InFamily{Family::V4}}), "");
 }
 
 TEST(NftText, SplitsWhatOneKernelRuleCannotSay)

@@ -379,6 +379,54 @@ TEST(OpenvpnEnvironment, WrongRoutesAreLeftOutOneByOne)
     EXPECT_EQ(up(script).tunnel.networks, expected);
 }
 
+// Such a network would take in what every machine and every link has: 0.0.0.0 and 255.255.255.255
+// are DHCP's, fe80:: is where routers announce themselves.
+TEST(OpenvpnEnvironment, RoutesToWhatIsNobodysElseAreLeftOut)
+{
+    const auto expected = up(recording("tun-redirect/up")).tunnel.networks;
+    for (const auto& [network, mask] :
+         std::vector<std::pair<const char*, const char*>>{{"0.0.0.0", "255.0.0.0"},
+                                                          {"0.0.0.0", "255.255.255.255"},
+                                                          {"169.254.0.0", "255.255.0.0"},
+                                                          {"169.254.169.254", "255.255.255.255"},
+                                                          {"239.255.0.0", "255.255.0.0"},
+                                                          {"255.0.0.0", "255.0.0.0"},
+                                                          {"255.255.255.255", "255.255.255.255"}}) {
+        auto script = recording("tun-redirect/up");
+        script.set("route_network_7", network);
+        script.set("route_netmask_7", mask);
+        EXPECT_EQ(up(script).tunnel.networks, expected) << network;
+        EXPECT_EQ(warnings(script).size(), 1U) << network;
+    }
+    for (const char* network : {"::/8", "::1/128", "::/128", "fe80::/10", "fe80::/64", "fe00::/8",
+                                "ff02::/16", "ff00::/8"}) {
+        auto script = recording("tun-redirect/up");
+        script.set("route_ipv6_network_7", network);
+        EXPECT_EQ(up(script).tunnel.networks, expected) << network;
+        EXPECT_EQ(warnings(script).size(), 1U) << network;
+    }
+}
+
+// Nobody would know otherwise why the network that is to be reached so is not.
+TEST(OpenvpnEnvironment, RoutesAroundTheTunnelAreToldOfOnce)
+{
+    auto script = recording("tun-redirect/up");
+    script.set("route_network_7", "198.51.100.20");
+    script.set("route_netmask_7", "255.255.255.255");
+    script.set("route_gateway_7", "192.168.50.1");
+    script.set("route_ipv6_network_7", "2001:db8:99::/48");
+    script.set("route_ipv6_gateway_7", "2001:db8:50::1");
+    EXPECT_EQ(
+        warnings(script),
+        (Texts{"route 7, '198.51.100.20' netmask '255.255.255.255', is left out: it leads past "
+               "the tunnel",
+               "IPv6 route 7, '2001:db8:99::/48', is left out: it leads past the tunnel"}));
+    // Servers and the local network are past the tunnel.
+    script.set("route_network_7", "203.0.113.2");
+    script.set("route_ipv6_network_7", "fd12:3456::/32");
+    EXPECT_EQ(warnings(script), Texts{});
+}
+
 // ---- Names ----
 
 TEST(OpenvpnEnvironment, ResolversOnceAndInOrder)
@@ -400,6 +448,36 @@ TEST(OpenvpnEnvironment, ResolversOnceAndInOrder)
     }
     EXPECT_EQ(up(script).tunnel.resolvers, more);
     EXPECT_EQ(warnings(script).size(), 2U);
+}
+
+// OpenVPN 2.6 tells its newer options a second time as foreign ones, which have no place for a
+// port.
+TEST(OpenvpnEnvironment, WhatIsToldTwiceIsLeftOutOnce)
+{
+    auto script = recording("tun-nopull/up");
+    script.set("dns_server_1_address_1", "10.8.0.3");
+    script.set("dns_server_1_port_1", "5353");
+    script.set("dns_server_2_address_1", "224.0.0.251");
+    script.set("dns_search_domain_1", "$(id)");
+    script.set("foreign_option_1", "dhcp-option DNS 10.8.0.3");
+    script.set("foreign_option_2", "dhcp-option DNS 224.0.0.251");
+    script.set("foreign_option_3", "dhcp-option DOMAIN-SEARCH $(id)");
+    EXPECT_TRUE(up(script).tunnel.resolvers.empty());
+    EXPECT_EQ(warnings(script),
+              (Texts{"resolver '10.8.0.3' is left out: not plain DNS on port 53",
+                     "resolver is left out: '224.0.0.251'", "search domain is left out: '$(id)'"}));
+}
+
+TEST(OpenvpnEnvironment, AResolverAtTheServersOwnPortIsToldOf)
+{
+    auto script = recording("tun-nopull/up");
+    script.set("foreign_option_1", "dhcp-option DNS 203.0.113.2");
+    EXPECT_EQ(warnings(script), Texts{});
+    script.set("remote_port_1", "53");
+    script.set("trusted_port", "53");
+    EXPECT_EQ(warnings(script),
+              Texts{"resolver '203.0.113.2' is not used: the VPN server itself is "
+                    "at this address and port 53"});
 }
 
 TEST(OpenvpnEnvironment, HostileOptionsAreLeftOut)

@@ -171,6 +171,10 @@ struct EventText {
 
     std::string operator()(const UnlockRequested&) const { return "UnlockRequested\n"; }
 
+    std::string operator()(const PortalRequested&) const { return "PortalRequested\n"; }
+
+    std::string operator()(const PortalEnded&) const { return "PortalEnded\n"; }
+
     std::string operator()(const ServersResolved&) const { return "ServersResolved\n"; }
 };
 

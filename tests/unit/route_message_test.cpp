@@ -94,7 +94,7 @@ std::vector<RoutingRule> all_kinds_of_rules()
     base.priority = 5010;
     base.action = RoutingRule::Action::Lookup;
     base.target = 64600;
-    std::vector<RoutingRule> rules(8, base);
+    std::vector<RoutingRule> rules(9, base);
     rules[1].action = RoutingRule::Action::Goto;
     rules[1].target = 5020;
     rules[1].local_only = true;
@@ -111,6 +111,9 @@ std::vector<RoutingRule> all_kinds_of_rules()
     rules[6].to = IpPrefix::parse("fd08::/64");
     rules[7].transport = Transport::Gre;
     rules[7].uid = 0;
+    rules[8].transport = Transport::Tcp;
+    rules[8].source_port = Port::make(22);
+    rules[8].to = IpPrefix::parse("198.51.100.0/24");
     return rules;
 }
 
@@ -238,6 +241,10 @@ TEST(RouteMessage, RulesOfOursWithUnknownPartsHaveNoValue)
     EXPECT_TRUE(odd(our_rule().with(FRA_UID_RANGE, {0, 0, 0, 0, 9, 0, 0, 0})));
     EXPECT_TRUE(odd(our_rule().with(FRA_DPORT_RANGE, {1, 0, 2, 0})));
     EXPECT_TRUE(odd(our_rule().with(FRA_DPORT_RANGE, {0, 0, 0, 0})));
+    EXPECT_TRUE(odd(our_rule().with(FRA_SPORT_RANGE, {1, 0, 2, 0})));
+    EXPECT_TRUE(odd(our_rule().with(FRA_SPORT_RANGE, {0, 0, 0, 0})));
+    EXPECT_TRUE(odd(our_rule().with(FRA_SPORT_RANGE, {1, 0})));
+    EXPECT_TRUE(odd(our_rule().with_number(FRA_SUPPRESS_IFGROUP, 1)));
     EXPECT_TRUE(odd(our_rule().with(FRA_DST, {1, 2, 3})));
     EXPECT_TRUE(odd(our_rule().with(FRA_DST, Bytes(16))));
     EXPECT_TRUE(odd(our_rule().with_number(FRA_GOTO, 5020)));
@@ -314,18 +321,57 @@ TEST(RouteMessage, LinksHaveNameIndexAndFlags)
     EXPECT_FALSE(link(0, std::string_view("eth0\0", 5), -1));
 }
 
+void append_text(Bytes& info, std::uint16_t type, const std::string& text)
+{
+    append(info, static_cast<std::uint16_t>(5 + text.size()));
+    append(info, type);
+    info.insert(info.end(), text.begin(), text.end());
+    info.push_back(0);
+    info.resize((info.size() + 3) / 4 * 4);
+}
+
+TEST(RouteMessage, GuestsAreAtTheirEndsOfABridgesWires)
+{
+    const auto is_guest_port = [](const char* kind, const char* port_of) {
+        Message message(RTM_NEWLINK, ifinfomsg{AF_UNSPEC, 0, 0, 7, IFF_UP, 0});
+        message.with_text(IFLA_IFNAME, std::string_view("if0\0", 4));
+        Bytes info;
+        append_text(info, IFLA_INFO_KIND, kind);
+        append_text(info, IFLA_INFO_SLAVE_KIND, port_of);
+        message.with_number(IFLA_MASTER, 3).with(IFLA_LINKINFO | NLA_F_NESTED, info);
+        return decode_link(message.taken())->is_guest_port;
+    };
+    for (const char* kind : {"veth", "tun", "macvtap", "netkit"}) {
+        EXPECT_TRUE(is_guest_port(kind, "bridge")) << kind;
+        EXPECT_FALSE(is_guest_port(kind, "bond")) << kind;
+        EXPECT_FALSE(is_guest_port(kind, "vrf")) << kind;
+    }
+    for (const char* kind : {"", "vlan", "bond", "macvlan", "vxlan", "gretap", "wlan"}) {
+        EXPECT_FALSE(is_guest_port(kind, "bridge")) << kind;
+    }
+}
+
+TEST(RouteMessage, MainRoutesSayWhoSetThem)
+{
+    for (const std::uint8_t protocol :
+         std::to_array<std::uint8_t>({RTPROT_DHCP, RTPROT_RA, RTPROT_KERNEL})) {
+        auto header = route_header(AF_INET, protocol, RTN_UNICAST);
+        header.rtm_table = RT_TABLE_MAIN;
+        Message message(RTM_NEWROUTE, header);
+        const auto route = decode_main_route(message.with_number(RTA_OIF, 3).taken());
+        ASSERT_TRUE(route);
+        EXPECT_EQ(route->protocol, protocol);
+    }
+}
+
 TEST(RouteMessage, OnlyWhatATunnelProgramMakesCanBeATunnel)
 {
-    const auto can_be_tunnel = [](unsigned flags, std::string_view kind, bool hardware = false) {
+    const auto can_be_tunnel = [](unsigned flags, const char* kind, bool hardware = false) {
         Message message(RTM_NEWLINK, ifinfomsg{AF_UNSPEC, 0, 0, 7, flags, 0});
         message.with_text(IFLA_IFNAME, std::string_view("if0\0", 4));
-        if (!kind.empty()) {
-            const std::string text = std::string(kind) + '\0';
+        if (*kind != '\0') {
             Bytes info;
-            append(info, static_cast<std::uint16_t>(4 + text.size()));
-            append(info, static_cast<std::uint16_t>(IFLA_INFO_KIND));
-            info.insert(info.end(), text.begin(), text.end());
-            info.resize((info.size() + 3) / 4 * 4);
+            append_text(info, IFLA_INFO_KIND, kind);
             message.with(IFLA_LINKINFO | NLA_F_NESTED, info);
         }
         if (hardware) {

@@ -107,9 +107,20 @@ Server random_server(Random& random)
         server.identity.mark = static_cast<std::uint32_t>(random());
     }
     server.addresses = random_list(random, [](Random& source) {
-        return LearntAddress{random_address(source), Seconds(source()), below(source, 2) == 0};
+        return LearntAddress{random_address(source), Seconds(source()), below(source, 2) == 0,
+                             below(source, 2) == 0};
     });
     return server;
+}
+
+Portal random_portal(Random& random)
+{
+    Portal portal{static_cast<uid_t>(random() >> 1U), {}, random_list(random, random_address), {}};
+    portal.until = Seconds(random());
+    if (below(random, 2) == 0) {
+        portal.gid = 1 + below(random, 1U << 31U);
+    }
+    return portal;
 }
 
 TEST(StateFile, ReadsBackWhatWasWritten)
@@ -132,6 +143,9 @@ TEST(StateFile, ReadsBackWhatWasWritten)
             return program;
         });
         running.refused = random_list(random, random_interface);
+        if (below(random, 2) == 0) {
+            running.portal = random_portal(random);
+        }
         const auto servers = random_list(random, random_server);
         const auto running_back = read_running(write_running(running));
         const auto servers_back = read_servers(write_servers(servers));
@@ -171,7 +185,7 @@ TEST(StateFile, DamagedValuesAreErrors)
 {
     const std::string tunnels =
         "[failclosed]\nformat=1\ntunnels=1\nboot=x\npaths=2\nleases=1\nprograms=2\nsuspended="
-        "3\nrefused=tun9;\n"
+        "3\nrefused=tun9;\nportal=yes\n"
         "[tunnel 1]\ninterface=tun0\n"
         "addresses=10.0.0.2/24;\nnetworks=10.0.0.0/8;\ngateways=\n"
         "resolvers=10.0.0.1;\nsearch-domains=a.example;\n"
@@ -180,8 +194,12 @@ TEST(StateFile, DamagedValuesAreErrors)
         "[path 2]\ninterface=eth1\ngateway=192.0.2.254\nsources=192.0.2.8;\n"
         "[lease 1]\ninterface=eth2\nserver=192.0.2.253\n"
         "[program 1]\nprocess=7 9\n"
-        "[program 2]\nprocess=8 9\nserver=192.0.2.7\ninterface=eth3\nsources=192.0.2.6;\n";
-    ASSERT_TRUE(read_running(tunnels));
+        "[program 2]\nprocess=8 9\nserver=192.0.2.7\ninterface=eth3\nsources=192.0.2.6;\n"
+        "[portal]\nuid=1000\ngid=998\nresolvers=192.0.2.53;\nuntil=600\n";
+    const auto whole = read_running(tunnels);
+    ASSERT_TRUE(whole) << whole.error().message();
+    EXPECT_EQ(whole->portal,
+              (Portal{1000, 998, {IpAddress::parse("192.0.2.53").value()}, Seconds(600)}));
     EXPECT_TRUE(read_running(tunnels + "unknown=1\n[other]\nkey=1\n"));
     const std::vector<std::pair<std::string, std::string>> changes = {
         {"format=1", "format=2"},
@@ -215,6 +233,16 @@ TEST(StateFile, DamagedValuesAreErrors)
         {"suspended=3", "suspended=x"},
         {"tun9", "tun%zz"},
         {"networks=10.0.0.0/8;", ""},
+        {"[portal]", "[portals]"},
+        {"uid=1000", "uid=-1"},
+        {"uid=1000", "uid=4294967295"},
+        {"uid=1000", ""},
+        {"gid=998", "gid=0"},
+        {"gid=998", "gid="},
+        {"192.0.2.53;", "192.0.2.;"},
+        {"resolvers=192.0.2.53;", ""},
+        {"until=600", "until=soon"},
+        {"until=600", ""},
         {"[tunnel 1]", "[tunnel 2]"},
         {"[failclosed]", "failclosed]"},
     };
@@ -240,16 +268,20 @@ TEST(StateFile, TunnelsOfAnEarlierVersionAreRead)
     EXPECT_EQ(read->tunnels.front().word, Tunnel::Word::Announced);
     EXPECT_EQ(read->tunnels.front().owner, (ProcessId{7, 9}));
     EXPECT_EQ(read->underlay, Underlay{});
+    EXPECT_EQ(read->portal, std::nullopt);
 }
 
 TEST(StateFile, DamagedServersAreErrors)
 {
     const std::string servers = "[failclosed]\nformat=1\nservers=1\n[server 1]\n"
                                 "remote=a.example:1194/udp\nuids=0;65534;\nmark=5\n"
-                                "addresses=192.0.2.1 1795149082 worked;192.0.2.2 5;\n";
+                                "addresses=192.0.2.1 1795149082 worked;192.0.2.2 5;"
+                                "192.0.2.3 6 hearsay;\n";
     const auto read = read_servers(servers);
     ASSERT_TRUE(read) << read.error().message();
     EXPECT_TRUE(read->at(0).addresses.at(0).worked_last);
+    EXPECT_FALSE(read->at(0).addresses.at(1).hearsay) << "as an earlier version wrote it";
+    EXPECT_TRUE(read->at(0).addresses.at(2).hearsay);
     const std::vector<std::pair<std::string, std::string>> changes = {
         {"a.example:1194/udp", "a.example:0/udp"},
         {"a.example:1194/udp", "a.example:1194/quic"},
@@ -259,6 +291,8 @@ TEST(StateFile, DamagedServersAreErrors)
         {"mark=5", "mark=4294967296"},
         {"1795149082 worked", "1795149082 failed"},
         {"1795149082 worked", "worked"},
+        {"6 hearsay", "hearsay"},
+        {"6 hearsay", "6 hearsay worked"},
         {" 5;", " 99999999999999999999;"},
         {"192.0.2.2", "192.0.2.300"},
     };

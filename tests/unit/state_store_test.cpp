@@ -114,6 +114,23 @@ TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyCounts)
     EXPECT_TRUE(load().damage.empty());
 }
 
+TEST_F(StateStoreTest, ASignInIsOfOneStartOfTheMachineAndHasNoCopy)
+{
+    State state = some_state();
+    state.portal = Portal{1000, 998, {IpAddress::parse("192.0.2.53").value()}, Seconds(600)};
+    save(state);
+    EXPECT_EQ(load().state, state);
+    const fs::path running = paths_.run + "/state";
+    const fs::path kept = root_ / "kept";
+    fs::rename(running, kept);
+    EXPECT_EQ(load().state, some_state()) << "the copy";
+    fs::rename(kept, running);
+    for (const char* boot : {"second\n", ""}) {
+        write(paths_.boot_id, boot);
+        EXPECT_EQ(load().state.portal, std::nullopt);
+    }
+}
+
 TEST_F(StateStoreTest, ServersWithoutArmedAreArmed)
 {
     State open = some_state();

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// doctor: everything that this machine's protection hangs on, one line each.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/commands.hpp"
+#include "cli/json_writer.hpp"
+#include "cli/options.hpp"
+#include "cli/status.hpp"
+#include "core/apply/boot.hpp"
+#include "core/apply/bystanders.hpp"
+#include "core/apply/dns.hpp"
+#include "core/apply/state_store.hpp"
+#include "core/apply/sysctl.hpp"
+#include "core/base/file.hpp"
+#include "core/codec/key_file.hpp"
+#include "core/engine/live_system.hpp"
+#include "core/engine/refresh.hpp"
+#include "core/plan/findings.hpp"
+#include "core/plan/route_decision.hpp"
+
+namespace failclosed::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class Health : std::uint8_t {
+    Ok,
+    Note, ///< its owner may want to know
+    Bad   ///< something does not protect as it should
+};
+
+struct Check {
+    Health health = Health::Ok;
+    /// A word or two, for programs.
+    std::string name;
+    std::string text;
+    /// What to do; may be empty.
+    std::string advice = {};
+};
+
+using Checks = std::vector<Check>;
+
+constexpr std::string_view to_string(Health health)
+{
+    switch (health) {
+    case Health::Ok:
+        return "ok";
+    case Health::Note:
+        return "note";
+    case Health::Bad:
+        break;
+    }
+    return "bad";
+}
+
+std::string joined(const std::vector<std::string>& words)
+{
+    std::string text;
+    for (const auto& word : words) {
+        text += (text.empty() ? "" : ", ") + word;
+    }
+    return text;
+}
+
+// ---- What only root sees ----
+
+void check_lock(Checks& checks, const Inspection& found, bool loaded)
+{
+    if (found.state.armed == Armed::No) {
+        checks.push_back({Health::Note, "lock", "not locked", "failclosed lock"});
+    } else if (!loaded) {
+        checks.push_back({Health::Bad, "lock",
+                          "NOT CLOSED: locked, but no firewall of failclosed is loaded",
+                          "failclosed reapply"});
+    } else {
+        checks.push_back({Health::Ok, "lock", "locked"});
+    }
+}
+
+void check_kernel(Checks& checks, LiveSystem& system, const Inspection& found)
+{
+    for (const auto& line : found.errors) {
+        checks.push_back(
+            {Health::Bad, "files", line, "mend or remove it, then failclosed reapply"});
+    }
+    bool differs = false;
+    for (const auto& line : differences(system, found)) {
+        if (std::ranges::find(found.errors, line) == found.errors.end()) {
+            checks.push_back({Health::Bad, "kernel", line, "failclosed reapply"});
+            differs = true;
+        }
+    }
+    if (!differs) {
+        checks.push_back({Health::Ok, "kernel", "holds exactly what is wanted"});
+    }
+}
+
+void check_belt(Checks& checks, LiveSystem& system)
+{
+    const auto counters = system.counters();
+    if (counters && counts_belt(*counters)) {
+        checks.push_back({Health::Ok, "locks", "firewall, routing and device guard are in force"});
+    } else {
+        checks.push_back({Health::Note, "locks", kNoBelt,
+                          "Linux 5.16 with CONFIG_NETFILTER_EGRESS has it; without it packet "
+                          "sockets, macvlan and bridged guests are not held back"});
+    }
+}
+
+/// The families whose packets to the internet take the tunnel.
+std::vector<std::string> families_through(const Inspection& found, unsigned device)
+{
+    std::vector<std::string> families;
+    for (const auto& [name, somebody] :
+         {std::pair("IPv4", "192.0.2.1"), std::pair("IPv6", "2001:db8::1")}) {
+        const auto decision = decide_route(found.wanted.routing, {*IpAddress::parse(somebody)});
+        if (decision.kind == RouteDecision::Kind::Device && decision.device == device) {
+            families.emplace_back(name);
+        }
+    }
+    return families;
+}
+
+void check_tunnels(Checks& checks, const Inspection& found)
+{
+    if (found.state.tunnels.empty()) {
+        checks.push_back({Health::Note, "tunnel", "none is up"});
+    }
+    bool is_first = true;
+    for (const auto& tunnel : found.state.tunnels) {
+        const std::string name = tunnel.interface.text();
+        const Link* link = found.snapshot.find(tunnel.interface);
+        const auto families =
+            link != nullptr ? families_through(found, link->index) : std::vector<std::string>{};
+        if (link == nullptr || !link->up) {
+            checks.push_back(
+                {Health::Bad, "tunnel", name + " is not up", "look at its program's log"});
+        } else if (is_first && families.empty()) {
+            checks.push_back({Health::Bad, "tunnel", name + " is up, but nothing goes through it",
+                              "failclosed reapply"});
+        } else {
+            checks.push_back(
+                {Health::Ok, "tunnel",
+                 name + " is up" + (families.empty() ? "" : "; through it: " + joined(families))});
+        }
+        is_first = false;
+    }
+}
+
+void check_servers(Checks& checks, const State& state)
+{
+    if (state.servers.empty()) {
+        checks.push_back({Health::Bad, "servers", "none is known, so no tunnel can come up",
+                          "failclosed lock --server HOST:PORT/PROTO"});
+        return;
+    }
+    const auto unknown = names_without_address(state);
+    for (const auto& name : unknown) {
+        checks.push_back({Health::Note, "servers", "no address is known of " + name.text(),
+                          "failclosed refresh"});
+    }
+    if (unknown.empty()) {
+        checks.push_back({Health::Ok, "servers", "known: " + std::to_string(state.servers.size())});
+    }
+}
+
+void check_network(Checks& checks, const Inspection& found)
+{
+    const auto all = findings(found.state, found.config.config, found.snapshot);
+    for (const auto& finding : all) {
+        const bool is_ours = finding.kind == Finding::Kind::MissingDevice;
+        checks.push_back({is_ours ? Health::Bad : Health::Note,
+                          std::string(failclosed::to_string(finding.kind)), finding.text,
+                          is_ours ? "correct forward in failclosed.conf" : ""});
+    }
+    if (all.empty()) {
+        checks.push_back({Health::Ok, "network", "nothing suspicious"});
+    }
+}
+
+void check_dns(Checks& checks)
+{
+    const auto system = Dns().in_charge();
+    if (system) {
+        checks.push_back(
+            {Health::Ok, "dns",
+             "resolvers are set by way of " + std::string(failclosed::to_string(*system))});
+    } else {
+        checks.push_back({Health::Bad, "dns", system.error().message()});
+    }
+}
+
+void check_as_root(Checks& checks)
+{
+    LiveSystem system;
+    const Inspection found = inspect(system);
+    const auto loaded = system.firewall_exists();
+    const bool is_armed = found.state.armed == Armed::Yes;
+    check_lock(checks, found, loaded && *loaded);
+    check_kernel(checks, system, found);
+    if (is_armed && loaded && *loaded) {
+        check_belt(checks, system);
+    }
+    if (is_armed) {
+        check_tunnels(checks, found);
+        check_servers(checks, found.state);
+    }
+    if (const auto portal = portal_in_force(found)) {
+        checks.push_back(
+            {Health::Note, "sign-in", cli::to_string(*portal), "failclosed portal --end"});
+    }
+    check_network(checks, found);
+    check_dns(checks);
+}
+
+// ---- Who calls us ----
+
+/// Whether only root can change what is at `path`: the file, links on the way, and folders.
+Status check_owner(const fs::path& path)
+{
+    std::error_code error;
+    const fs::path file = fs::canonical(path, error);
+    if (error) {
+        return fail_errno(path.string(), error.value());
+    }
+    std::set<fs::path> steps = {file};
+    for (const auto& end : {path, file}) {
+        for (fs::path folder = end.parent_path();; folder = folder.parent_path()) {
+            steps.insert(folder);
+            if (folder == folder.root_path()) {
+                break;
+            }
+        }
+    }
+    for (const auto& step : steps) {
+        struct stat status{};
+        if (stat(step.c_str(), &status) != 0) {
+            return fail_errno(step.string());
+        }
+        if (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+            return fail(step.string() + ": others than root can write to it", EPERM);
+        }
+    }
+    return {};
+}
+
+/// A file that another program reads or runs, and what it has to lead to.
+struct Hook {
+    std::string name;
+    fs::path path;
+    /// Empty: it is no link.
+    fs::path target = {};
+};
+
+Check check_hook(const Hook& hook)
+{
+    const auto owned = check_owner(hook.path);
+    if (!owned && owned.error().number() != EPERM) {
+        return {Health::Bad, hook.name, owned.error().message(), "install failclosed again"};
+    }
+    if (!owned) {
+        return {Health::Bad, hook.name, owned.error().message(),
+                "chown root and chmod go-w, or whoever can write to it is root"};
+    }
+    std::error_code error;
+    if (!hook.target.empty() && (!fs::equivalent(hook.path, hook.target, error) ||
+                                 access(hook.target.c_str(), X_OK) != 0)) {
+        return {Health::Bad, hook.name,
+                hook.path.string() + " does not lead to " + hook.target.string() +
+                    ", or that is not executable",
+                "install failclosed again"};
+    }
+    return {Health::Ok, hook.name, hook.path.string()};
+}
+
+fs::path dhcpcd_hook()
+{
+    const fs::path fedoras = "/usr/libexec/dhcpcd-hooks/90-failclosed";
+    std::error_code error;
+    return fs::exists(fedoras, error) ? fedoras : "/usr/lib/dhcpcd/dhcpcd-hooks/90-failclosed";
+}
+
+void check_hooks(Checks& checks)
+{
+    const fs::path programs = FAILCLOSED_LIBEXECDIR;
+    const fs::path dispatcher = "/etc/NetworkManager/dispatcher.d";
+    checks.push_back(
+        check_hook({"openvpn-hook", "/etc/openvpn/failclosed", programs / "openvpn-hook"}));
+    Checks bad;
+    for (const char* folder : {"", "no-wait.d", "pre-up.d", "pre-down.d"}) {
+        Check check = check_hook({"networkmanager-hook", dispatcher / folder / "90-failclosed",
+                                  programs / "nm-dispatcher"});
+        if (check.health != Health::Ok) {
+            bad.push_back(std::move(check));
+        }
+    }
+    if (bad.empty()) {
+        checks.push_back({Health::Ok, "networkmanager-hook", dispatcher.string()});
+    }
+    checks.insert(checks.end(), bad.begin(), bad.end());
+    checks.push_back(check_hook({"dhcpcd-hook", dhcpcd_hook()}));
+    checks.push_back(check_hook({"udev-rule", FAILCLOSED_UDEV_DIR "/90-failclosed.rules"}));
+}
+
+// ---- What others do ----
+
+/// NetworkManager.conf(5): every file in the order in which it counts; one in /etc hides those of
+/// the same name in /run and /usr/lib, and one in /run those in /usr/lib.
+std::vector<fs::path> network_manager_files()
+{
+    const auto listed = [](const char* folder) {
+        std::map<std::string, fs::path> files;
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(folder, error)) {
+            if (entry.path().extension() == ".conf") {
+                files[entry.path().filename()] = entry.path();
+            }
+        }
+        return files;
+    };
+    const auto own = listed("/etc/NetworkManager/conf.d");
+    const auto volatiles = listed("/run/NetworkManager/conf.d");
+    std::vector<fs::path> files;
+    for (const auto& [name, path] : listed("/usr/lib/NetworkManager/conf.d")) {
+        if (!own.contains(name) && !volatiles.contains(name)) {
+            files.push_back(path);
+        }
+    }
+    for (const auto& [name, path] : volatiles) {
+        if (!own.contains(name)) {
+            files.push_back(path);
+        }
+    }
+    files.emplace_back("/etc/NetworkManager/NetworkManager.conf");
+    for (const auto& [name, path] : own) {
+        files.push_back(path);
+    }
+    files.emplace_back("/var/lib/NetworkManager/NetworkManager-intern.conf");
+    return files;
+}
+
+void check_connectivity_check(Checks& checks)
+{
+    std::string uri;
+    std::string enabled = "true";
+    std::vector<std::string> unread;
+    for (const auto& path : network_manager_files()) {
+        const auto text = read_file(path, 1 << 20);
+        if (!text && text.error().number() != ENOENT && geteuid() == 0) {
+            unread.push_back(text.error().message());
+        }
+        const auto file = text ? KeyFile::parse(*text) : Result<KeyFile>(Failure(text.error()));
+        if (file) {
+            uri = file->get("connectivity", "uri").value_or(uri);
+            enabled = file->get("connectivity", "enabled").value_or(enabled);
+        }
+    }
+    for (const auto& line : unread) {
+        checks.push_back({Health::Note, "connectivity-check", line});
+    }
+    const bool is_off = enabled == "false" || enabled == "no" || enabled == "0";
+    if (uri.empty() || is_off) {
+        checks.push_back(
+            {Health::Ok, "connectivity-check", "NetworkManager asks no site whether it is online"});
+    } else {
+        checks.push_back({Health::Note, "connectivity-check",
+                          "NetworkManager asks " + uri +
+                              " over each device; what would leave past the tunnel is refused",
+                          "[connectivity] enabled=false in /etc/NetworkManager/conf.d"});
+    }
+}
+
+bool is_on(const std::vector<std::string>& sysctl)
+{
+    const auto value = read_sysctl(sysctl);
+    return value && *value != "0";
+}
+
+void check_forwarding(Checks& checks, const Config& config)
+{
+    const bool forwards = is_on({"net", "ipv4", "ip_forward"});
+    if (!config.forward.empty() && !forwards) {
+        checks.push_back({Health::Bad, "forwarding",
+                          "forward names devices, and this machine does not forward",
+                          "sysctl net.ipv4.ip_forward=1"});
+    } else if (config.forward.empty() && forwards) {
+        checks.push_back({Health::Note, "forwarding",
+                          "this machine forwards; what comes from guests and containers is refused "
+                          "while it is locked",
+                          "name their devices in forward in failclosed.conf"});
+    } else {
+        checks.push_back({Health::Ok, "forwarding", forwards ? "into the tunnel" : "none"});
+    }
+}
+
+/// Whether it could be looked at; where not, that is told.
+template <typename T> bool could_look(Checks& checks, const char* name, const Result<T>& result)
+{
+    if (!result) {
+        checks.push_back(
+            {Health::Note, name,
+             result.error().number() == EPERM ? "not seen: takes root" : result.error().message()});
+    }
+    return result.has_value();
+}
+
+void check_bystanders(Checks& checks)
+{
+    if (const auto wires = shared_wires(); could_look(checks, "guests", wires)) {
+        for (const auto& [guest, device] : *wires) {
+            checks.push_back({Health::Note, "guests",
+                              guest + " sends by " + device +
+                                  ": what guests send there only the device guard stops",
+                              "belt-allow in failclosed.conf lets those through that you trust"});
+        }
+        if (wires->empty()) {
+            checks.push_back({Health::Ok, "guests", "none shares a device with this machine"});
+        }
+    }
+    if (const auto announced = announced_by_mptcp(); could_look(checks, "mptcp", announced)) {
+        std::vector<std::string> addresses;
+        std::ranges::transform(*announced, std::back_inserter(addresses), &IpAddress::to_string);
+        checks.push_back(addresses.empty() ? Check{Health::Ok, "mptcp", "announces no address"}
+                                           : Check{Health::Note, "mptcp",
+                                                   "announces " + joined(addresses) +
+                                                       " to peers; not inside tunnels while locked",
+                                                   "ip mptcp endpoint flush"});
+    }
+    if (const auto tables = flowtables(); could_look(checks, "flowtables", tables)) {
+        checks.push_back(
+            tables->empty()
+                ? Check{Health::Ok, "flowtables", "none"}
+                : Check{Health::Note, "flowtables",
+                        joined(*tables) + ": forwarded flows that are in one pass by the firewall",
+                        "remove it, or flush it after failclosed lock"});
+    }
+}
+
+Checks examine()
+{
+    Checks checks;
+    if (geteuid() == 0) {
+        check_as_root(checks);
+    } else {
+        checks.push_back({Health::Note, "lock",
+                          "not seen: the lock, tunnels, servers, the network and DNS",
+                          "run it as root"});
+    }
+    checks.push_back(is_enabled_at_boot()
+                         ? Check{Health::Ok, "boot", "locked before the network"}
+                         : Check{Health::Note, "boot", "not locked before the network",
+                                 "failclosed lock --boot"});
+    check_hooks(checks);
+    check_connectivity_check(checks);
+    check_forwarding(checks, load_config().config);
+    check_bystanders(checks);
+    return checks;
+}
+
+std::string text_of(const Checks& checks)
+{
+    std::string text;
+    for (const auto& check : checks) {
+        std::string health(to_string(check.health));
+        health.resize(6, ' ');
+        text += health + check.name + ": " + check.text +
+                (check.advice.empty() ? "" : " (" + check.advice + ")") + "\n";
+    }
+    return text;
+}
+
+std::string json_of(const Checks& checks, bool is_healthy)
+{
+    JsonWriter json;
+    json.object([&] {
+        json.key("healthy").boolean(is_healthy);
+        json.key("checks").array([&] {
+            for (const auto& check : checks) {
+                json.object([&] {
+                    json.key("health").string(to_string(check.health));
+                    json.key("check").string(check.name);
+                    json.key("text").string(check.text);
+                    json.key("advice").string(check.advice);
+                });
+            }
+        });
+    });
+    return std::move(json).take() + "\n";
+}
+
+} // namespace
+
+int doctor(const Arguments& arguments)
+{
+    const auto options = Options::parse("doctor", {{"json", "One JSON object", ""}}, arguments);
+    if (!options) {
+        return usage_error("doctor", options.error());
+    }
+    const Checks checks = examine();
+    const bool is_healthy = std::ranges::find(checks, Health::Bad, &Check::health) == checks.end();
+    const std::string text = options->has("json") ? json_of(checks, is_healthy) : text_of(checks);
+    const bool is_written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+    return is_healthy && is_written ? 0 : 1;
+}
+
+} // namespace failclosed::cli

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Lock 3: what leaves a device, whoever made it.
+#include "core/plan/belt.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "core/plan/constants.hpp"
+#include "core/plan/leaving.hpp"
+#include "core/plan/underlay.hpp"
+
+namespace failclosed {
+
+namespace {
+
+// linux/if_ether.h
+constexpr EtherType kWithLength{0x0004}; // ETH_P_802_2
+constexpr EtherType kSlowProtocols{0x8809};
+constexpr EtherType kEapol{0x888e};
+constexpr EtherType kPppoeDiscovery{0x8863};
+constexpr EtherType kPppoeSession{0x8864};
+
+/// A chain of nftables is named in letters, digits, '_' and '.'; a device in nearly any bytes.
+std::string chain_of(const InterfaceName& device)
+{
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string name = "device_";
+    for (const char c : device.text()) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.';
+        if (plain) {
+            name += c;
+        } else {
+            name += {'_', kDigits[byte >> 4], kDigits[byte & 0xf]};
+        }
+    }
+    return name;
+}
+
+/// Sorts the administrator's allowances into sets; a type of frames is a rule of its own.
+struct Allowances {
+    std::vector<SetElement> macs;
+    std::vector<IpPrefix> sources;
+    std::vector<EtherType> types;
+
+    void operator()(const MacAddress& mac) { macs.push_back({{mac}, {}}); }
+
+    void operator()(const IpPrefix& source) { sources.push_back(source); }
+
+    void operator()(EtherType type) { types.push_back(type); }
+};
+
+Allowances allowances(const Config& config)
+{
+    Allowances all;
+    for (const auto& one : config.belt_allow) {
+        std::visit([&](const auto& value) { all(value); }, one);
+    }
+    all.sources = without_contained(std::move(all.sources));
+    return all;
+}
+
+std::vector<IpPrefix> of(Family family, const std::vector<IpPrefix>& prefixes)
+{
+    std::vector<IpPrefix> found;
+    std::ranges::copy_if(prefixes, std::back_inserter(found),
+                         [&](const IpPrefix& prefix) { return prefix.family() == family; });
+    return found;
+}
+
+bool is_one_of(const std::vector<unsigned>& indices, unsigned index)
+{
+    return std::ranges::find(indices, index) != indices.end();
+}
+
+/// Devices that are no way out of this machine: bridges whose ports are wires to guests, and such
+/// wires; and what can be a tunnel, known or not: what is sent there comes to a program, or to
+/// another device in packets of this machine's, and is judged there. But where a default route
+/// leads to one, it is an uplink (PPP), or the guest is a router.
+class Inner {
+  public:
+    Inner(const State& state, const Snapshot& snapshot)
+    {
+        for (const auto& link : snapshot.links) {
+            if (link.bridge != 0 && !link.is_guest_port) {
+                with_card_.push_back(link.bridge);
+            }
+        }
+        for (const Family family : kFamilies) {
+            for (const auto& route : underlay_defaults(family, state, snapshot)) {
+                uplinks_.push_back(route.device);
+            }
+        }
+    }
+
+    [[nodiscard]] bool holds(const Link& link) const
+    {
+        if (link.is_bridge) {
+            return !is_one_of(with_card_, link.index) && !is_one_of(uplinks_, link.index);
+        }
+        if (link.bridge != 0) {
+            return link.is_guest_port &&
+                   (is_one_of(with_card_, link.bridge) || !is_one_of(uplinks_, link.bridge));
+        }
+        return link.can_be_tunnel && !is_one_of(uplinks_, link.index);
+    }
+
+  private:
+    std::vector<unsigned> with_card_;
+    std::vector<unsigned> uplinks_;
+};
+
+bool has_address4(const Link& link)
+{
+    return std::ranges::any_of(link.addresses, [](const InterfaceAddress& own) {
+        return own.address.family() == Family::V4;
+    });
+}
+
+/// Whom the wire may be asked for: who can be on it. A question for anybody else would name him to
+/// the network, and whoever answers it would be sent his packets. Of a device that has no address
+/// yet nobody knows who is a neighbour: it must be able to come up where no hook tells of that.
+Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devices)
+{
+    auto neighbours = private_prefixes(Family::V4);
+    // Who asks whether an address is free has none yet: unanswered he would take ours (RFC 5227).
+    neighbours.push_back(prefix("0.0.0.0/32"));
+    const auto connected = connected_prefixes(Family::V4, in.state, in.snapshot);
+    neighbours.insert(neighbours.end(), connected.begin(), connected.end());
+    for (const auto& route : underlay_defaults(Family::V4, in.state, in.snapshot)) {
+        if (route.gateway) {
+            neighbours.push_back(IpPrefix::host(*route.gateway));
+        }
+    }
+    neighbours = without_contained(std::move(neighbours));
+    std::vector<SetElement> elements;
+    for (const auto& device : devices) {
+        const Link* link = in.snapshot.find(device);
+        if (link == nullptr || !has_address4(*link)) {
+            elements.push_back({{device, IpPrefix::any(Family::V4)}, {}});
+            continue;
+        }
+        for (const auto& prefix : neighbours) {
+            elements.push_back({{device, prefix}, {}});
+        }
+    }
+    return elements_of("arp_target4", {Field::OutputInterface, Field::ArpTarget},
+                       std::move(elements), true);
+}
+
+Set own_addresses(Family family, const FirewallInputs& in)
+{
+    std::vector<SetElement> elements;
+    for (const auto& link : in.snapshot.links) {
+        for (const auto& [address, length] : link.addresses) {
+            if (is_underlay(in.state, link) && address.family() == family) {
+                elements.push_back({{address}, {}});
+            }
+        }
+    }
+    return elements_of(of_family("own_address", family), {source(family)}, std::move(elements));
+}
+
+void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
+{
+    if (!allowed.macs.empty()) {
+        rules.push_back(
+            allow("a guest that is trusted", {InSet{{Field::SourceMac}, "allowed_mac"}}));
+    }
+    for (const Family family : kFamilies) {
+        if (!of(family, allowed.sources).empty()) {
+            rules.push_back(allow("a guest that is trusted",
+                                  {InSet{{source(family)}, of_family("allowed_source", family)}}));
+        }
+    }
+    for (const EtherType type : allowed.types) {
+        rules.push_back(allow("frames that are trusted", {OfEtherType{type}}));
+    }
+}
+
+/// Groups that no bridge passes on (IEEE 802.1D).
+ToMac to_group(const char* address)
+{
+    return {*MacAddress::parse(address)};
+}
+
+/// What makes a link one, and is never routed.
+void add_link_protocols(std::vector<Rule>& rules)
+{
+    rules.push_back(allow("EAPOL", {OfEtherType{kEapol}}));
+    // The device on top of it has a belt of its own.
+    rules.push_back(allow("PPPoE", {OfEtherType{kPppoeDiscovery}}));
+    rules.push_back(allow("PPPoE", {OfEtherType{kPppoeSession}}));
+    rules.push_back(
+        allow("spanning tree", {OfEtherType{kWithLength}, to_group("01:80:c2:00:00:00")}));
+    rules.push_back(
+        allow("link aggregation", {OfEtherType{kSlowProtocols}, to_group("01:80:c2:00:00:02")}));
+    rules.push_back(refuse("a tunnel's address on another device",
+                           {InSet{{Field::ArpSource}, "tunnel_destination4"}}, Verdict::Drop));
+    rules.push_back(allow("ARP for hosts of the link",
+                          {InSet{{Field::OutputInterface, Field::ArpTarget}, "arp_target4"}}));
+}
+
+} // namespace
+
+std::vector<InterfaceName> belt_devices(const State& state, const Config& config,
+                                        const Snapshot& snapshot)
+{
+    const auto downstream = downstream_devices(state, config, snapshot);
+    const Inner inner(state, snapshot);
+    std::vector<InterfaceName> devices;
+    for (const auto& link : snapshot.links) {
+        const bool is_tunnel =
+            link.is_program_tunnel ||
+            std::ranges::find(state.tunnels, link.name, &Tunnel::interface) != state.tunnels.end();
+        const bool is_inner =
+            inner.holds(link) || std::ranges::find(downstream, link.name) != downstream.end();
+        if (!link.loopback && !is_tunnel && !is_inner) {
+            devices.push_back(link.name);
+        }
+    }
+    std::ranges::sort(devices);
+    return devices;
+}
+
+Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
+{
+    const Leaving leaving{in, refusals, Place::Egress};
+    const Allowances allowed = allowances(in.config);
+    const auto devices = belt_devices(in.state, in.config, in.snapshot);
+    Table table{TableFamily::Netdev, kTableName, leaving_sets(in), leaving_chains(leaving)};
+    for (auto& set : egress_sets(in)) {
+        table.sets.push_back(std::move(set));
+    }
+    table.sets.push_back(arp_targets(in, devices));
+    for (const Family family : kFamilies) {
+        if (in.needs.inbound) {
+            table.sets.push_back(own_addresses(family, in));
+        }
+    }
+    if (!allowed.macs.empty()) {
+        table.sets.push_back(elements_of("allowed_mac", {Field::SourceMac}, allowed.macs));
+    }
+    for (const Family family : kFamilies) {
+        if (const auto sources = of(family, allowed.sources); !sources.empty()) {
+            table.sets.push_back(
+                prefix_set(of_family("allowed_source", family), source(family), sources));
+        }
+    }
+    table.chains.push_back({"packets_onto_the_wire", std::nullopt, leaving_rules(leaving)});
+    Chain wire{"onto_the_wire", std::nullopt, {}};
+    add_allowances(wire.rules, allowed);
+    add_link_protocols(wire.rules);
+    for (const Family family : kFamilies) {
+        wire.rules.push_back({"packets that are what they are said to be",
+                              {AsLabelled{family}},
+                              false,
+                              {},
+                              Goto{"packets_onto_the_wire"}});
+    }
+    append(wire.rules, refusals("onto the wire past the tunnel", {}, Verdict::Drop));
+    table.chains.push_back(std::move(wire));
+    for (const auto& device : devices) {
+        BaseChain base{Hook::Egress, 0, Verdict::Drop};
+        base.device = device;
+        table.chains.push_back(
+            {chain_of(device),
+             base,
+             {{"whatever leaves this device", {}, false, {}, Goto{"onto_the_wire"}}}});
+    }
+    return table;
+}
+
+} // namespace failclosed

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What may leave by a device that is no tunnel.
+#include "core/plan/leaving.hpp"
+
+#include "core/plan/constants.hpp"
+
+namespace failclosed {
+
+namespace {
+
+// Order matters: what is refused by name stands before what is admitted by place, so that DNS, a
+// server's address or a tunnel's network can never pass as "local network".
+
+Verdict refusal(const Leaving& leaving)
+{
+    return leaving.place == Place::Output ? Verdict::Reject : Verdict::Drop;
+}
+
+/// Admits, and in the output hook notes the flow, so that its answers are known.
+Rule admit_flow(const Leaving& leaving, std::string comment, std::vector<Match> matches,
+                std::uint32_t mark)
+{
+    Rule rule = allow(std::move(comment), std::move(matches));
+    if (leaving.place == Place::Output) {
+        rule.actions.emplace_back(SetConntrackMark{mark, kUnderlayMarkMask});
+    }
+    return rule;
+}
+
+/// Admits, and in the output hook notes the flow before, so that ICMP errors about it are known: a
+/// packet in no known flow goes out as well, but no rule with a connection mark takes it.
+void add_local(std::vector<Rule>& rules, const Leaving& leaving, const std::string& comment,
+               const InSet& where)
+{
+    if (leaving.place == Place::Output) {
+        rules.push_back(
+            {comment, {where}, false, {SetConntrackMark{kLocalMark, kUnderlayMarkMask}}, {}});
+    }
+    rules.push_back(allow(comment, {where}));
+}
+
+// ---- VPN transport ----
+
+void add_later_fragments(std::vector<Rule>& rules, const Needs& needs)
+{
+    const auto admit = [&](const char* set, Field who, Family family) {
+        rules.push_back(
+            allow("VPN server, by its tunnel program, a later fragment",
+                  {LaterFragment{family},
+                   InSet{{who, destination(family), Field::Protocol}, of_family(set, family)}}));
+    };
+    for (const Family family : kFamilies) {
+        admit("vpn_host_uid", Field::SocketUid, family);
+        if (needs.marks) {
+            admit("vpn_host_mark", Field::Mark, family);
+        }
+    }
+}
+
+std::vector<Rule> vpn_transport(const Leaving& leaving)
+{
+    const Needs& needs = leaving.in.needs;
+    std::vector<Rule> rules;
+    const auto admit = [&](const char* set, Field who, Family family, bool ports) {
+        auto fields = with_front(who, endpoint_fields(family));
+        if (!ports) {
+            fields.pop_back();
+        }
+        // The connection mark admits what answers such a flow, and what the kernel itself sends in
+        // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
+        // socket.
+        auto rule = admit_flow(leaving, "VPN server, by its tunnel program",
+                               {InSet{fields, of_family(set, family)}}, kUnderlayMark);
+        rule.counted = true;
+        rules.push_back(std::move(rule));
+    };
+    for (const Family family : kFamilies) {
+        admit("vpn_uid", Field::SocketUid, family, true);
+        if (needs.marks) {
+            admit("vpn_mark", Field::Mark, family, true);
+        }
+        if (needs.portless) {
+            admit("vpn_portless_uid", Field::SocketUid, family, false);
+            admit("vpn_portless_mark", Field::Mark, family, false);
+        }
+    }
+    // Where nothing is known of flows any more, the output hook has marked the packets.
+    const bool egress = leaving.place == Place::Egress;
+    rules.push_back(
+        {"in a flow of a tunnel program's",
+         {egress ? Match(HasMark{kUnderlayMark, kUnderlayMarkMask}) : Match(of_admitted_flow())},
+         false,
+         {},
+         Jump{"admitted_flow"}});
+    if (egress) {
+        add_later_fragments(rules, needs);
+    }
+    return rules;
+}
+
+Chain admitted_flow(const Leaving& leaving)
+{
+    Chain chain{"admitted_flow", std::nullopt, {}};
+    // Whoever binds the port of a tunnel program that has ended sends in its flow.
+    chain.rules.push_back(
+        {"a socket is admitted by its user only", {HasSocket{}}, false, {}, Verdict::Return});
+    for (const Family family : kFamilies) {
+        auto rule = allow("VPN server, by the kernel in the same flow",
+                          {InSet{endpoint_fields(family), of_family("server", family)}});
+        if (leaving.place == Place::Output) {
+            rule.actions.emplace_back(SetMark{kUnderlayMark, kUnderlayMarkMask});
+        } else {
+            // A guest's socket is none here, and its packets keep the mark that it has set.
+            rule.matches.emplace_back(InSet{{source(family)}, of_family("own", family)});
+        }
+        chain.rules.push_back(std::move(rule));
+    }
+    return chain;
+}
+
+// ---- What answers, asks for an address, or signs in ----
+
+/// Only flows that somebody outside began: a program here that takes the service's port for a flow
+/// of its own finds no mark. For the belt, which knows of no flows, the packets are marked as well.
+/// Guests can mark theirs: their sockets are another network namespace's, and count as none. But
+/// neither have this machine's own answers a socket where the kernel gives them (WireGuard), or
+/// where a program has closed before all was sent: these are known by their source.
+void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
+{
+    const auto admit = [&](Family family, std::vector<Match> matches, std::vector<Action> actions) {
+        matches.emplace_back(InSet{{destination(family), Field::Protocol, Field::SourcePort},
+                                   of_family("inbound", family)});
+        Rule rule = allow("answers of an inbound service", std::move(matches));
+        rule.actions = std::move(actions);
+        rules.push_back(std::move(rule));
+    };
+    const HasMark marked{kUnderlayMark, kUnderlayMarkMask};
+    for (const Family family : kFamilies) {
+        if (leaving.place == Place::Output) {
+            admit(family,
+                  {InConntrackState{.established = true, .related = false},
+                   HasConntrackMark{kInboundMark, kUnderlayMarkMask}},
+                  {SetMark{kUnderlayMark, kUnderlayMarkMask}});
+        } else {
+            admit(family, {marked, HasSocket{}}, {});
+            admit(family, {marked, InSet{{source(family)}, of_family("own_address", family)}}, {});
+        }
+    }
+}
+
+std::vector<Rule> neighbours_and_leases()
+{
+    auto rules = dhcp_out();
+    rules.push_back(allow("DHCP renewals to the lease's server",
+                          {FromPort{Transport::Udp, port(68)}, ToPort{Transport::Udp, port(67)},
+                           InSet{{Field::OutputInterface, Field::Destination4}, "lease_server"}}));
+    rules.push_back(
+        allow("neighbour discovery",
+              {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "neighbour_out"}}));
+    rules.push_back(
+        allow("multicast listener reports",
+              {HopLimit{1}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "listener_out"}}));
+    return rules;
+}
+
+void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
+{
+    for (const Family family : kFamilies) {
+        rules.push_back(admit_flow(leaving, "bootstrap DNS, by the refresh helper",
+                                   {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
+                                    InSet{endpoint_fields(family), of_family("bootstrap", family)}},
+                                   kUnderlayMark));
+    }
+}
+
+Chain portal(const Leaving& leaving)
+{
+    Chain chain{"portal", std::nullopt, {}};
+    for (const Family family : kFamilies) {
+        chain.rules.push_back(admit_flow(
+            leaving, "sign-in to the network: its resolver",
+            {InSet{endpoint_fields(family), of_family("portal_resolver", family)}}, kPortalMark));
+    }
+    chain.rules.push_back(refused_before_lan());
+    for (const int number : {80, 443}) {
+        chain.rules.push_back(admit_flow(
+            leaving, "sign-in to the network: web pages",
+            {ToPort{Transport::Tcp, port(static_cast<std::uint16_t>(number))}}, kPortalMark));
+    }
+    return chain;
+}
+
+void add_portal(std::vector<Rule>& rules)
+{
+    rules.push_back({"a user signs in to the network",
+                     {InSet{{Field::SocketUid}, "portal_uid"}},
+                     false,
+                     {},
+                     Jump{"portal"}});
+    rules.push_back({"a program signs in to the network",
+                     {InSet{{Field::SocketGid}, "portal_gid"}},
+                     false,
+                     {},
+                     Jump{"portal"}});
+}
+
+/// To guests and to the network behind this machine; what is served to them has no address of
+/// theirs yet, or goes to all of them.
+void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
+{
+    const InSet downstream{{Field::OutputInterface}, "downstream_device"};
+    rules.push_back(allow("DHCP served behind this machine",
+                          {InFamily{Family::V4}, downstream, FromPort{Transport::Udp, port(67)},
+                           ToPort{Transport::Udp, port(68)}}));
+    rules.push_back(allow("router advertisement behind this machine",
+                          {downstream, Icmpv6Type{icmpv6::kRouterAdvertisement},
+                           ToNetwork{prefix("ff02::1/128")}, HopLimit{255}}));
+    for (const Family family : kFamilies) {
+        add_local(
+            rules, leaving, "behind this machine",
+            InSet{{Field::OutputInterface, destination(family)}, of_family("downstream", family)});
+    }
+}
+
+/// What is refused whatever the local network admits: DNS, local name services, other people's
+/// packets to servers, and addresses and networks of tunnels.
+Chain past_tunnel(const Leaving& leaving)
+{
+    Chain chain{"past_tunnel", std::nullopt, {}};
+    auto& rules = chain.rules;
+    const Verdict verdict = refusal(leaving);
+    append(rules, leaving.refusals("DNS outside the tunnel",
+                                   {InSet{{Field::Protocol, Field::DestinationPort}, "dns_port"}},
+                                   verdict));
+    if (!leaving.in.config.lan_names) {
+        rules.push_back(refuse("local name service",
+                               {InSet{{Field::Protocol, Field::DestinationPort}, "name_port"}},
+                               verdict));
+    }
+    for (const Family family : kFamilies) {
+        // A flow whose route was taken away would show that address to the local network.
+        rules.push_back(refuse("a tunnel's address outside of it",
+                               {InSet{{source(family)}, of_family("tunnel_destination", family)}},
+                               verdict));
+        append(rules, leaving.refusals(
+                          "a VPN server by somebody else",
+                          {InSet{endpoint_fields(family), of_family("server", family)}}, verdict));
+        rules.push_back(refuse("a tunnel's network outside of it",
+                               {InSet{{destination(family)}, of_family("tunnel_network", family)}},
+                               verdict));
+    }
+    return chain;
+}
+
+} // namespace
+
+Rule refused_before_lan()
+{
+    return {"refused past the tunnel", {}, false, {}, Jump{"past_tunnel"}};
+}
+
+std::vector<Chain> leaving_chains(const Leaving& leaving)
+{
+    std::vector<Chain> chains = {past_tunnel(leaving)};
+    if (leaving.in.needs.portal) {
+        chains.push_back(portal(leaving));
+    }
+    chains.push_back(admitted_flow(leaving));
+    return chains;
+}
+
+std::vector<Rule> leaving_rules(const Leaving& leaving)
+{
+    const Needs& needs = leaving.in.needs;
+    const bool egress = leaving.place == Place::Egress;
+    auto rules = vpn_transport(leaving);
+    if (needs.inbound) {
+        add_inbound_answers(rules, leaving);
+    }
+    append(rules, neighbours_and_leases());
+    add_bootstrap(rules, leaving);
+    if (needs.portal) {
+        add_portal(rules);
+    }
+    if (needs.downstream && !egress) { // these devices have no belt
+        add_downstream(rules, leaving);
+    }
+    rules.push_back(refused_before_lan());
+    for (const Family family : kFamilies) {
+        add_local(rules, leaving, "local network",
+                  InSet{{destination(family)}, of_family("lan", family)});
+    }
+    append(rules, leaving.refusals(egress ? "onto the wire past the tunnel" : "out past the tunnel",
+                                   {}, refusal(leaving)));
+    return rules;
+}
+
+} // namespace failclosed
