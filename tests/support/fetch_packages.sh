@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Unpacks the DNS programs that tests run inside the lab into DIRECTORY/NAME. They are not
-# installed: each of them would take over this machine's own resolv.conf.
+# Unpacks programs that tests run inside the lab into DIRECTORY/NAME. They are not installed: each
+# of them would take over this machine's own resolv.conf or firewall.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -15,13 +15,23 @@ fi
 mkdir -p "$1"
 cd "$1"
 
-for name in systemd-resolved openresolv resolvconf; do
+# The first package of each line gives the folder its name.
+while read -r name more; do
     [ -d "$name" ] && continue
     work=$(mktemp -d ".$name.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$name")
-    dpkg -x "$work"/*.deb "$work/tree"
+    # shellcheck disable=SC2086 # names of packages, one word each
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$name" $more </dev/null)
+    for package in "$work"/*.deb; do
+        dpkg -x "$package" "$work/tree"
+    done
     # Last, and in one step: a folder that is there is whole.
     mv "$work/tree" "$name"
     rm -rf "$work"
-done
+done <<END
+systemd-resolved
+openresolv
+resolvconf
+ufw
+firewalld python3-firewall python3-nftables
+END

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Other owners of the kernel's firewall and routes: what they take away, and what still holds.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/attacks/attack.hpp"
+#include "tests/e2e/attacks/flood.hpp"
+#include "tests/e2e/attacks/frames.hpp"
+#include "tests/support/network_manager.hpp"
+#include "tests/support/resolvers.hpp"
+
+namespace failclosed::lab {
+
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr Outcomes held_by_each = {.firewall = Holds, .routing = Holds, .belt = Holds};
+
+/// A program without protection sends into the clear as soon as its tunnel is away.
+void break_tunnel(Target& target)
+{
+    target.vpn().kill();
+}
+
+/// The next hook, whichever it is.
+void heal(Target& target)
+{
+    const Outcome outcome = failclosed(target.client(), {"reapply"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(failclosed(target.client(), {"check"}).status, 0);
+}
+
+/// Other people's firewalls one after the other on the same targets.
+class Foreign : public ::testing::Test {
+  protected:
+    static void SetUpTestSuite() { targets_ = new Targets({.client = impatient()}); }
+
+    static void TearDownTestSuite() { delete targets_; }
+
+    static void expect(const Outcomes& outcomes, const Kinds& kinds,
+                       const std::function<void(Target&)>& strike,
+                       const std::function<void(Target&)>& mend = {})
+    {
+        expect_under_flood(outcomes, *targets_, kinds, strike, [&](Target& target) {
+            if (mend) {
+                mend(target);
+            }
+            if (target.guard() == Guard::All) {
+                heal(target);
+                target.sniffer().settle();
+                target.sniffer().reset();
+                EXPECT_EQ(flood(target, ordinary_kinds() + bound_kinds(), 5), 0U)
+                    << "after the next hook: " << target.sniffer().counts().text();
+            } else if (target.guard() != Guard::None) {
+                target.client().must({"failclosed", "reapply"});
+                target.keep_guard();
+            }
+        });
+    }
+
+  private:
+    static inline Targets* targets_ = nullptr;
+};
+
+// ---- nft ----
+
+// systemd's nftables.service does the first when it stops, and loads the second when it starts.
+const std::vector<Command> flushes = {{"nft", "flush", "ruleset"},
+                                      {"nft", "-f", "/etc/nftables.conf"}};
+
+class Flush : public Foreign, public ::testing::WithParamInterface<Command> {};
+
+// Both tables go at once; the routing rules are no tables.
+TEST_P(Flush, LeavesOrdinaryPacketsToTheRoutingRules)
+{
+    const Outcomes outcomes = {.firewall = Leaks, .routing = Holds, .belt = Leaks};
+    expect(outcomes, ordinary_kinds(), [](Target& target) {
+        target.client().must(GetParam());
+        EXPECT_THAT(target.client().must({"nft", "list", "tables"}), Not(HasSubstr("failclosed")));
+        break_tunnel(target);
+    });
+}
+
+INSTANTIATE_TEST_SUITE_P(Nft, Flush, ::testing::ValuesIn(flushes), [](const auto& test) {
+    return test.index == 0 ? "Ruleset" : "ByTheServicesFile";
+});
+
+// Until the next hook these are open: a limit, and how wide it is.
+TEST_F(Foreign, AFlushLetsBoundSocketsOutUntilTheNextHook)
+{
+    const Outcomes outcomes = {.all = Leaks, .firewall = Leaks, .routing = Leaks, .belt = Leaks};
+    const auto strike = [](Target& target) {
+        // A neighbour who says of every address that it is his gets the packets themselves.
+        target.isp().sysctl("net.ipv4.conf.lan0.proxy_arp", "1");
+        target.isp().sysctl("net.ipv4.neigh.lan0.proxy_delay", "0");
+        target.client().must({"nft", "flush", "ruleset"});
+    };
+    const auto mend = [](Target& target) {
+        if (target.guard() == Guard::All) {
+            std::printf("%s", target.sniffer().counts().text().c_str());
+            for (const auto& [kind, count] : target.sniffer().counts().leaked_kinds) {
+                EXPECT_EQ(kind.find("-source"), std::string::npos) << kind << " names no device";
+            }
+        }
+        target.isp().sysctl("net.ipv4.conf.lan0.proxy_arp", "0");
+        target.client().must({"ip", "neigh", "flush", "all"});
+    };
+    expect(outcomes, bound_kinds(), strike, mend);
+}
+
+TEST_F(Foreign, TheFirewallsTableIsDeletedAndTheBeltHolds)
+{
+    const Outcomes outcomes = {.firewall = Leaks, .routing = Leaks, .belt = Holds};
+    expect(outcomes, bound_kinds(), [](Target& target) {
+        target.client().run({"nft", "delete", "table", "inet", "failclosed"});
+    });
+}
+
+TEST_F(Foreign, TheBeltsTableIsDeletedAndTheFirewallHolds)
+{
+    const Outcomes outcomes = {.firewall = Holds, .routing = Leaks, .belt = Leaks};
+    expect(outcomes, bound_kinds(), [](Target& target) {
+        target.client().run({"nft", "delete", "table", "netdev", "failclosed"});
+    });
+}
+
+// Whoever is on the wire asks for the tunnel's address.
+TEST_F(Foreign, TheTableForArpIsDeletedAndTheBeltHolds)
+{
+    const Outcomes outcomes = {.firewall = Leaks, .routing = Leaks, .belt = Holds};
+    expect(outcomes, {}, [](Target& target) {
+        target.client().run({"nft", "delete", "table", "arp", "failclosed"});
+        const Mac mac = mac_of(target.isp(), "lan0");
+        const Frame question =
+            ethernet({.from = mac}, 0x0806,
+                     arp({.sender_mac = mac, .sender = addr::gateway4, .target = "10.8.0.2"}));
+        for (int i = 0; i < 3; ++i) {
+            send_frame(target.isp(), "lan0", question);
+        }
+        // What comes after it on the wire shows that it was heard.
+        EXPECT_TRUE(answers(target.isp(), addr::client4));
+    });
+}
+
+// ---- iptables, and what is made of it ----
+
+void run_all(const Box& client, const std::vector<std::string>& lines)
+{
+    for (const auto& line : lines) {
+        client.must({"sh", "-c", line});
+    }
+}
+
+const std::vector<std::string> flush_iptables = {
+    "for i in iptables ip6tables; do for t in filter nat mangle raw; do $i -w -t $t -F; $i -w -t "
+    "$t -X; "
+    "done; for c in INPUT FORWARD OUTPUT; do $i -w -P $c ACCEPT; done; done",
+    "for i in iptables ip6tables; do printf '*filter\\n:INPUT ACCEPT\\n:FORWARD ACCEPT\\n:OUTPUT "
+    "ACCEPT\\n"
+    "-A OUTPUT -j ACCEPT\\nCOMMIT\\n' | $i-restore; $i -w -F; done",
+};
+
+TEST_F(Foreign, IptablesIsFlushed)
+{
+    expect(held_by_each, ordinary_kinds(), [](Target& target) {
+        target.client().must({"iptables", "-A", "OUTPUT", "-d", "192.0.2.7", "-j", "DROP"});
+        break_tunnel(target);
+        run_all(target.client(), flush_iptables);
+        EXPECT_THAT(target.client().must({"iptables", "-S"}), Not(HasSubstr("192.0.2.7")));
+    });
+}
+
+/// What dockerd loads at its start for its default bridge.
+const std::vector<std::string> docker_rules = {
+    "iptables -w -t nat -N DOCKER",
+    "iptables -w -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+    "iptables -w -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+    "iptables -w -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+    "for c in DOCKER DOCKER-USER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2; do "
+    "iptables -w -N $c; done",
+    "iptables -w -P FORWARD DROP",
+    "iptables -w -A FORWARD -j DOCKER-USER",
+    "iptables -w -A FORWARD -j DOCKER-ISOLATION-STAGE-1",
+    "iptables -w -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "iptables -w -A FORWARD -o docker0 -j DOCKER",
+    "iptables -w -A FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+    "iptables -w -A FORWARD -i docker0 -o docker0 -j ACCEPT",
+    "iptables -w -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2",
+    "iptables -w -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+    "echo 1 >/proc/sys/net/ipv4/ip_forward",
+};
+
+TEST_F(Foreign, DockerStartsAndItsContainerSends)
+{
+    const auto strike = [](Target& target) {
+        const Box container("container");
+        target.client().ip("link add docker0 type bridge\naddr add 172.17.0.1/16 dev docker0\n"
+                           "link add veth0 type veth peer name eth0 netns /proc/self/fd/" +
+                               std::to_string(container.network()) +
+                               "\nlink set veth0 master docker0\nlink set veth0 up\n"
+                               "link set docker0 up\n",
+                           container.network());
+        container.ip("link set lo up\naddr add 172.17.0.2/16 dev eth0\nlink set eth0 up\n"
+                     "route add default via 172.17.0.1\n");
+        run_all(target.client(), docker_rules);
+        if (target.guard() == Guard::All) {
+            EXPECT_TRUE(answers(container, addr::site4)) << "through the tunnel";
+        }
+        break_tunnel(target);
+        target.keep_guard();
+        for (int i = 0; i < 3; ++i) {
+            EXPECT_EQ(answers(container, addr::site4, {"-W0.1"}), target.guard() == Guard::None);
+        }
+    };
+    expect(held_by_each, ordinary_kinds(), strike, [](Target& target) {
+        run_all(target.client(), {"ip link del docker0", "echo 0 >/proc/sys/net/ipv4/ip_forward",
+                                  "iptables -w -t nat -F", "iptables -w -P FORWARD ACCEPT",
+                                  "iptables -w -F", "iptables -w -X", "iptables -w -t nat -X"});
+    });
+}
+
+// ---- The real ones ----
+
+TEST_F(Foreign, FirewalldStartsReloadsAndStops)
+{
+    const auto strike = [](Target& target) {
+        const Box& client = target.client();
+        unpack(client, "firewalld");
+        SystemBus bus(client);
+        break_tunnel(target);
+        client.must({"iptables", "-A", "OUTPUT", "-d", "192.0.2.7", "-j", "DROP"});
+        const Process daemon = client.start({"firewalld", "--nofork", "--nopid"});
+        ASSERT_TRUE(bus.wait_for_name("org.fedoraproject.FirewallD1")) << daemon.output();
+        for (const char* order : {"--reload", "--complete-reload"}) {
+            client.must({"firewall-cmd", order});
+            EXPECT_TRUE(client.run({"nft", "list", "table", "inet", "firewalld"}).ok()) << order;
+        }
+        // It does flush what others have loaded by iptables.
+        EXPECT_THAT(client.must({"iptables", "-S"}), Not(HasSubstr("192.0.2.7")));
+        daemon.signal(SIGTERM);
+        EXPECT_TRUE(daemon.wait()) << daemon.output();
+        EXPECT_FALSE(client.run({"nft", "list", "table", "inet", "firewalld"}).ok());
+    };
+    expect(held_by_each, ordinary_kinds(), strike);
+}
+
+TEST_F(Foreign, UfwIsEnabledDisabledAndFlushed)
+{
+    const auto strike = [](Target& target) {
+        const Box& client = target.client();
+        unpack(client, "ufw");
+        // As its package does when it is installed.
+        client.must(
+            {"sh", "-c", "cp /usr/share/ufw/ufw.conf /usr/share/ufw/iptables/*.rules /etc/ufw"});
+        break_tunnel(target);
+        client.must({"ufw", "--force", "enable"});
+        EXPECT_THAT(client.must({"iptables", "-S"}), HasSubstr("ufw-before-output"));
+        client.must({"ufw", "disable"});
+        client.must({"/lib/ufw/ufw-init", "flush-all"});
+    };
+    expect(held_by_each, ordinary_kinds(), strike);
+}
+
+// ---- Routes and rules ----
+
+constexpr char default_rules[] = "rule flush\nrule add pref 0 lookup local\n"
+                                 "rule add pref 32766 lookup main\n";
+
+TEST_F(Foreign, RoutingRulesAreFlushedAndTheKernelsOwnPutBack)
+{
+    const Outcomes outcomes = {.firewall = Holds, .routing = Leaks, .belt = Holds};
+    expect(outcomes, ordinary_kinds(), [](Target& target) {
+        for (const char* family : {"-4", "-6"}) {
+            const Command flush = Command{"ip", family, "-batch", "-"}.with_input(default_rules);
+            target.client().must(flush);
+            target.client().must({"ip", family, "route", "flush", "cache"});
+        }
+        break_tunnel(target);
+    });
+}
+
+TEST_F(Foreign, OurRoutingTablesAreFlushed)
+{
+    expect(held_by_each, ordinary_kinds(), [](Target& target) {
+        for (const char* family : {"-4", "-6"}) {
+            for (const char* table : {"64599", "64600", "64601"}) {
+                target.client().run({"ip", family, "route", "flush", "table", table});
+            }
+        }
+        break_tunnel(target);
+    });
+}
+
+// ---- Every unit is stopped ----
+
+void stop_openvpn(Target& target)
+{
+    target.vpn().term();
+    EXPECT_TRUE(target.vpn().process().wait()) << target.vpn().log();
+}
+
+void stop_nftables(Target& target)
+{
+    target.client().must(flushes.front());
+}
+
+void restart_network(Target& target)
+{
+    target.client().ip("link set eth0 down\nlink set eth0 up\n"
+                       "addr replace 2001:db8:50::10/64 dev eth0 nodad\n"
+                       "route replace default via 192.168.50.1 dev eth0 metric 100\n"
+                       "route replace ::/0 via fe80::1 dev eth0 metric 100\n");
+}
+
+TEST_F(Foreign, UnitsAreStoppedInEveryOrder)
+{
+    const Outcomes outcomes = {.firewall = Leaks, .routing = Holds, .belt = Leaks};
+    expect(outcomes, ordinary_kinds(), [](Target& target) {
+        std::array<void (*)(Target&), 3> stops = {stop_nftables, stop_openvpn, restart_network};
+        std::ranges::sort(stops);
+        do {
+            for (const auto stop : stops) {
+                stop(target);
+                target.keep_guard();
+            }
+            connect_again(target);
+        } while (target.guard() == Guard::All && std::next_permutation(stops.begin(), stops.end()));
+        stop_openvpn(target);
+        stop_nftables(target);
+        if (target.guard() == Guard::All) {
+            // Ours has nothing that is run when it is stopped.
+            EXPECT_THAT(
+                target.client().read_file("/usr/lib/systemd/system/failclosed-lock.service"),
+                Not(HasSubstr("\nExecStop")));
+        }
+    });
+}
+
+} // namespace
+
+} // namespace failclosed::lab
