@@ -6,7 +6,11 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <tuple>
 
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,10 +21,14 @@
 #include "core/apply/boot.hpp"
 #include "core/apply/bystanders.hpp"
 #include "core/apply/dns.hpp"
+#include "core/apply/netlink.hpp"
+#include "core/apply/openvpn_configs.hpp"
 #include "core/apply/state_store.hpp"
 #include "core/apply/sysctl.hpp"
 #include "core/base/file.hpp"
 #include "core/codec/key_file.hpp"
+#include "core/codec/openvpn_config.hpp"
+#include "core/codec/route_message.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/plan/findings.hpp"
@@ -104,15 +112,108 @@ void check_kernel(Checks& checks, LiveSystem& system, const Inspection& found)
     }
 }
 
-void check_belt(Checks& checks, LiveSystem& system)
+void check_belt(Checks& checks, LiveSystem& system, const Inspection& found)
 {
-    const auto counters = system.counters();
-    if (counters && counts_belt(*counters)) {
+    const auto guard = look_at_device_guard(system, found);
+    switch (guard.form) {
+    case DeviceGuard::Form::Whole:
         checks.push_back({Health::Ok, "locks", "firewall, routing and device guard are in force"});
-    } else {
+        break;
+    case DeviceGuard::Form::Drifted:
+        checks.push_back({Health::Bad, "locks", "device guard (lock 3): " + cli::to_string(guard),
+                          "failclosed reapply"});
+        break;
+    case DeviceGuard::Form::None:
         checks.push_back({Health::Note, "locks", kNoBelt,
                           "Linux 5.16 with CONFIG_NETFILTER_EGRESS has it; without it packet "
                           "sockets, macvlan and bridged guests are not held back"});
+        break;
+    }
+}
+
+/// The kernel's own rule, by which everything that no other rule leads elsewhere finds a route.
+constexpr std::uint32_t kKernelsMainPriority = 32766;
+
+bool is_main_rule(const NetlinkMessage& message, int family)
+{
+    const auto header = read_front<fib_rule_hdr>(message.payload);
+    if (message.type != RTM_NEWRULE || !header || header->family != family) {
+        return false;
+    }
+    std::uint32_t priority = 0;
+    std::uint32_t table = header->table;
+    auto attributes = message.payload.subspan(sizeof(fib_rule_hdr));
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == FRA_PRIORITY) {
+            priority = read_exactly<std::uint32_t>(attribute->value).value_or(priority);
+        } else if (attribute->type == FRA_TABLE) {
+            table = read_exactly<std::uint32_t>(attribute->value).value_or(table);
+        }
+    }
+    return priority == kKernelsMainPriority && table == RT_TABLE_MAIN;
+}
+
+/// Whoever runs `ip rule flush` takes it away as well, and nobody brings it back.
+void check_main_rule(Checks& checks)
+{
+    auto netlink = Netlink::open(NETLINK_ROUTE);
+    for (const auto& [family, number, command] :
+         {std::tuple(Family::V4, AF_INET, "ip rule add pref 32766 lookup main"),
+          std::tuple(Family::V6, AF_INET6, "ip -6 rule add pref 32766 lookup main")}) {
+        const auto answer = netlink ? netlink->dump(dump_rules_request(family))
+                                    : Result<Bytes>(Failure(netlink.error()));
+        if (!answer) {
+            continue; // no IPv6 in this kernel
+        }
+        bool is_there = false;
+        ByteView rest = *answer;
+        while (const auto message = take_message(rest)) {
+            is_there = is_there || is_main_rule(*message, number);
+        }
+        if (!is_there) {
+            checks.push_back({Health::Bad, "main-rule",
+                              std::string(family == Family::V4 ? "IPv4" : "IPv6") +
+                                  ": the kernel's own rule 32766 (lookup main) is gone: once "
+                                  "unlocked, this machine has no network",
+                              command});
+        }
+    }
+}
+
+/// Whether OpenVPN would run our hook.
+bool leads_to_hook(const std::string& script)
+{
+    std::error_code error;
+    return fs::equivalent(script.substr(0, script.find(' ')), FAILCLOSED_LIBEXECDIR "/openvpn-hook",
+                          error);
+}
+
+/// Without the hook nobody hears of the tunnel, and nothing goes through it.
+void check_openvpn_configs(Checks& checks, const Inspection& found)
+{
+    auto files = matching_files(found.config.config.openvpn_configs);
+    files.insert(files.end(), found.state.openvpn_configs.begin(),
+                 found.state.openvpn_configs.end());
+    std::ranges::sort(files);
+    const auto [end, last] = std::ranges::unique(files);
+    files.erase(end, last);
+    for (const auto& file : files) {
+        const auto read = [&](const std::string& path) {
+            return read_file((fs::path(file).parent_path() / path).string(), 1 << 20);
+        };
+        const auto text = read(file);
+        if (!text) {
+            checks.push_back({Health::Note, "openvpn-config", text.error().message()});
+            continue;
+        }
+        const auto config = parse_openvpn_config(*text, read);
+        if (!config.remotes.empty() && !(leads_to_hook(config.up) && leads_to_hook(config.down))) {
+            checks.push_back({Health::Note, "openvpn-config",
+                              file + " does not call failclosed: nothing would go through its "
+                                     "tunnel",
+                              "script-security 2; up /etc/openvpn/failclosed; down "
+                              "/etc/openvpn/failclosed"});
+        }
     }
 }
 
@@ -177,7 +278,8 @@ void check_network(Checks& checks, const Inspection& found)
 {
     const auto all = findings(found.state, found.config.config, found.snapshot);
     for (const auto& finding : all) {
-        const bool is_ours = finding.kind == Finding::Kind::MissingDevice;
+        const bool is_ours = finding.kind == Finding::Kind::MissingDevice ||
+                             finding.kind == Finding::Kind::UnfitDevice;
         checks.push_back({is_ours ? Health::Bad : Health::Note,
                           std::string(failclosed::to_string(finding.kind)), finding.text,
                           is_ours ? "correct forward in failclosed.conf" : ""});
@@ -208,8 +310,9 @@ void check_as_root(Checks& checks)
     check_lock(checks, found, loaded && *loaded);
     check_kernel(checks, system, found);
     if (is_armed && loaded && *loaded) {
-        check_belt(checks, system);
+        check_belt(checks, system, found);
     }
+    check_main_rule(checks);
     if (is_armed) {
         check_tunnels(checks, found);
         check_servers(checks, found.state);
@@ -218,6 +321,7 @@ void check_as_root(Checks& checks)
         checks.push_back(
             {Health::Note, "sign-in", cli::to_string(*portal), "failclosed portal --end"});
     }
+    check_openvpn_configs(checks, found);
     check_network(checks, found);
     check_dns(checks);
 }
@@ -423,7 +527,7 @@ void check_bystanders(Checks& checks)
                               "belt-allow in failclosed.conf lets those through that you trust"});
         }
         if (wires->empty()) {
-            checks.push_back({Health::Ok, "guests", "none shares a device with this machine"});
+            checks.push_back({Health::Ok, "guests", "none seen from here"});
         }
     }
     if (const auto announced = announced_by_mptcp(); could_look(checks, "mptcp", announced)) {

@@ -57,9 +57,13 @@ Result<User> user_of(const Wish& wish)
 {
     const char* caller = getenv("SUDO_UID");
     if (!wish.user && (wish.command.empty() || caller == nullptr)) {
-        return fail("--user is needed");
+        return fail(std::string("--user is needed") +
+                    (wish.command.empty() ? "" : " (or call it by sudo)"));
     }
     auto user = find_user(wish.user ? *wish.user : caller);
+    if (!user && user.error().number() == ENOENT) {
+        return fail("no such user: " + (wish.user ? *wish.user : caller));
+    }
     if (user && user->uid == 0) {
         return fail("not for root, whom the network must not reach: name a user with --user");
     }

@@ -206,6 +206,12 @@ int lock(const Arguments& arguments)
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());
     }
+    // Where several name the same server the first one's mark counts: one that was named does more
+    // than one that was guessed.
+    const bool is_named = options->has("uid") || options->has("mark");
+    if (is_named && remotes->empty()) {
+        return usage_error("lock", Error("--uid and --mark are about --server, which is missing"));
+    }
     if (!is_permitted("lock")) {
         return kNotPermitted;
     }
@@ -221,9 +227,6 @@ int lock(const Arguments& arguments)
         event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
     }
     event.servers = std::move(learnt.servers);
-    // Where several name the same server the first one's mark counts: one that was named does more
-    // than one that was guessed.
-    const bool is_named = options->has("uid") || options->has("mark");
     for (const auto& remote : *remotes) {
         event.servers.insert(is_named ? event.servers.begin() : event.servers.end(),
                              {remote, *identity, {}});

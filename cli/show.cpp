@@ -60,8 +60,9 @@ StatusReport look()
     if (loaded) {
         if (auto counters = system.counters()) {
             report.counters = *std::move(counters);
-            report.belt = counts_belt(report.counters);
         }
+        report.passing = passing_counters(found.wanted.firewall);
+        report.guard = look_at_device_guard(system, found);
     }
     return report;
 }
@@ -177,7 +178,7 @@ int plan(const Arguments& arguments)
     const Protection wanted = plan_protection(found.state, found.config.config, found.snapshot);
     const std::string text = "# nft -f\n" + to_nft(wanted.firewall) + "# ip\n" +
                              to_ip_commands(wanted.routing, found.snapshot) + names_of(wanted);
-    return std::fputs(text.c_str(), stdout) < 0 ? 1 : 0;
+    return std::fputs(text.c_str(), stdout) < 0 || !found.errors.empty() ? 1 : 0;
 }
 
 } // namespace failclosed::cli

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "cli/json_writer.hpp"
+#include "core/plan/belt.hpp"
 
 namespace failclosed::cli {
 
@@ -40,14 +41,17 @@ std::string_view lan_name(LanPolicy::Kind kind)
     return "deny";
 }
 
-/// The counters of both families and all chains, by reason.
-std::map<std::string, Counter> by_reason(const Counters& counters)
+/// The counters of both families and all chains, by reason; those that `holds` says.
+template <typename Holds>
+std::map<std::string, Counter> by_reason(const Counters& counters, Holds holds)
 {
     std::map<std::string, Counter> sums;
     for (const auto& [key, counter] : counters) {
-        auto& sum = sums[key.comment];
-        sum.packets += counter.packets;
-        sum.bytes += counter.bytes;
+        if (holds(key)) {
+            auto& sum = sums[key.comment];
+            sum.packets += counter.packets;
+            sum.bytes += counter.bytes;
+        }
     }
     return sums;
 }
@@ -61,6 +65,11 @@ std::string name_of(const InboundService& service)
 {
     return std::string(to_string(service.transport)) + "/" + std::to_string(service.port.number()) +
            " from " + service.from.to_string();
+}
+
+std::string name_of(const IpPrefix& prefix)
+{
+    return prefix.to_string();
 }
 
 std::string name_of(const BeltAllowance& allowance)
@@ -84,8 +93,11 @@ std::string roles_text(const StatusReport& report)
 {
     std::string text;
     if (report.protection == Outcome::Protection::Closed) {
-        text += report.belt ? "device guard (lock 3): on all devices but tunnels and guests' own\n"
-                            : std::string(kNoBelt) + "\n";
+        text += report.guard.form == DeviceGuard::Form::None
+                    ? std::string(kNoBelt)
+                    : "device guard (lock 3): " + to_string(report.guard);
+        text +=
+            report.guard.form == DeviceGuard::Form::Drifted ? " (`failclosed reapply`)\n" : "\n";
     }
     text += list_line("led into the tunnel", report.config.forward);
     text += list_line("reached from outside", report.config.inbound);
@@ -97,16 +109,36 @@ std::string roles_text(const StatusReport& report)
     return text;
 }
 
-std::string counters_text(const StatusReport& report)
+/// "refused: 3 packets: REASON\n" for each reason; nothing where there were none.
+std::string counters_text(const char* title, const StatusReport& report, bool passing)
 {
     std::string text;
-    for (const auto& [reason, counter] : by_reason(report.counters)) {
+    for (const auto& [reason, counter] : by_reason(report.counters, [&](const CounterKey& key) {
+             return report.passing.contains(key) == passing;
+         })) {
         if (counter.packets != 0) {
-            text += std::to_string(counter.packets) + " packets: " + reason + "\n";
+            text += std::string(title) + ": " + std::to_string(counter.packets) +
+                    (counter.packets == 1 ? " packet: " : " packets: ") + reason + "\n";
         }
     }
-    if (!text.empty() && report.config.log) {
-        text += "  senders of what was refused: " + std::string(kRefusalLog) + "\n";
+    return text;
+}
+
+std::string counters_text(const StatusReport& report)
+{
+    const std::string refused = counters_text("refused", report, false);
+    return counters_text("passed", report, true) + refused +
+           (refused.empty() || !report.config.log
+                ? ""
+                : "  senders of what was refused: " + std::string(kRefusalLog) + "\n");
+}
+
+std::string differences_text(const StatusReport& report)
+{
+    std::string text;
+    for (const auto& line : report.differences) {
+        const bool mends = line.ends_with(kDrifted);
+        text += "differs: " + line + (mends ? " (`failclosed reapply` mends)\n" : "\n");
     }
     return text;
 }
@@ -132,11 +164,58 @@ std::string headline(const StatusReport& report)
 
 } // namespace
 
-bool counts_belt(const Counters& counters)
+DeviceGuard look_at_device_guard(LiveSystem& system, const Inspection& found)
 {
-    return std::ranges::any_of(counters, [](const auto& counter) {
-        return counter.first.table.family == TableFamily::Netdev;
-    });
+    if (const auto form = firewall_form(system, found)) {
+        return {*form == Expressions::All ? DeviceGuard::Form::Whole : DeviceGuard::Form::None, {}};
+    }
+    DeviceGuard guard{DeviceGuard::Form::Drifted, {}};
+    const auto guarded = system.guarded_devices();
+    if (!guarded || guarded->empty()) {
+        return guard; // a kernel without it has it on no device either
+    }
+    for (const auto& device : belt_devices(found.state, found.config.config, found.snapshot)) {
+        if (std::ranges::find(*guarded, device.text()) == guarded->end()) {
+            guard.unguarded.push_back(device);
+        }
+    }
+    return guard;
+}
+
+std::string to_string(const DeviceGuard& guard)
+{
+    switch (guard.form) {
+    case DeviceGuard::Form::None:
+        break;
+    case DeviceGuard::Form::Drifted: {
+        std::string text;
+        for (const auto& device : guard.unguarded) {
+            text += (text.empty() ? "NOT on " : ", ") + std::string(device.text());
+        }
+        return text.empty() ? "not as wanted" : text;
+    }
+    case DeviceGuard::Form::Whole:
+        return "on all devices but tunnels and guests' own";
+    }
+    return "on no device";
+}
+
+std::set<CounterKey> passing_counters(const Ruleset& ruleset)
+{
+    std::set<CounterKey> keys;
+    for (const auto& table : ruleset.tables) {
+        for (const auto& chain : table.chains) {
+            for (const auto& rule : chain.rules) {
+                const auto* verdict = std::get_if<Verdict>(&rule.end);
+                if ((verdict != nullptr && *verdict == Verdict::Accept) ||
+                    std::holds_alternative<Masquerade>(rule.end) ||
+                    std::holds_alternative<RedirectTo>(rule.end)) {
+                    keys.insert({{table.family, table.name}, chain.name, rule.comment});
+                }
+            }
+        }
+    }
+    return keys;
 }
 
 std::optional<Portal> portal_in_force(const Inspection& found)
@@ -160,7 +239,7 @@ std::string to_string(const Portal& portal)
 
 std::string status_text(const StatusReport& report)
 {
-    std::string text = headline(report) + "\n";
+    std::string text = headline(report) + "\n" + differences_text(report);
     for (const auto& finding : report.findings) {
         text += (is_informational(finding.kind) ? "note: " : "warning: ") + finding.text + "\n";
     }
@@ -192,17 +271,14 @@ std::string status_text(const StatusReport& report)
         if (report.state.servers.empty()) {
             text += std::string(kNoServer) + "\n";
         }
-        text += "local network: " + std::string(lan_name(report.config.lan.kind)) + "\n";
+        const auto& lan = report.config.lan;
+        text += lan.prefixes.empty() ? "local network: " + std::string(lan_name(lan.kind)) + "\n"
+                                     : list_line("local network", lan.prefixes);
         text += roles_text(report);
     }
     text += report.boot_lock ? "at boot: locked before the network\n"
                              : "at boot: not locked before the network; `failclosed lock --boot`\n";
-    text += counters_text(report);
-    for (const auto& line : report.differences) {
-        const bool mends = line.ends_with(kDrifted);
-        text += "differs: " + line + (mends ? " (`failclosed reapply` mends)\n" : "\n");
-    }
-    return text;
+    return text + counters_text(report);
 }
 
 std::string status_json(const StatusReport& report)
@@ -215,7 +291,7 @@ std::string status_json(const StatusReport& report)
         json.key("boot_lock").boolean(report.boot_lock);
         json.strings("differences", report.differences,
                      [](const std::string& line) { return line; });
-        json.key("device_guard").boolean(report.belt);
+        json.key("device_guard").boolean(report.guard.form == DeviceGuard::Form::Whole);
         json.key("findings").array([&] {
             for (const auto& finding : report.findings) {
                 json.object([&] {
@@ -276,7 +352,8 @@ std::string status_json(const StatusReport& report)
             }
         });
         json.key("counters").array([&] {
-            for (const auto& [reason, counter] : by_reason(report.counters)) {
+            for (const auto& [reason, counter] :
+                 by_reason(report.counters, [](const CounterKey&) { return true; })) {
                 json.object([&] {
                     json.key("reason").string(reason);
                     json.key("packets").number(counter.packets);

@@ -2,12 +2,15 @@
 // What `failclosed status` shows, for people and for programs.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/codec/nft_message.hpp"
 #include "core/engine/engine.hpp"
+#include "core/engine/live_system.hpp"
 #include "core/plan/findings.hpp"
 
 namespace failclosed::cli {
@@ -19,10 +22,23 @@ inline constexpr const char* kNoServer =
 
 /// Said wherever the machine is closed without lock 3.
 inline constexpr const char* kNoBelt =
-    "no device guard (lock 3): this kernel has no netdev egress hook";
+    "no device guard (lock 3): this kernel has no netdev egress hook (`failclosed reapply` tells)";
 
 /// Where the kernel tells the senders of what was refused.
 inline constexpr const char* kRefusalLog = "journalctl -k -g failclosed";
+
+/// Lock 3, as far as it is loaded.
+struct DeviceGuard {
+    enum class Form : std::uint8_t {
+        None,    ///< the kernel has no place for it, or somebody took away all of it
+        Drifted, ///< the firewall is not the wanted one
+        Whole,   ///< as wanted
+    };
+
+    Form form = Form::None;
+    /// The devices that it should be on, and is not; may be empty where it has drifted.
+    std::vector<InterfaceName> unguarded;
+};
 
 struct StatusReport {
     Outcome::Protection protection = Outcome::Protection::NotClosed;
@@ -33,15 +49,21 @@ struct StatusReport {
     /// What differs from what is wanted, one line each.
     std::vector<std::string> differences;
     Counters counters;
-    /// Lock 3 is loaded.
-    bool belt = false;
+    /// Those of the counters that are of rules that let packets pass.
+    std::set<CounterKey> passing;
+    DeviceGuard guard;
     std::vector<Finding> findings;
     /// Until the sign-in to the network, if there is one, is over.
     Seconds portal_left{0};
 };
 
-/// Whether one of the counters is lock 3's.
-bool counts_belt(const Counters& counters);
+DeviceGuard look_at_device_guard(LiveSystem& system, const Inspection& found);
+
+/// "NOT on eth1", "not as wanted", or on what it is.
+std::string to_string(const DeviceGuard& guard);
+
+/// What the rules of `ruleset` that let packets pass count in.
+std::set<CounterKey> passing_counters(const Ruleset& ruleset);
 
 /// The sign-in that is not over yet, if there is one.
 std::optional<Portal> portal_in_force(const Inspection& found);

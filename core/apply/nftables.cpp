@@ -291,6 +291,20 @@ Result<bool> Nftables::holds(const Ruleset& ruleset)
     return *seen_ == wanted_contents_;
 }
 
+bool Nftables::has_egress_hook()
+{
+    BaseChain hook{Hook::Egress, 0, Verdict::Accept};
+    hook.device = InterfaceName::parse("lo");
+    const Ruleset probe{{{TableFamily::Netdev, "failclosed_probe", {}, {{"probe", hook, {}}}}}};
+    auto batch = encode(probe);
+    if (!batch) {
+        return false;
+    }
+    constexpr std::size_t kEnd = sizeof(nlmsghdr) + sizeof(nfgenmsg);
+    batch->bytes.resize(batch->bytes.size() - kEnd);
+    return commit(*batch).has_value();
+}
+
 Result<bool> Nftables::exists()
 {
     const auto closing = loaded({own_tables().front()});
@@ -304,6 +318,24 @@ Result<Counters> Nftables::counters(const std::vector<TableName>& tables)
         return Failure(now.error());
     }
     return now->counters();
+}
+
+Result<std::vector<std::string>> Nftables::devices(const TableName& table)
+{
+    const Result<NftContents> now = read({table}, Depth::Rules);
+    if (!now) {
+        return Failure(now.error());
+    }
+    std::vector<std::string> devices;
+    for (const auto& loaded : now->loaded()) {
+        for (const auto& chain : loaded.chains) {
+            if (chain.base) {
+                devices.insert(devices.end(), chain.base->devices.begin(),
+                               chain.base->devices.end());
+            }
+        }
+    }
+    return devices;
 }
 
 Status Nftables::add_timed(const TableName& table, const Set& set,

@@ -43,6 +43,10 @@ class Nftables {
     /// earlier look (NFT_MSG_GETGEN) is not read again. Fails only where the kernel cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
+    /// Whether the kernel takes chains at the egress of a device (Linux 5.16): asks with a batch
+    /// that has no end, which the kernel checks and does not commit.
+    bool has_egress_hook();
+
     /// Whether the table that closes the machine is loaded, whatever it contains.
     Result<bool> exists();
 
@@ -53,6 +57,10 @@ class Nftables {
     /// Nothing is added on failure.
     Status add_timed(const TableName& table, const Set& set,
                      const std::vector<SetElement>& elements, std::chrono::milliseconds timeout);
+
+    /// The devices that base chains of `table` are on, as the kernel says it; none where it is not
+    /// loaded.
+    Result<std::vector<std::string>> devices(const TableName& table);
 
     /// Which of `tables` are loaded, in the order given.
     Result<std::vector<TableName>> loaded(const std::vector<TableName>& tables);

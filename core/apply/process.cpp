@@ -69,6 +69,9 @@ Result<ProcessInfo> read_process(pid_t pid)
         return fail("reading a process: /proc is not as expected");
     }
     const std::string_view fields = std::string_view(*stat).substr(name_end + 1);
+    if (word(fields, 0) == "Z") {
+        return fail("reading a process: it is over", ESRCH);
+    }
     const auto parent = to_number<pid_t>(word(fields, 1));
     const auto start_time = to_number<std::uint64_t>(word(fields, 19));
     const auto uid = to_number<uid_t>(word(std::string_view(*status).substr(uid_line), 2));

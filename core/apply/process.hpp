@@ -21,7 +21,8 @@ struct ProcessInfo {
     friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
 };
 
-/// proc_pid_stat(5), proc_pid_status(5). An error where there is no such process.
+/// proc_pid_stat(5), proc_pid_status(5). An error where there is no such process, or it is over
+/// and only its parent has not asked for it yet (a zombie).
 Result<ProcessInfo> read_process(pid_t pid);
 
 /// The caller's parent, the parent's parent, and so on, `most` at the most. Ends before pid 1's

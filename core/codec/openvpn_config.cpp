@@ -271,6 +271,8 @@ void Parser::read_general_option(std::span<const std::string> words)
     } else if (name == "server" || name == "server-ipv6" ||
                (name == "mode" && words[1] == "server")) {
         config_.server = true;
+    } else if (name == "up" || name == "down") {
+        (name == "up" ? config_.up : config_.down) = words[1];
     } else if (name == "config") {
         include(words[1]);
     }

@@ -67,6 +67,9 @@ struct OpenvpnConfig {
     /// It gives up what it would take to read its configuration and secrets again (`user`, `group`,
     /// `chroot`, `setcon`); it does so when the tunnel is up, and is root before.
     bool drops_privileges = false;
+    /// Its last `up` and `down`: programs with their arguments, as written.
+    std::string up;
+    std::string down;
     /// Other files that it reads at each start, as written: certificates, keys, secrets.
     std::vector<std::string> files;
     Warnings warnings;

@@ -34,17 +34,20 @@ Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset, bool know
             return Loaded::Before;
         }
     }
-    if (auto replaced = system.replace_firewall(ruleset); !replaced) {
-        return Failure(replaced.error());
+    // Somebody else may take a part away in between. That is no reason to load less.
+    for (int tries = 0; tries < 2; ++tries) {
+        if (auto replaced = system.replace_firewall(ruleset); !replaced) {
+            return Failure(replaced.error());
+        }
+        const auto holds = system.firewall_holds(ruleset);
+        if (!holds) {
+            return Failure(holds.error());
+        }
+        if (*holds) {
+            return Loaded::Now;
+        }
     }
-    const auto holds = system.firewall_holds(ruleset);
-    if (!holds) {
-        return Failure(holds.error());
-    }
-    if (!*holds) {
-        return fail("the kernel took the rules but shows others");
-    }
-    return Loaded::Now;
+    return fail("the kernel took the rules but shows others");
 }
 
 /// Rules in the kernel say more than a file that could not be written. Whoever loaded them where
@@ -523,7 +526,9 @@ std::optional<Expressions> firewall_form(System& system, const Inspection& inspe
             form == Expressions::All ? inspection.wanted.firewall
                                      : plan_firewall(inspection.state, inspection.config.config,
                                                      inspection.snapshot, form));
-        if (holds && *holds) {
+        // Where the kernel could hold the belt, somebody has taken it away.
+        const bool is_taken = form == Expressions::WithoutBelt && system.has_egress_hook();
+        if (holds && *holds && !is_taken) {
             return form;
         }
     }

@@ -68,7 +68,8 @@ Outcome handle(System& system, const Event& event);
 Status ensure_closed(System& system);
 
 /// The fullest form of the wanted firewall that the kernel holds; nothing where it holds none of
-/// them, or cannot be read. Where nothing is armed, no table of ours is all there is to hold.
+/// them, less than it could, or cannot be read. Where nothing is armed, no table of ours is all
+/// there is to hold.
 std::optional<Expressions> firewall_form(System& system, const Inspection& inspection);
 
 /// Loads and observes without locking, changing or saving anything.

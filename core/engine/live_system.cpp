@@ -203,6 +203,12 @@ Result<bool> LiveSystem::firewall_holds(const Ruleset& ruleset)
     return (*firewall)->holds(ruleset);
 }
 
+bool LiveSystem::has_egress_hook()
+{
+    const auto firewall = nftables();
+    return firewall && (*firewall)->has_egress_hook();
+}
+
 Status LiveSystem::replace_firewall(const Ruleset& ruleset)
 {
     const auto firewall = nftables();
@@ -349,6 +355,13 @@ Result<Counters> LiveSystem::counters()
     const auto firewall = nftables();
     return firewall ? (*firewall)->counters(our_tables())
                     : Result<Counters>(Failure(firewall.error()));
+}
+
+Result<std::vector<std::string>> LiveSystem::guarded_devices()
+{
+    const auto firewall = nftables();
+    return firewall ? (*firewall)->devices({TableFamily::Netdev, kTableName})
+                    : Result<std::vector<std::string>>(Failure(firewall.error()));
 }
 
 Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)

@@ -35,6 +35,7 @@ class LiveSystem final : public System {
 
     Result<bool> firewall_exists() override;
     Result<bool> firewall_holds(const Ruleset& ruleset) override;
+    bool has_egress_hook() override;
     Status replace_firewall(const Ruleset& ruleset) override;
     Status load_base_firewall() override;
     Status remove_firewall() override;
@@ -69,6 +70,9 @@ class LiveSystem final : public System {
 
     /// What our rules have counted since they were first loaded.
     Result<Counters> counters();
+
+    /// The devices that lock 3 is on.
+    Result<std::vector<std::string>> guarded_devices();
 
     /// Lets the refresh helper ask this resolver past the tunnel, for `time`.
     Status admit_bootstrap(const IpAddress& resolver, Seconds time);

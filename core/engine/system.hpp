@@ -50,10 +50,12 @@ class System {
     /// Whether the table of ours that closes the machine is loaded.
     virtual Result<bool> firewall_exists() = 0;
     virtual Result<bool> firewall_holds(const Ruleset& ruleset) = 0;
+    /// Whether this kernel can hold lock 3 (the egress hook of netdev tables). Changes nothing.
+    virtual bool has_egress_hook() = 0;
     /// All or nothing, without a moment in between.
     virtual Status replace_firewall(const Ruleset& ruleset) = 0;
-    /// Loads base_ruleset(), where the table that closes the machine is not loaded. Our other tables
-    /// stay: they hold more than it does.
+    /// Loads base_ruleset(), where the table that closes the machine is not loaded. Our other
+    /// tables stay: they hold more than it does.
     virtual Status load_base_firewall() = 0;
     virtual Status remove_firewall() = 0;
 

@@ -151,19 +151,6 @@ Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devi
                        std::move(elements), true);
 }
 
-Set own_addresses(Family family, const FirewallInputs& in)
-{
-    std::vector<SetElement> elements;
-    for (const auto& link : in.snapshot.links) {
-        for (const auto& [address, length] : link.addresses) {
-            if (is_underlay(in.state, link) && address.family() == family) {
-                elements.push_back({{address}, {}});
-            }
-        }
-    }
-    return elements_of(of_family("own_address", family), {source(family)}, std::move(elements));
-}
-
 void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
 {
     if (!allowed.macs.empty()) {
@@ -206,6 +193,20 @@ void add_link_protocols(std::vector<Rule>& rules)
 
 } // namespace
 
+std::vector<InterfaceName> guest_devices(const State& state, const Config& config,
+                                         const Snapshot& snapshot)
+{
+    auto devices = downstream_devices(state, config, snapshot);
+    const Inner inner(state, snapshot);
+    for (const auto& link : snapshot.links) {
+        if ((link.is_bridge || link.bridge != 0) && inner.holds(link) &&
+            std::ranges::find(devices, link.name) == devices.end()) {
+            devices.push_back(link.name);
+        }
+    }
+    return devices;
+}
+
 std::vector<InterfaceName> belt_devices(const State& state, const Config& config,
                                         const Snapshot& snapshot)
 {
@@ -236,11 +237,6 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
         table.sets.push_back(std::move(set));
     }
     table.sets.push_back(arp_targets(in, devices));
-    for (const Family family : kFamilies) {
-        if (in.needs.inbound) {
-            table.sets.push_back(own_addresses(family, in));
-        }
-    }
     if (!allowed.macs.empty()) {
         table.sets.push_back(elements_of("allowed_mac", {Field::SourceMac}, allowed.macs));
     }

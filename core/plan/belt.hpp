@@ -9,6 +9,11 @@
 
 namespace failclosed {
 
+/// Bridges of guests, their wires, and what is named in `forward`: nobody outside of this machine
+/// sends by these.
+std::vector<InterfaceName> guest_devices(const State& state, const Config& config,
+                                         const Snapshot& snapshot);
+
 /// Devices that get a chain, sorted: not loopback, nor what leads into a tunnel or to a guest.
 std::vector<InterfaceName> belt_devices(const State& state, const Config& config,
                                         const Snapshot& snapshot);

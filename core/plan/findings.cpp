@@ -87,12 +87,7 @@ class Look {
                 judge(server);
             }
         }
-        for (const auto& name : config_.forward) {
-            if (snapshot_.find(name) == nullptr) {
-                add(Finding::Kind::MissingDevice,
-                    "forward names " + name.text() + ", and there is no such device");
-            }
-        }
+        judge_forward();
         std::ranges::stable_sort(found_, {}, &Finding::kind);
         return std::move(found_);
     }
@@ -228,6 +223,23 @@ class Look {
         }
     }
 
+    void judge_forward()
+    {
+        const auto downstream = downstream_devices(state_, config_, snapshot_);
+        for (const auto& name : config_.forward) {
+            const std::string named = "forward names " + name.text();
+            if (snapshot_.find(name) == nullptr) {
+                add(Finding::Kind::MissingDevice, named + ", and there is no such device");
+            } else if (std::ranges::find(state_.tunnels, name, &Tunnel::interface) !=
+                       state_.tunnels.end()) {
+                add(Finding::Kind::UnfitDevice, named + ", which is a tunnel: it is passed over");
+            } else if (std::ranges::find(downstream, name) == downstream.end()) {
+                add(Finding::Kind::UnfitDevice,
+                    named + ", which a default route leads over: it is passed over");
+            }
+        }
+    }
+
     const State& state_;
     const Config& config_;
     const Snapshot& snapshot_;
@@ -254,6 +266,8 @@ std::string_view to_string(Finding::Kind kind)
         return "private-server";
     case Finding::Kind::MissingDevice:
         return "missing-device";
+    case Finding::Kind::UnfitDevice:
+        return "unfit-device";
     }
     return "";
 }

@@ -26,6 +26,8 @@ struct Finding {
         PrivateServer,
         /// `forward` names a device that is not there.
         MissingDevice,
+        /// `forward` names an uplink or a tunnel, which counts as not named.
+        UnfitDevice,
     };
 
     Kind kind = Kind::InjectedRoute;
@@ -36,7 +38,7 @@ struct Finding {
 };
 
 /// "injected-route", "overlap", "public-network", "doubtful-server", "private-server",
-/// "missing-device".
+/// "missing-device", "unfit-device".
 std::string_view to_string(Finding::Kind kind);
 
 /// Whether it is for information: it is so on machines where nothing is wrong.

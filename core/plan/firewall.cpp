@@ -111,6 +111,12 @@ InSet to_inbound_service(Family family)
     return {source_and_service(family), of_family("inbound", family)};
 }
 
+/// A guest that asks in somebody else's name would have this machine send answers there.
+InSet not_from_guests()
+{
+    return {{Field::InputInterface}, "guest_device", true};
+}
+
 /// rp_filter would look for the other end inside the tunnel; the mark sends it to main.
 Chain prerouting_mark(const Needs& needs, bool essential)
 {
@@ -131,9 +137,10 @@ Chain prerouting_mark(const Needs& needs, bool essential)
             chain.rules.push_back(
                 {"through this machine", {ToOthers{}}, false, {}, Verdict::Accept});
         }
-        const InSet inner{{Field::InputInterface}, "tunnel_device", true};
+        const InSet not_inside{{Field::InputInterface}, "tunnel_device", true};
         for (const Family family : kFamilies) {
-            mark("and packets to inbound services", {inner, to_inbound_service(family)});
+            mark("and packets to inbound services",
+                 {not_inside, not_from_guests(), to_inbound_service(family)});
         }
     }
     return chain;
@@ -319,7 +326,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     if (needs.inbound) {
         for (const Family family : kFamilies) {
             rules.push_back({"inbound service",
-                             {to_inbound_service(family)},
+                             {not_from_guests(), to_inbound_service(family)},
                              true,
                              {SetConntrackMark{kInboundMark, kUnderlayMarkMask}},
                              Verdict::Accept});

@@ -7,7 +7,9 @@
 #include <map>
 #include <utility>
 
+#include "core/plan/belt.hpp"
 #include "core/plan/constants.hpp"
+#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -231,12 +233,14 @@ Set downstream_set(Family family, const FirewallInputs& in)
                        {Field::OutputInterface, destination(family)}, std::move(elements), true);
 }
 
+/// Of underlays: those of tunnels come and go with their programs.
 Set own_addresses(Family family, const FirewallInputs& in)
 {
     std::vector<SetElement> elements;
     for (const auto& link : in.snapshot.links) {
         for (const auto& own : link.addresses) {
-            if (own.address.family() == family && !own.address.is_loopback()) {
+            if (is_underlay(in.state, link) && own.address.family() == family &&
+                !own.address.is_link_local()) {
                 elements.push_back({{own.address}, {}});
             }
         }
@@ -383,6 +387,9 @@ std::vector<Set> inet_sets(const FirewallInputs& in)
     if (in.needs.downstream) {
         sets.push_back(
             device_set("downstream_device", downstream_devices(in.state, in.config, in.snapshot)));
+    }
+    if (in.needs.inbound) {
+        sets.push_back(device_set("guest_device", guest_devices(in.state, in.config, in.snapshot)));
     }
     for (const Family family : kFamilies) {
         add_tunnel_sets(sets, family, state);

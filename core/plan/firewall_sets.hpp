@@ -35,7 +35,8 @@ Set prefix_set(std::string name, Field field, const std::vector<IpPrefix>& prefi
 std::vector<Set> leaving_sets(const FirewallInputs& in);
 
 /// What they look into at Place::Egress alone: whose later fragments are a tunnel program's
-/// (without ports, the host and the protocol count), and the addresses of this machine.
+/// (without ports, the host and the protocol count), and the addresses of this machine outside of
+/// tunnels.
 std::vector<Set> egress_sets(const FirewallInputs& in);
 
 /// What only the inet table looks into.

@@ -143,7 +143,7 @@ void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
                   {SetMark{kUnderlayMark, kUnderlayMarkMask}});
         } else {
             admit(family, {marked, HasSocket{}}, {});
-            admit(family, {marked, InSet{{source(family)}, of_family("own_address", family)}}, {});
+            admit(family, {marked, InSet{{source(family)}, of_family("own", family)}}, {});
         }
     }
 }

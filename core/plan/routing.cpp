@@ -468,6 +468,8 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
         past_tunnel.suppressed_length = kShortestNetwork - 1;
         rules.push_back(past_tunnel);
         rules.push_back(lookup(family, kDefaultPriority, kUnderlayTable));
+        // As the kernel's own rule would, which `ip rule flush` takes away.
+        rules.push_back(lookup(family, kMainPriority, RT_TABLE_MAIN));
     }
     std::ranges::sort(rules);
     const auto rest = std::ranges::unique(rules);

@@ -89,6 +89,7 @@ inline constexpr std::uint32_t kServerPriority = 5020;
 inline constexpr std::uint32_t kPastTunnelPriority = 5029;
 inline constexpr std::uint32_t kUnderlayMainPriority = 5030;
 inline constexpr std::uint32_t kDefaultPriority = 5031;
+inline constexpr std::uint32_t kMainPriority = 5032;
 
 /// What `state` asks for: nothing unless it is armed, else both families whole. Only the first
 /// tunnel gets a default route. A tunnel whose device is absent from `snapshot`, down, or without

@@ -269,6 +269,7 @@ routing()
     rule priority 5020 lookup 64601
     rule priority 5030 lookup main suppress_prefixlength 7
     rule priority 5031 lookup 64599
+    rule priority 5032 lookup main
     rule priority 4980 fwmark "$mark" goto 5030
     for network in $networks; do
         rule priority 5000 to "$network" lookup 64600

@@ -285,6 +285,8 @@ TEST_F(Input, OfTheCommandIsRefusedInOneLineAndChangesNothing)
         {"lock", "--server", "203.0.113.2:1194/esp"},
         {"lock", "--server", "203.0.113.2:1194/udp6"},
         {"lock", "--server", "127.1:1194/udp"},
+        {"lock", "--mark", "7"},
+        {"lock", "--uid", "7"},
         {"up", "--interface", "tun0", "--pid", "0"},
         {"up", "--interface", "tun0", "--pid", "2000000000"},
         {"up", "--interface", "tun0", "--uid", "-1"},

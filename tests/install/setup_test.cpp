@@ -179,6 +179,25 @@ TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheWord)
     EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
 }
 
+// The unit that would lock again goes with the rest.
+TEST_F(SetupTest, OfTheBootLockOnlyUnlockAloneWarns)
+{
+    const std::string link = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
+    ASSERT_EQ(setup({"install"}).status, 0);
+    box.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
+    box.must({"ln", "-s", kUnit, link});
+    box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
+    const char* warning = "the next boot locks again";
+    EXPECT_NE(box.run({kProgram, "unlock"}).err.find(warning), std::string::npos);
+    box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
+
+    const Outcome removed = setup({"uninstall", "--unlock"});
+
+    EXPECT_EQ(removed.status, 0) << removed.err;
+    EXPECT_EQ(removed.err, "");
+    EXPECT_FALSE(box.exists(link));
+}
+
 // What `unlock` could not mend is no reason to keep a program that locks nothing any more.
 TEST_F(SetupTest, RemovesWhereUnlockFailedAndTheMachineIsOpen)
 {

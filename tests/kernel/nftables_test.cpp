@@ -1084,6 +1084,16 @@ TEST_F(FramesTest, KernelAgreesWithTheInterpreter)
     }
 }
 
+TEST_F(NftablesTest, AsksForTheEgressHookWithoutATrace)
+{
+    const Ruleset sample = test::sample_ruleset();
+    load(sample);
+    const std::string before = must({"nft", "list", "ruleset"});
+    EXPECT_TRUE(nftables.has_egress_hook());
+    EXPECT_EQ(must({"nft", "list", "ruleset"}), before);
+    EXPECT_TRUE(holds(sample));
+}
+
 TEST_F(NftablesTest, ExchangingElementsUnderAFloodNeitherLosesNorLeaks)
 {
     // A set of each kind that the kernel has; the flood's own elements stay.

@@ -443,6 +443,18 @@ TEST_F(RoutingTest, HealsAFlushOfAllRules)
     EXPECT_EQ(everything(), before);
 }
 
+TEST_F(RoutingTest, TheTunnelComesBackWithoutTheKernelsOwnRules)
+{
+    sync();
+    ip("rule flush\n-6 rule flush\n");
+    EXPECT_EQ(way({"203.0.113.10", kTunnelUid, "udp", 1194}), "unreachable");
+    sync();
+    for (const char* to : {"203.0.113.10", "2001:db8:113::10"}) {
+        EXPECT_EQ(way({to, kTunnelUid, "udp", 1194}), "lan0");
+        EXPECT_EQ(way({.to = to}), "unreachable");
+    }
+}
+
 TEST_F(RoutingTest, RemovesEntriesWithOurNumberThatNoPlanHas)
 {
     add_tunnel();

@@ -183,6 +183,18 @@ TEST_F(BeltTest, AnUplinkHasOneWhateverTheConfigurationSays)
     EXPECT_EQ(evaluate_path(plan(), Path::Sent, question).verdict, Verdict::Reject);
 }
 
+// A tunnel's device that goes with its program is no reason to load anything.
+TEST_F(BeltTest, IsTheSameWhetherATunnelsDeviceIsThereOrNot)
+{
+    const Ruleset before = plan();
+    Link& device = add("tun0");
+    device.can_be_tunnel = true;
+    device.is_program_tunnel = true;
+    device.addresses = {{address("10.8.0.2"), 24}, {address("fe80::5"), 64}};
+    EXPECT_EQ(plan().tables.at(2), before.tables.at(2));
+    EXPECT_EQ(plan(), before);
+}
+
 // ---- Form ----
 
 TEST_F(BeltTest, EachDeviceHasAChainOfItsOwnThatDropsTheRest)

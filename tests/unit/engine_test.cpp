@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -40,6 +41,7 @@ class FakeSystem final : public System {
     std::vector<pid_t> unknown;
     std::vector<std::pair<pid_t, int>> signals;
     /// The kernel refuses rules that use more than the essential expressions.
+    bool meddled = false; ///< somebody takes a table away right after the next load
     bool old_kernel = false;
     /// It has no hook for what leaves a device.
     bool has_egress = true;
@@ -99,6 +101,8 @@ class FakeSystem final : public System {
 
     Result<bool> firewall_holds(const Ruleset& ruleset) override { return firewall == ruleset; }
 
+    bool has_egress_hook() override { return has_egress; }
+
     Status replace_firewall(const Ruleset& ruleset) override
     {
         const bool essential = ruleset == base_ruleset() || !uses_stripping(ruleset);
@@ -123,6 +127,10 @@ class FakeSystem final : public System {
             return status;
         }
         firewall = ruleset;
+        if (std::exchange(meddled, false)) {
+            std::erase_if(firewall.tables,
+                          [](const Table& table) { return table.family == TableFamily::Inet; });
+        }
         portal.reset(); // elements with times go with their sets
         return {};
     }
@@ -451,6 +459,17 @@ TEST(Engine, AnOldKernelGetsTheEssentialRules)
     EXPECT_TRUE(differences(system, found).empty());
 }
 
+TEST(Engine, WhoTakesATableAwayAtTheSameTimeDoesNotMakeItLoadLess)
+{
+    FakeSystem system;
+    system.meddled = true;
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_TRUE(outcome.warnings.empty());
+    EXPECT_TRUE(FakeSystem::has_belt(system.firewall));
+    EXPECT_TRUE(differences(system, inspect(system)).empty());
+}
+
 TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
 {
     FakeSystem system;
@@ -469,6 +488,17 @@ TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
     EXPECT_TRUE(handle(system, ReapplyRequested{}).warnings.empty());
     EXPECT_TRUE(FakeSystem::has_belt(system.firewall));
     EXPECT_EQ(firewall_form(system, inspect(system)), Expressions::All);
+}
+
+TEST(Engine, ABeltThatWasTakenAwayIsMissed)
+{
+    FakeSystem system;
+    handle(system, tunnel_up());
+    std::erase_if(system.firewall.tables,
+                  [](const Table& table) { return table.family == TableFamily::Netdev; });
+    const Inspection found = inspect(system);
+    EXPECT_EQ(firewall_form(system, found), std::nullopt);
+    EXPECT_FALSE(differences(system, found).empty());
 }
 
 TEST(Engine, ADeviceThatGoesMeanwhileTakesNoOtherOnesGuardAlong)

@@ -246,8 +246,22 @@ TEST_F(FindingsTest, AServersNameWithAPrivateAddress)
 
 TEST_F(FindingsTest, ForwardNamesADeviceThatIsNotThere)
 {
-    config_.forward = {device("eth0"), device("virbr0")};
-    EXPECT_THAT(only(Finding::Kind::MissingDevice), HasSubstr("virbr0"));
+    add_link("virbr0");
+    config_.forward = {device("virbr0"), device("virbr1")};
+    EXPECT_THAT(only(Finding::Kind::MissingDevice), HasSubstr("virbr1"));
+}
+
+TEST_F(FindingsTest, ForwardNamesAnUplinkOrATunnel)
+{
+    config_.forward = {device("eth0")};
+    EXPECT_EQ(only(Finding::Kind::UnfitDevice),
+              "forward names eth0, which a default route leads over: it is passed over");
+    config_.forward = {device("tun0")};
+    EXPECT_EQ(only(Finding::Kind::UnfitDevice),
+              "forward names tun0, which is a tunnel: it is passed over");
+    // One that is not there may have been both.
+    snapshot_.links.pop_back();
+    only(Finding::Kind::MissingDevice);
 }
 
 } // namespace

@@ -222,7 +222,7 @@ TEST(Firewall, WhatNobodyNeedsIsNotThere)
     config = {};
     config.inbound = {{Transport::Tcp, port(22), prefix("0.0.0.0/0")}};
     EXPECT_EQ(more_than_plain(plan(state, config)),
-              (Names{"inbound4", "inbound6", "own_address4", "own_address6"}));
+              (Names{"guest_device", "inbound4", "inbound6"}));
     config = {};
     config.belt_allow = {prefix("192.168.50.66/32")};
     EXPECT_EQ(more_than_plain(plan(state, config)), Names{"allowed_source4"});

@@ -160,6 +160,14 @@ TEST(OpenvpnConfig, Identity)
     }
 }
 
+TEST(OpenvpnConfig, TheLastScriptsCount)
+{
+    const auto config =
+        parse_openvpn_config("up /etc/first\nup \"/etc/second with words\"\ndown /etc/third\n");
+    EXPECT_EQ(config.up, "/etc/second with words");
+    EXPECT_EQ(config.down, "/etc/third");
+}
+
 TEST(OpenvpnConfig, IncludesAreRead)
 {
     Texts asked;

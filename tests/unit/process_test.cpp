@@ -96,6 +96,19 @@ TEST(SendSignal, AProcessThatIsOverIsNoProcess)
     EXPECT_EQ(sent.error().number(), ESRCH);
 }
 
+TEST(SendSignal, AZombieIsNoProcess)
+{
+    const Child child;
+    const ProcessId known = child.info().id;
+    kill(known.pid, SIGKILL);
+    siginfo_t ended{};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(known.pid), &ended, WEXITED | WNOWAIT), 0);
+    const auto sent = send_signal(known, SIGUSR1);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().number(), ESRCH);
+    EXPECT_TRUE(find_tunnel_programs({known}, false, {}).empty());
+}
+
 TEST(ReadProcess, TellsWhichSignalsAreHandled)
 {
     struct sigaction before{};

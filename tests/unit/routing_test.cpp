@@ -124,7 +124,8 @@ TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
                     "5020 lookup 64601",
                     "5029 lookup 64599 suppress_prefixlength 0",
                     "5030 lookup main suppress_prefixlength 7",
-                    "5031 lookup 64599"};
+                    "5031 lookup 64599",
+                    "5032 lookup main"};
     EXPECT_EQ(rules(Family::V6), closed);
     // A network comes up through a gateway that nobody has heard of.
     closed.insert(closed.begin() + 3, kNextHops);
@@ -157,7 +158,8 @@ TEST_F(PlanRoutingTest, OneTunnelCarriesEverything)
     EXPECT_EQ(rules(), (Lines{"4980 fwmark 0x00fc0000/0x00ff0000 goto 5029", "5000 lookup 64598",
                               "5010 lookup 64600", kNextHops, "5012 unreachable",
                               "5020 lookup 64601", "5029 lookup 64599 suppress_prefixlength 0",
-                              "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
+                              "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599",
+                              "5032 lookup main"}));
     EXPECT_TRUE(routes(kSingleTunnelTable).empty());
 }
 
@@ -187,8 +189,8 @@ TEST_F(PlanRoutingTest, TheUnderlaysGatewayIsFoundInMainByUser0)
         MainRoute{IpPrefix::any(Family::V6), 2, IpAddress::parse("fe80::1"), 1024}};
     EXPECT_EQ(std::ranges::count(rules(), "5001 to 192.168.50.1/32 iif lo uidrange 0-0 goto 5013"),
               1);
-    EXPECT_EQ(rules().size(), 10U);
-    EXPECT_EQ(rules(Family::V6).size(), 8U);
+    EXPECT_EQ(rules().size(), 11U);
+    EXPECT_EQ(rules(Family::V6).size(), 9U);
 }
 
 TEST_F(PlanRoutingTest, UnreachableIsTheLastChoice)
@@ -207,7 +209,7 @@ TEST_F(PlanRoutingTest, EachUserProtocolAndPortHasOneRule)
     add_server("[2001:db8::1]:443/tcp", {{0}, std::nullopt});
     add_server("203.0.113.12/gre", {{7}, std::nullopt});
     const auto lines = rules();
-    EXPECT_EQ(Lines(lines.begin() + 1, lines.end() - 8),
+    EXPECT_EQ(Lines(lines.begin() + 1, lines.end() - 9),
               (Lines{"4985 iif lo uidrange 0-0 ipproto 17 dport 1194 goto 5020",
                      "4985 iif lo uidrange 7-7 ipproto 47 goto 5020",
                      "4985 iif lo uidrange 65534-65534 ipproto 17 dport 1194 goto 5020"}));
@@ -221,7 +223,7 @@ TEST_F(PlanRoutingTest, AMarkStandsForTheUser)
 {
     add_server("203.0.113.10:1194/udp", {{0}, 0x1234});
     EXPECT_EQ(rules()[1], "4985 fwmark 0x00001234/0xffffffff goto 5020");
-    EXPECT_EQ(rules().size(), 10U);
+    EXPECT_EQ(rules().size(), 11U);
 }
 
 TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
@@ -235,7 +237,8 @@ TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
                               "5001 to 192.168.0.0/16 goto 5013", "5010 lookup 64600", kNextHops,
                               "5012 unreachable", "5020 lookup 64601",
                               "5029 lookup 64599 suppress_prefixlength 0",
-                              "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599"}));
+                              "5030 lookup main suppress_prefixlength 7", "5031 lookup 64599",
+                              "5032 lookup main"}));
     EXPECT_EQ(routes(kServerTable),
               (Lines{"0.0.0.0/0 dev tun0", "unreachable 0.0.0.0/0", "10.8.0.0/24 dev tun0",
                      "throw 10.9.0.0/16", "throw 192.168.0.0/16", "192.168.9.0/24 dev tun0"}));
@@ -519,7 +522,7 @@ TEST_F(PlanRoutingTest, PrintsAsIpCommands)
                     .starts_with("ip -4 route add unreachable 0.0.0.0/0 table 64600 metric "
                                  "4294967294 protocol 252\n"));
     EXPECT_TRUE(to_ip_commands(plan(), snapshot_)
-                    .ends_with("ip -6 rule add pref 5031 lookup 64599 protocol 252\n"));
+                    .ends_with("ip -6 rule add pref 5032 lookup main protocol 252\n"));
     EXPECT_EQ(to_ip_commands({}, snapshot_), "");
 }
 

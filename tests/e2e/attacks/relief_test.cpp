@@ -353,7 +353,7 @@ TEST(PortalTest, HandsSignalsOnToTheProgram)
     Hotel hotel;
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         std::vector<std::string> command =
-            as_member("trap 'exit 3' INT TERM HUP; echo begun; sleep 100 & wait");
+            as_member("trap 'exit 3' INT TERM HUP; echo begun; while :; do sleep 0.1; done");
         command.insert(command.begin(), {"failclosed", "portal"});
         const Process portal = hotel.client().start(command);
         ASSERT_TRUE(portal.wait_for("begun")) << portal.output();
@@ -430,6 +430,9 @@ TEST(PortalTest, RefusesWhatItCannotDo)
     const Outcome other =
         hotel.client().run(Command{"failclosed", "portal", "--user", member}.as(traffic_uid));
     EXPECT_EQ(other.status, 2);
+    EXPECT_THAT(hotel.portal({"--user", "no-such-user"}).err,
+                HasSubstr("no such user: no-such-user"));
+    EXPECT_THAT(hotel.portal({"--", "id"}).err, HasSubstr("--user is needed (or call it by sudo)"));
     EXPECT_EQ(hotel.portal({"--end"}).status, 0);
     EXPECT_THAT(status_of(hotel.client()), Not(HasSubstr("\"portal\"")));
 
@@ -485,6 +488,12 @@ TEST(DoctorTest, SaysWhatIsBad)
     };
     client.must({"ip", "rule", "del", "pref", "5010"});
     bad("kernel: rules and routes");
+    client.must({"ip", "-6", "rule", "del", "pref", "32766"});
+    bad("main-rule: IPv6: ");
+    client.must({"ip", "rule", "flush"});
+    bad("main-rule: IPv4: ");
+    client.must({"ip", "rule", "add", "pref", "32766", "lookup", "main"});
+    client.must({"ip", "-6", "rule", "add", "pref", "32766", "lookup", "main"});
     client.must({"nft", "flush", "ruleset"});
     bad("lock: NOT CLOSED");
     client.must({"failclosed", "reapply"});
@@ -502,6 +511,33 @@ TEST(DoctorTest, SaysWhatIsBad)
     client.write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nforward=virbr0\n");
     bad("missing-device: ");
     bad("forwarding: ");
+    client.write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nforward=eth0;tun0\n");
+    bad("unfit-device: forward names eth0");
+    bad("unfit-device: forward names tun0");
+}
+
+TEST(DoctorTest, NotesConfigurationsThatCallNoHook)
+{
+    Target target(Guard::All);
+    const Box& client = target.client();
+    const auto noted = [&](const std::string& text) {
+        client.write_file("/etc/openvpn/other.conf", "client\nremote 203.0.113.9\n" + text);
+        const Outcome outcome = failclosed(client, {"doctor"});
+        EXPECT_EQ(outcome.status, 0) << outcome.out;
+        EXPECT_THAT(outcome.out, Not(HasSubstr("openvpn-config: /etc/openvpn/tun0.conf")));
+        return outcome.out.find("note  openvpn-config: /etc/openvpn/other.conf does not call "
+                                "failclosed") != std::string::npos;
+    };
+    const std::string up = "up /etc/openvpn/failclosed\n";
+    const std::string down = "down /etc/openvpn/failclosed\n";
+    EXPECT_TRUE(noted(""));
+    EXPECT_TRUE(noted(up));
+    EXPECT_TRUE(noted(up + down + "up /etc/openvpn/update-resolv-conf\n"));
+    EXPECT_FALSE(noted("up /etc/openvpn/update-resolv-conf\n" + up + down));
+    EXPECT_FALSE(noted("up \"/usr/lib/failclosed/openvpn-hook x\"\n" + down));
+    // Whoever serves clients has no tunnel that they would leave by.
+    client.write_file("/etc/openvpn/other.conf", "server 10.9.0.0 255.255.255.0\n");
+    EXPECT_THAT(failclosed(client, {"doctor"}).out, Not(HasSubstr("openvpn-config: ")));
 }
 
 TEST(DoctorTest, NotesWhatOthersDo)
@@ -530,6 +566,59 @@ TEST(DoctorTest, NotesWhatOthersDo)
     client.must({"rm", "/etc/NetworkManager/conf.d/10-mine.conf"});
     client.write_file("/etc/NetworkManager/conf.d/20-connectivity.conf", "");
     EXPECT_THAT(failclosed(client, {"doctor"}).out, HasSubstr("ok    connectivity-check"));
+}
+
+TEST(StatusTest, NamesTheDevicesThatTheDeviceGuardIsNotOn)
+{
+    Target target(Guard::All);
+    const Box& client = target.client();
+    const bool has_guard = client.run({"nft", "list", "table", "netdev", "failclosed"}).ok();
+    const auto status = [&] { return failclosed(client, {"status"}).out; };
+    const auto guard = [&](const std::string& text) {
+        return HasSubstr(has_guard ? "\ndevice guard (lock 3): " + text + "\n" : "no device guard");
+    };
+    EXPECT_THAT(status(), guard("on all devices but tunnels and guests' own"));
+    EXPECT_THAT(status(), Not(HasSubstr("differs: ")));
+
+    client.ip("link add hot0 type veth peer name cold0\n"); // nobody tells of it
+    if (has_guard) {
+        EXPECT_THAT(status(), guard("NOT on cold0, hot0 (`failclosed reapply`)"));
+        EXPECT_THAT(status(), testing::ContainsRegex("^closed: .*\ndiffers: firewall: "));
+        EXPECT_THAT(status_of(client), HasSubstr(R"("device_guard":false)"));
+        EXPECT_THAT(failclosed(client, {"doctor"}).out,
+                    HasSubstr("bad   locks: device guard (lock 3): NOT on cold0, hot0"));
+        ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
+        client.must({"nft", "flush", "chain", "netdev", "failclosed", "onto_the_wire"});
+        EXPECT_THAT(status(), guard("not as wanted (`failclosed reapply`)"));
+        EXPECT_THAT(status_of(client), HasSubstr(R"("device_guard":false)"));
+        ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
+        client.must({"nft", "delete", "table", "netdev", "failclosed"});
+        EXPECT_THAT(status(), HasSubstr("no device guard (lock 3): "));
+        EXPECT_THAT(status_of(client), HasSubstr(R"("device_guard":false)"));
+    }
+    ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
+    EXPECT_THAT(status(), guard("on all devices but tunnels and guests' own"));
+}
+
+TEST(StatusTest, TellsWhatPassedFromWhatWasRefused)
+{
+    Target target(Guard::All);
+    const Box& client = target.client();
+    ASSERT_TRUE(target.tunnel_works());
+    const auto status = [&] { return failclosed(client, {"status"}).out; };
+    EXPECT_THAT(status(), testing::ContainsRegex(
+                              "\npassed: [0-9]+ packets: VPN server, by its tunnel program\n"));
+    EXPECT_THAT(status(), Not(HasSubstr("refused: ")));
+    client.run({"ping", "-c", "1", "-W", "1", "-I", "eth0", addr::site4});
+    EXPECT_THAT(status(), testing::ContainsRegex(
+                              "\nrefused: 1 packet: [^\n]+\n  senders of what was refused: "));
+    client.write_file("/etc/failclosed/failclosed.conf",
+                      "[failclosed]\nlog=no\nlan=192.168.50.0/24;10.77.0.0/16\n");
+    EXPECT_THAT(status(), Not(HasSubstr("senders of")));
+    EXPECT_THAT(status(), HasSubstr("\nlocal network: 192.168.50.0/24, 10.77.0.0/16\n"));
+    EXPECT_EQ(failclosed(client, {"plan"}).status, 0);
+    client.write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nlan=nonsense\n");
+    EXPECT_EQ(failclosed(client, {"plan"}).status, 1);
 }
 
 TEST(DetectorTest, TellsOfRoutesThatANetworkInjects)
@@ -649,6 +738,24 @@ TEST(UdevTest, ADeviceThatAppearsIsCoveredAtOnce)
     EXPECT_TRUE(eventually([&] { return belt().find("device \"hot1\"") != std::string::npos; }))
         << udev.log();
     EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+}
+
+// Where the boot lock is not enabled a restart opens, also for whoever has locked himself out.
+TEST(UdevTest, AMachineThatWasLockedBeforeItsRestartIsNotLockedByItsDevices)
+{
+    Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
+    client.must({"nft", "flush", "ruleset"});
+    client.must({"rm", "-r", "/run/failclosed"});
+    const Udev udev(client);
+    client.ip("link add hot0 type veth peer name cold0\n");
+    EXPECT_TRUE(eventually([&] {
+        return client.run({"udevadm", "info", "/sys/class/net/hot0"}).out.find("INITIALIZED") !=
+               std::string::npos;
+    })) << udev.log();
+    client.must({"udevadm", "settle"});
+    EXPECT_EQ(client.must({"nft", "list", "ruleset"}), "");
 }
 
 TEST(UdevTest, NothingIsDoneOrSaidOnAMachineThatWasNeverLocked)
