@@ -71,7 +71,7 @@ std::vector<Rule> vpn_transport(const Leaving& leaving)
         // socket.
         auto rule = admit_flow(leaving, "VPN server, by its tunnel program",
                                {InSet{fields, of_family(set, family)}}, kUnderlayMark);
-        rule.counted = true;
+        rule.counted = leaving.place == Place::Output; // once is enough
         rules.push_back(std::move(rule));
     };
     for (const Family family : kFamilies) {
