@@ -231,10 +231,12 @@ class Run {
     void close_firewall(bool loaded_tables)
     {
         if (!loaded_tables) {
-            note(outcome_.errors, "loading the first firewall rules", system_.load_base_firewall());
+            note(outcome_.errors, "loading the first firewall rules",
+                 system_.load_beside(base_ruleset()));
         }
-        auto loaded =
-            ensure_firewall(system_, wanted_.firewall, !loaded_tables || changes_firewall_);
+        auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall,
+                                                  !loaded_tables || changes_firewall_)
+                                : load_without_links();
         if (!loaded && look_again()) {
             loaded = ensure_firewall(system_, wanted_.firewall, false);
         }
@@ -252,6 +254,14 @@ class Run {
             std::get<LockRequested>(event_).boot) {
             note(outcome_.errors, "taking links down instead", system_.set_links_down());
         }
+    }
+
+    /// Which devices there are is not known: those that have a guard keep it.
+    Result<Loaded> load_without_links()
+    {
+        const auto loaded = system_.load_beside(
+            plan_firewall(outcome_.state, outcome_.config, snapshot_, Expressions::WithoutBelt));
+        return loaded ? Result<Loaded>(Loaded::Now) : Result<Loaded>(Failure(loaded.error()));
     }
 
     /// A device may have gone since it was looked at. Whether another firewall is wanted now.
@@ -477,7 +487,7 @@ Protection plan_protection(const State& state, const Config& config, const Snaps
 Status ensure_closed(System& system)
 {
     const auto exists = system.firewall_exists();
-    return exists && *exists ? Status{} : system.load_base_firewall();
+    return exists && *exists ? Status{} : system.load_beside(base_ruleset());
 }
 
 Outcome handle(System& system, const Event& event)

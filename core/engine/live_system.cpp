@@ -215,10 +215,10 @@ Status LiveSystem::replace_firewall(const Ruleset& ruleset)
     return firewall ? (*firewall)->replace(ruleset) : Status(Failure(firewall.error()));
 }
 
-Status LiveSystem::load_base_firewall()
+Status LiveSystem::load_beside(const Ruleset& ruleset)
 {
     const auto firewall = nftables();
-    return firewall ? (*firewall)->load(base_ruleset()) : Status(Failure(firewall.error()));
+    return firewall ? (*firewall)->load(ruleset) : Status(Failure(firewall.error()));
 }
 
 Status LiveSystem::remove_firewall()

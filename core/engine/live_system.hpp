@@ -37,7 +37,7 @@ class LiveSystem final : public System {
     Result<bool> firewall_holds(const Ruleset& ruleset) override;
     bool has_egress_hook() override;
     Status replace_firewall(const Ruleset& ruleset) override;
-    Status load_base_firewall() override;
+    Status load_beside(const Ruleset& ruleset) override;
     Status remove_firewall() override;
 
     Status admit_portal(const Portal& portal, Seconds remaining) override;

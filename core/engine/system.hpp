@@ -54,9 +54,9 @@ class System {
     virtual bool has_egress_hook() = 0;
     /// All or nothing, without a moment in between.
     virtual Status replace_firewall(const Ruleset& ruleset) = 0;
-    /// Loads base_ruleset(), where the table that closes the machine is not loaded. Our other
-    /// tables stay: they hold more than it does.
-    virtual Status load_base_firewall() = 0;
+    /// Loads the tables of `ruleset` as it says. Our other tables stay as they are: where less is
+    /// known than when they were loaded, they hold more.
+    virtual Status load_beside(const Ruleset& ruleset) = 0;
     virtual Status remove_firewall() = 0;
 
     /// Lets whom `portal` is for sign in to the network, for `remaining`; the kernel ends it by

@@ -34,7 +34,7 @@ constexpr int time_limit_ms = 2000;
 unsigned rounds()
 {
     const char* text = std::getenv("FAILCLOSED_MUTATIONS");
-    return text == nullptr ? 300 : static_cast<unsigned>(std::stoul(text));
+    return text == nullptr ? 1000 : static_cast<unsigned>(std::stoul(text));
 }
 
 struct Hook {

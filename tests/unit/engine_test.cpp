@@ -135,13 +135,16 @@ class FakeSystem final : public System {
         return {};
     }
 
-    Status load_base_firewall() override
+    Status load_beside(const Ruleset& ruleset) override
     {
         const Ruleset before = firewall;
-        auto status = replace_firewall(base_ruleset());
-        std::ranges::copy_if(
-            before.tables, std::back_inserter(firewall.tables),
-            [&](const Table& table) { return status && table.family != TableFamily::Inet; });
+        auto status = replace_firewall(ruleset);
+        for (const Table& table : before.tables) {
+            if (status && std::ranges::find(ruleset.tables, table.family, &Table::family) ==
+                              ruleset.tables.end()) {
+                firewall.tables.push_back(table);
+            }
+        }
         return status;
     }
 
@@ -488,6 +491,19 @@ TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
     EXPECT_TRUE(handle(system, ReapplyRequested{}).warnings.empty());
     EXPECT_TRUE(FakeSystem::has_belt(system.firewall));
     EXPECT_EQ(firewall_form(system, inspect(system)), Expressions::All);
+}
+
+TEST(Engine, WhereLinksCannotBeReadTheBeltStays)
+{
+    FakeSystem system;
+    system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
+    handle(system, tunnel_up());
+    ASSERT_TRUE(FakeSystem::is_belted(system.firewall, device("eth0")));
+    system.broken = {"observe"};
+    for (const Event& event : {Event(ReapplyRequested{}), Event(tunnel_up())}) {
+        EXPECT_EQ(handle(system, event).exit_code(), 1);
+        EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("eth0")));
+    }
 }
 
 TEST(Engine, ABeltThatWasTakenAwayIsMissed)
