@@ -227,6 +227,9 @@ TEST_F(Unlock, AfterTheStateWasRemoved)
     const Before before(client());
     ASSERT_NO_FATAL_FAILURE(lock_and_connect());
     ASSERT_NO_FATAL_FAILURE(disconnect());
+    // The lock of the runs is in there: a helper that still runs would hold one that is gone.
+    ASSERT_TRUE(eventually(
+        [&] { return !client().run({"pgrep", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
     client().must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
     // Closed until then: the tables alone are enough to know it.
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
