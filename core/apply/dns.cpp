@@ -71,10 +71,21 @@ Result<const DnsBackend*> take_over(DnsRun& run)
     }
 }
 
-bool nothing_of_ours(const Journal& journal)
+Result<DnsSystem> leave(DnsRun& run)
 {
-    return !journal.resolv_conf && !journal.network_manager && !journal.resolvconf &&
-           journal.resolved_links.empty();
+    Status left = restore_all_but(run, &kFileBackend);
+    if (Status file = leave_resolv_conf(run); left) {
+        left = std::move(file);
+    }
+    return left ? Result<DnsSystem>(DnsSystem::None) : Failure(left.error());
+}
+
+Result<bool> has_left(const DnsRun& run)
+{
+    const Journal& journal = run.journal;
+    const bool undone =
+        !journal.network_manager && !journal.resolvconf && journal.resolved_links.empty();
+    return undone ? has_left_resolv_conf(run) : false;
 }
 
 } // namespace
@@ -98,13 +109,12 @@ std::string_view to_string(DnsSystem system)
 
 Result<DnsSystem> Dns::apply(const DnsPlan& plan) const
 {
-    if (plan.tunnels.empty()) {
-        const Status restored = restore();
-        return restored ? Result<DnsSystem>(DnsSystem::None) : Failure(restored.error());
-    }
     Result<DnsRun> run = begin_run(paths_);
     if (!run) {
         return Failure(run.error());
+    }
+    if (plan.tunnels.empty()) {
+        return leave(*run);
     }
     const Result<const DnsBackend*> backend = take_over(*run);
     if (!backend) {
@@ -139,7 +149,7 @@ Result<bool> Dns::holds(const DnsPlan& plan) const
         return Failure(run.error());
     }
     if (plan.tunnels.empty()) {
-        return nothing_of_ours(run->journal);
+        return has_left(*run);
     }
     const Result<const DnsBackend*> backend = choose_backend(*run);
     if (!backend) {

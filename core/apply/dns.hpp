@@ -43,13 +43,15 @@ class Dns {
     explicit Dns(DnsPaths paths = {}) : paths_(std::move(paths)) {}
 
     /// Makes `plan` the system's configuration, and says where. What another program has written
-    /// into resolv.conf meanwhile becomes what is put back later. A plan without tunnels is
-    /// restore(). Refused, with nothing changed, while the journal is damaged.
+    /// into resolv.conf meanwhile becomes what is put back later. A plan without tunnels puts back
+    /// what was there before; a link of resolv.conf is remembered until restore(), for
+    /// NetworkManager may still write over it. Refused, with nothing changed, while the journal
+    /// is damaged.
     [[nodiscard]] Result<DnsSystem> apply(const DnsPlan& plan) const;
 
-    /// Puts back what was there before the first apply(). A resolv.conf that another program has
-    /// written meanwhile is left alone. For a service that does not run, what it has stored is
-    /// put right, so that none that was stopped or removed stands in the way.
+    /// Puts back what was there before the first apply(), and forgets it. A resolv.conf that
+    /// another program has written meanwhile is left alone. For a service that does not run, what
+    /// it has stored is put right, so that none that was stopped or removed stands in the way.
     [[nodiscard]] Status restore() const;
 
     /// The system that apply() would use now.

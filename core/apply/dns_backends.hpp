@@ -54,6 +54,14 @@ ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 /// Looks at resolv.conf, or at what the journal says about it while it is ours.
 Result<ResolvConfView> view_resolv_conf(const DnsRun& run);
 
+/// As kFileBackend.restore, for a while: that a link was there stays in the journal.
+/// NetworkManager, which tidies up after the tunnel at the same moment, may have looked before the
+/// link came back and then rename its file over it.
+Status leave_resolv_conf(DnsRun& run);
+
+/// Whether leave_resolv_conf() would change nothing.
+Result<bool> has_left_resolv_conf(const DnsRun& run);
+
 /// The contents of resolv.conf, empty where there is none or it is a dangling link.
 Result<std::string> read_resolv_conf(const std::string& path);
 

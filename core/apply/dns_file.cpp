@@ -71,6 +71,12 @@ Status put_back(const std::string& path, const ResolvConfBefore& before)
     return {};
 }
 
+/// The path holds what we put there, or what NetworkManager put in its place.
+bool stands_for_ours(const DnsRun& run, const ResolvConfBefore& now)
+{
+    return is_ours(now) || stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf);
+}
+
 Status apply(DnsRun& run, const DnsPlan& plan)
 {
     const std::string& path = run.paths.resolv_conf;
@@ -78,8 +84,7 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     if (!now) {
         return Failure(now.error());
     }
-    if (!run.journal.resolv_conf ||
-        (!is_ours(*now) && !stands_for_link(path, *now, run.journal.resolv_conf))) {
+    if (!run.journal.resolv_conf || !stands_for_ours(run, *now)) {
         run.journal.resolv_conf = without_ours(*now);
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
@@ -88,23 +93,32 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     return replace_file(path, render_resolv_conf(wanted_resolv_conf(plan)), {.replace_link = true});
 }
 
-Status restore(DnsRun& run)
+/// Puts back what the journal says, which keeps its record.
+Status put_back(const DnsRun& run)
 {
-    if (!run.journal.resolv_conf) {
-        return {};
-    }
     const std::string& path = run.paths.resolv_conf;
     const Result<ResolvConfBefore> now = look_at(path);
     if (!now) {
         return Failure(now.error());
     }
-    if (is_ours(*now) || stands_for_link(path, *now, run.journal.resolv_conf)) {
-        if (Status back = put_back(path, *run.journal.resolv_conf); !back) {
-            return back;
-        }
+    return stands_for_ours(run, *now) ? put_back(path, *run.journal.resolv_conf) : Status();
+}
+
+Status restore(DnsRun& run)
+{
+    if (!run.journal.resolv_conf) {
+        return {};
+    }
+    if (Status back = put_back(run); !back) {
+        return back;
     }
     run.journal.resolv_conf.reset();
     return run.file.save(run.journal);
+}
+
+bool was_link(const DnsRun& run)
+{
+    return run.journal.resolv_conf && run.journal.resolv_conf->kind == ResolvConfBefore::Kind::Link;
 }
 
 Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
@@ -118,6 +132,20 @@ Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
 }
 
 } // namespace
+
+Status leave_resolv_conf(DnsRun& run)
+{
+    return was_link(run) ? put_back(run) : restore(run);
+}
+
+Result<bool> has_left_resolv_conf(const DnsRun& run)
+{
+    if (!was_link(run)) {
+        return !run.journal.resolv_conf;
+    }
+    const Result<ResolvConfBefore> now = look_at(run.paths.resolv_conf);
+    return now ? Result<bool>(!stands_for_ours(run, *now)) : Failure(now.error());
+}
 
 ResolvConf wanted_resolv_conf(const DnsPlan& plan)
 {
@@ -137,7 +165,7 @@ Result<ResolvConfView> view_resolv_conf(const DnsRun& run)
     if (!file) {
         return Failure(file.error());
     }
-    if (is_ours(*file)) {
+    if (stands_for_ours(run, *file)) {
         *file = run.journal.resolv_conf.value_or(ResolvConfBefore());
     }
     if (file->kind != ResolvConfBefore::Kind::Link) {

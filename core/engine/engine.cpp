@@ -337,8 +337,7 @@ class Run {
     {
         const auto dns_held = system_.dns_holds(wanted_.dns);
         if (!dns_held || !*dns_held) {
-            note(outcome_.warnings, "DNS",
-                 wanted_.dns == DnsPlan{} ? system_.restore_dns() : system_.apply_dns(wanted_.dns));
+            note(outcome_.warnings, "DNS", system_.apply_dns(wanted_.dns));
         }
         const auto hosts_held = system_.hosts_hold(wanted_.hosts);
         if (!hosts_held || !*hosts_held) {

@@ -2,16 +2,21 @@
 // Who is asked for names while NetworkManager writes its configuration again and again, in each of
 // its ways to do that.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include "core/base/owned.hpp"
 #include "tests/e2e/scene.hpp"
 #include "tests/support/network_manager.hpp"
 #include "tests/support/resolvers.hpp"
@@ -289,6 +294,61 @@ INSTANTIATE_TEST_SUITE_P(
         Mode{.title = "UnmanagedFile", .rc_manager = "unmanaged", .foreign = resolv_conf},
         Mode{.title = "None", .dns = "none", .foreign = resolv_conf}),
     [](const auto& row) { return row.param.title; });
+
+/// Counts the files that take the place of the client's resolv.conf.
+class Arrivals {
+  public:
+    explicit Arrivals(const Box& box) : events_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
+    {
+        if (inotify_add_watch(events_.get(), box.outside_path("/etc").c_str(), IN_CREATE | IN_MOVED_TO) <
+            0) {
+            throw LabError("no watch on /etc");
+        }
+    }
+
+    /// Since the last call.
+    int count()
+    {
+        int found = 0;
+        alignas(inotify_event) std::array<char, 4096> bytes{};
+        for (;;) {
+            const ssize_t size = read(events_.get(), bytes.data(), bytes.size());
+            if (size <= 0) {
+                return found;
+            }
+            for (const char* next = bytes.data(); next < bytes.data() + size;) {
+                const auto* event = reinterpret_cast<const inotify_event*>(next);
+                found += std::string_view(event->name) == "resolv.conf" ? 1 : 0;
+                next += sizeof *event + event->len;
+            }
+        }
+    }
+
+  private:
+    UniqueFd events_;
+};
+
+// NetworkManager would write over a link that stands there only for a moment: it looks first, and
+// renames its file later.
+TEST_F(ManagedNames, AFileThatItWroteOverOursGivesWayToOursInOneStep)
+{
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(
+        start({.rc_manager = "symlink", .link = "/etc/mine.conf", .foreign = "/etc/mine.conf"}));
+    VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_TRUE(manager_->wait_for_event_done("up", "tun0")) << configuration();
+    Arrivals arrivals(client());
+    manager_->nmcli({"general", "reload", "dns-full"});
+    ASSERT_TRUE(eventually([&] { return resolvers().find(addr::gateway4) != std::string::npos; }))
+        << configuration();
+    EXPECT_GT(arrivals.count(), 0);
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    EXPECT_EQ(arrivals.count(), 1);
+    EXPECT_EQ(look_up(), from_inside) << configuration();
+    EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    EXPECT_EQ(client().must({"readlink", resolv_conf}), "/etc/mine.conf\n");
+}
 
 // What the tests above would see.
 TEST_F(ManagedNames, WithoutFailclosedTheIspIsAsked)
