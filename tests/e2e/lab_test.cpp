@@ -21,6 +21,7 @@
 #include <netinet/ip.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@
 #include "tests/support/resolvers.hpp"
 #include "tests/support/signal_counter.hpp"
 #include "tests/support/sniffer.hpp"
+#include "tests/support/socket_address.hpp"
 #include "tests/support/tag.hpp"
 #include "tests/support/traffic.hpp"
 #include "tests/support/wireguard.hpp"
@@ -744,6 +746,27 @@ TEST(Underlay, RenewsByItselfAsSoonAsTheServerSays)
     const Lab lab(leased(dhcp_arguments({.t1 = 3, .t2 = 60})));
     const Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
     ASSERT_TRUE(dhcpcd.wait_for_event("RENEW", "eth0")) << dhcpcd.log();
+}
+
+// A dnsmasq has a process for each of them.
+TEST(Underlay, ItsDnsServerIsReplacedWhileConnectionsToItAreOpen)
+{
+    Lab lab;
+    for (int round = 0; round < 5; ++round) {
+        const Process connected = Process::fork(lab.client(), [] {
+            for (int i = 0; i < 15; ++i) {
+                const SocketAddress to = socket_address(addr::gateway4, 53);
+                if (connect(socket(AF_INET, SOCK_STREAM, 0), &to.any, sizeof to.v4) != 0) {
+                    return 1;
+                }
+            }
+            dprintf(STDOUT_FILENO, "connected\n");
+            pause();
+            return 0;
+        });
+        ASSERT_TRUE(connected.wait_for("connected"));
+        lab.dns().restart({});
+    }
 }
 
 TEST(Underlay, ClientRoamsToAnotherNetworkAndBack)

@@ -59,9 +59,10 @@ void DnsServer::start()
 
 void DnsServer::stop()
 {
-    // It forks for each connection by TCP, and only its own end ends these, which hold its sockets.
+    // It forks for each connection by TCP. These hold its sockets, and it tells them to end as it
+    // ends itself.
     process_->signal(SIGTERM);
-    if (!process_->wait()) {
+    if (!process_->wait_all_ended()) {
         throw LabError(box_->name() + ": dnsmasq does not end");
     }
 }

@@ -2,10 +2,13 @@
 // Programs run in a machine of the lab: started, watched, signalled, and never left behind.
 #include "tests/support/process.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <regex>
@@ -21,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/owned.hpp"
 #include "tests/support/box.hpp"
 #include "tests/support/pidfd.hpp"
 
@@ -69,6 +73,24 @@ int input_of(const std::string& text)
     }
     lseek(file, 0, SEEK_SET);
     return file;
+}
+
+/// Whoever is in the session that this process began.
+std::vector<UniqueFd> session_of(pid_t leader)
+{
+    std::vector<UniqueFd> members;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const pid_t pid = std::atoi(entry.path().filename().c_str());
+        if (pid <= 0) {
+            continue;
+        }
+        // Opened before it is asked for, so that it is still the same one.
+        UniqueFd process(pidfd_open(pid, 0));
+        if (process.valid() && getsid(pid) == leader) {
+            members.push_back(std::move(process));
+        }
+    }
+    return members;
 }
 
 template <typename Change> Command changed(Command command, Change&& change)
@@ -304,6 +326,20 @@ std::optional<int> Process::wait(std::chrono::milliseconds timeout) const
     std::unique_lock lock(watch_->mutex);
     watch_->changed.wait_for(lock, timeout, [&] { return watch_->status.has_value(); });
     return watch_->status;
+}
+
+bool Process::wait_all_ended(std::chrono::milliseconds timeout) const
+{
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    if (!wait(timeout)) {
+        return false;
+    }
+    return std::ranges::all_of(session_of(pid()), [&](const UniqueFd& member) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
+        pollfd ended{member.get(), POLLIN, 0};
+        return poll(&ended, 1, std::max(0, static_cast<int>(left.count()))) == 1;
+    });
 }
 
 bool Process::wait_until(const std::function<bool(const std::string&)>& met,

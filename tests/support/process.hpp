@@ -81,6 +81,9 @@ class Process {
 
     /// Waits for the end; nothing where it still runs after `timeout`. The status is as in Outcome.
     std::optional<int> wait(std::chrono::milliseconds timeout = patience) const;
+    /// Waits for its end, and then for that of all whom it has forked and who stayed in its
+    /// session.
+    bool wait_all_ended(std::chrono::milliseconds timeout = patience) const;
     /// Waits until the output holds `text` at least `times` times. False where the time was over,
     /// or the program ended and closed its output, before that.
     bool wait_for(std::string_view text, std::size_t times = 1,

@@ -16,30 +16,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/support/socket_address.hpp"
+
 namespace failclosed::lab {
 
 namespace {
-
-union SocketAddress {
-    sockaddr any;
-    sockaddr_in v4;
-    sockaddr_in6 v6;
-};
-
-SocketAddress socket_address(const std::string& text, std::uint16_t port)
-{
-    SocketAddress result{};
-    if (text.find(':') == std::string::npos) {
-        result.v4.sin_family = AF_INET;
-        result.v4.sin_port = htons(port);
-        inet_pton(AF_INET, text.c_str(), &result.v4.sin_addr);
-    } else {
-        result.v6.sin6_family = AF_INET6;
-        result.v6.sin6_port = htons(port);
-        inet_pton(AF_INET6, text.c_str(), &result.v6.sin6_addr);
-    }
-    return result;
-}
 
 bool set_mark(int fd, std::uint32_t mark)
 {

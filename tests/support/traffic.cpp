@@ -27,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/support/socket_address.hpp"
 #include "tests/support/tag.hpp"
 
 namespace failclosed::lab {
@@ -107,31 +108,6 @@ void add_plain(std::vector<Kind>& kinds, const Targets& to, uid_t uid)
         add("server-udp", "-raw", Way::RawHeader, Via::Route, to.server, some_port);
         add("fragment", "-raw", Way::RawFragment, Via::Route, to.site, 0);
     }
-}
-
-union SocketAddress {
-    sockaddr any;
-    sockaddr_in v4;
-    sockaddr_in6 v6;
-};
-
-SocketAddress socket_address(const std::string& text, std::uint16_t port)
-{
-    SocketAddress result{};
-    if (text.find(':') == std::string::npos) {
-        result.v4.sin_family = AF_INET;
-        result.v4.sin_port = htons(port);
-        inet_pton(AF_INET, text.c_str(), &result.v4.sin_addr);
-        return result;
-    }
-    result.v6.sin6_family = AF_INET6;
-    result.v6.sin6_port = htons(port);
-    inet_pton(AF_INET6, text.c_str(), &result.v6.sin6_addr);
-    if (IN6_IS_ADDR_LINKLOCAL(&result.v6.sin6_addr) ||
-        IN6_IS_ADDR_MULTICAST(&result.v6.sin6_addr)) {
-        result.v6.sin6_scope_id = if_nametoindex(device);
-    }
-    return result;
 }
 
 std::uint16_t checksum(const std::string& bytes)
@@ -243,7 +219,7 @@ class Sender {
 
     bool bind_to(const std::string& address, std::uint16_t port)
     {
-        const SocketAddress own = socket_address(address, port);
+        const SocketAddress own = socket_address(address, port, device);
         return bind(fd_, &own.any, to_size()) == 0;
     }
 
@@ -253,7 +229,7 @@ class Sender {
     {
         close_socket();
         const int type = is_tcp() ? SOCK_STREAM : is_raw() ? SOCK_RAW : SOCK_DGRAM;
-        to_ = socket_address(kind_.to, is_raw() ? 0 : kind_.port);
+        to_ = socket_address(kind_.to, is_raw() ? 0 : kind_.port, device);
         fd_ = socket(v6_ ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol());
         if (fd_ < 0 || !prepare()) {
             error_ = errno;
@@ -322,7 +298,7 @@ class Sender {
 
     void make_control(unsigned index)
     {
-        const SocketAddress own = socket_address(own_address(), 0);
+        const SocketAddress own = socket_address(own_address(), 0, device);
         const std::size_t size = v6_ ? sizeof(in6_pktinfo) : sizeof(in_pktinfo);
         control_.assign(CMSG_SPACE(size), '\0');
         msghdr message{};
@@ -401,7 +377,7 @@ class Sender {
     std::string with_ip_header(std::uint8_t protocol, const std::string& payload) const
     {
         const bool fragment = kind_.way == Way::RawFragment;
-        const SocketAddress own = socket_address(own_address(), 0);
+        const SocketAddress own = socket_address(own_address(), 0, device);
         constexpr std::uint16_t offset = 1480;
         if (!v6_) {
             iphdr header{};
