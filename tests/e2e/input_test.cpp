@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Bad input at every entry point, many at once, and killed in between: closed, and nothing by half.
 #include <algorithm>
-#include <map>
 #include <random>
 #include <string>
 #include <thread>
@@ -22,7 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Variables = std::map<std::string, std::string>;
 
 constexpr char canary[] = "/run/canary";
 const std::string command = "$(touch /run/canary)";
@@ -31,25 +29,6 @@ const std::string huge(100'000, 'A');
 constexpr char resolv_conf_of_tunnel[] =
     "# failclosed\n# Made while a tunnel is up; changes are lost. See failclosed(8).\n"
     "nameserver 10.8.0.1\n";
-
-/// What OpenVPN tells `up`.
-Variables good_environment()
-{
-    return {{"script_type", "up"},
-            {"script_context", "init"},
-            {"dev", "tun0"},
-            {"dev_type", "tun"},
-            {"ifconfig_local", "10.8.0.2"},
-            {"ifconfig_netmask", "255.255.255.0"},
-            {"route_vpn_gateway", "10.8.0.1"},
-            {"route_net_gateway", addr::gateway4},
-            {"remote_1", addr::server4},
-            {"remote_port_1", "1194"},
-            {"proto_1", "udp"},
-            {"trusted_ip", addr::server4},
-            {"trusted_port", "1194"},
-            {"foreign_option_1", "dhcp-option DNS 10.8.0.1"}};
-}
 
 std::vector<std::string> entries(const Variables& variables)
 {
@@ -72,7 +51,7 @@ class Input : public ::testing::Test {
     {
         client().must({"ip", "tuntap", "add", "dev", "tun0", "mode", "tun"});
         client().ip("addr add 10.8.0.2/24 dev tun0\nlink set tun0 up\n");
-        const Outcome up = hook(good_environment());
+        const Outcome up = hook(openvpn_up("tun0"));
         EXPECT_EQ(up.status, 0) << up.err;
         EXPECT_EQ(up.err, "");
         good_ = protection(client());
@@ -157,7 +136,7 @@ TEST_F(Input, OfTheHookOneBadValueIsOneLine)
     cases.push_back({"route_network_1", "fd00:99::", 0});
     cases.push_back({"route_ipv6_network_1", "10.0.0.0/8", 0});
     for (const auto& [name, value, status, says] : cases) {
-        Variables environment = good_environment();
+        Variables environment = openvpn_up("tun0");
         environment[name] = value;
         if (name == "dev" && value.empty()) {
             environment.erase(name);
@@ -170,13 +149,13 @@ TEST_F(Input, OfTheHookOneBadValueIsOneLine)
         if (status != 0) {
             EXPECT_EQ(protection(client()), good_) << what;
         } else {
-            EXPECT_EQ(hook(good_environment()).status, 0);
+            EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
         }
         EXPECT_FALSE(client().exists(canary)) << what;
         EXPECT_EQ(client().read_file("/etc/resolv.conf"), resolv_conf_of_tunnel) << what;
     }
     expect_nothing_leaked();
-    EXPECT_EQ(hook(good_environment()).status, 0);
+    EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
     expect_intact("at the end");
 }
 
@@ -190,7 +169,7 @@ TEST_F(Input, OfTheHookWithoutAnyOrWithTooMuch)
     EXPECT_EQ(hook({{"script_type", "tls-verify"}}).err, "");
     EXPECT_EQ(protection(client()), good_);
 
-    Variables many = good_environment();
+    Variables many = openvpn_up("tun0");
     for (int i = 1; i <= 1000; ++i) {
         const std::string n = std::to_string(i);
         many["remote_" + n] =
@@ -212,7 +191,7 @@ TEST_F(Input, OfTheHookWithoutAnyOrWithTooMuch)
     EXPECT_THAT(client().must({"ip", "route", "get", "100.64.7.7"}), HasSubstr("dev tun0"));
     expect_intact("a thousand remotes");
 
-    many = good_environment();
+    many = openvpn_up("tun0");
     for (int i = 2; i <= 250; ++i) {
         many["foreign_option_" + std::to_string(i)] = "dhcp-option DNS 10.8.0." + std::to_string(i);
     }
@@ -220,7 +199,7 @@ TEST_F(Input, OfTheHookWithoutAnyOrWithTooMuch)
     EXPECT_EQ(outcome.status, 0);
     EXPECT_EQ(lines(outcome.err), 1U) << outcome.err;
     EXPECT_EQ(lines(client().read_file("/etc/resolv.conf")), 2U + 16U);
-    EXPECT_EQ(hook(good_environment()).status, 0);
+    EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
     expect_intact("250 resolvers");
     expect_nothing_leaked();
 }
@@ -230,7 +209,7 @@ TEST_F(Input, OfTheHookWithClosedDescriptorsAndAHostileEnvironment)
     for (const char* tool : {"ip", "nft", "sh", "resolvconf", "resolvectl", "iptables", "touch"}) {
         client().write_file(std::string("/run/evil/") + tool, "#!/bin/sh\n: > /run/canary\n", 0755);
     }
-    Variables environment = good_environment();
+    Variables environment = openvpn_up("tun0");
     environment["PATH"] = "/run/evil";
     environment["IFS"] = "/";
     environment["BASH_ENV"] = environment["ENV"] = "/run/evil/sh";
@@ -246,7 +225,7 @@ TEST_F(Input, OfTheHookWithClosedDescriptorsAndAHostileEnvironment)
     EXPECT_EQ(protection(client()), good_);
 
     Command closed{"/bin/sh", "-c", std::string("exec ") + hook_path + " <&- >&- 2>&-"};
-    closed.env = entries(good_environment());
+    closed.env = entries(openvpn_up("tun0"));
     client().must({"ip", "link", "set", "tun0", "down"}); // so that there is something to write
     EXPECT_EQ(client().run(closed).status, 0);
     client().must({"ip", "link", "set", "tun0", "up"});
@@ -427,19 +406,19 @@ TEST_F(Input, OfDamagedStateStaysClosedAndIsMended)
             EXPECT_EQ(failclosed(client(), {"check"}).status, 0) << what;
             EXPECT_FALSE(answers(client(), addr::site4, {"-W0.1"})) << what;
         }
-        EXPECT_EQ(hook(good_environment()).status, 0);
+        EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
         EXPECT_EQ(protection(client()), good_) << path;
     }
     // A file that anybody could have written.
     for (const auto& path : paths) {
         client().must({"chmod", "666", path});
         EXPECT_EQ(failclosed(client(), {"reapply"}).status, 1) << path;
-        EXPECT_EQ(hook(good_environment()).status, 0) << path;
+        EXPECT_EQ(hook(openvpn_up("tun0")).status, 0) << path;
         EXPECT_EQ(protection(client()), good_) << path;
         client().must({"mv", path, path + ".real"});
         client().must({"ln", "-s", path + ".real", path});
         EXPECT_EQ(failclosed(client(), {"reapply"}).status, 1) << path;
-        EXPECT_EQ(hook(good_environment()).status, 0) << path;
+        EXPECT_EQ(hook(openvpn_up("tun0")).status, 0) << path;
         EXPECT_EQ(protection(client()), good_) << path;
     }
     expect_intact("damaged state");
@@ -458,10 +437,10 @@ Command hook_command(const Variables& variables)
 /// Everything that may run at the same time, `down` of the tunnel among it.
 std::vector<Command> mixed_commands()
 {
-    Variables down = good_environment();
+    Variables down = openvpn_up("tun0");
     down["script_type"] = "down";
     return {{"failclosed", "reapply"},
-            hook_command(good_environment()),
+            hook_command(openvpn_up("tun0")),
             {"failclosed", "lock", "--server", "203.0.113.2:1194/udp"},
             hook_command(down),
             {"failclosed", "up", "--interface", "tun0", "--dns", "10.8.0.7", "--server",
@@ -484,7 +463,7 @@ TEST_F(Input, OfManyAtOnceEndsAsOneAfterTheOther)
             EXPECT_LE(*status, 1) << process.output();
         }
         EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
-        EXPECT_EQ(hook(good_environment()).status, 0);
+        EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
         EXPECT_EQ(protection(client()), good_);
     }
     std::vector<Process> running;
@@ -505,7 +484,7 @@ TEST_F(Input, OfKilledRunsIsTakenUpByTheNext)
     const auto commands = mixed_commands();
     // How long one takes: moments are spread over all of it.
     const auto begin = std::chrono::steady_clock::now();
-    EXPECT_EQ(hook(good_environment()).status, 0);
+    EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
     const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now() - begin);
     std::uniform_int_distribution<long> moment(0, whole.count());
@@ -521,7 +500,7 @@ TEST_F(Input, OfKilledRunsIsTakenUpByTheNext)
         }
     }
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
-    EXPECT_EQ(hook(good_environment()).status, 0);
+    EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
     EXPECT_EQ(protection(client()), good_);
     expect_intact("killed runs");
     expect_nothing_leaked();

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -29,6 +30,28 @@ inline Lab::Options with_product(Lab::Options options = {})
 {
     options.install_root = Lab::install_root();
     return options;
+}
+
+/// A process's environment.
+using Variables = std::map<std::string, std::string>;
+
+/// What OpenVPN tells `up` about a tunnel on `device`.
+inline Variables openvpn_up(const std::string& device)
+{
+    return {{"script_type", "up"},
+            {"script_context", "init"},
+            {"dev", device},
+            {"dev_type", "tun"},
+            {"ifconfig_local", "10.8.0.2"},
+            {"ifconfig_netmask", "255.255.255.0"},
+            {"route_vpn_gateway", "10.8.0.1"},
+            {"route_net_gateway", addr::gateway4},
+            {"remote_1", addr::server4},
+            {"remote_port_1", "1194"},
+            {"proto_1", "udp"},
+            {"trusted_ip", addr::server4},
+            {"trusted_port", "1194"},
+            {"foreign_option_1", "dhcp-option DNS 10.8.0.1"}};
 }
 
 /// Runs `failclosed` with these arguments to its end.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -402,25 +401,6 @@ TEST(PushedResolver, AtTheServersOwnPortIsNotAsked)
 
 // ---- The hook, called by somebody else ----
 
-using Variables = std::map<std::string, std::string>;
-
-Variables up_of(const std::string& device)
-{
-    return {{"script_type", "up"},
-            {"dev", device},
-            {"dev_type", "tun"},
-            {"ifconfig_local", "10.8.0.2"},
-            {"ifconfig_netmask", "255.255.255.0"},
-            {"route_vpn_gateway", "10.8.0.1"},
-            {"route_net_gateway", addr::gateway4},
-            {"remote_1", addr::server4},
-            {"remote_port_1", "1194"},
-            {"proto_1", "udp"},
-            {"trusted_ip", addr::server4},
-            {"trusted_port", "1194"},
-            {"foreign_option_1", "dhcp-option DNS 10.8.0.1"}};
-}
-
 /// A machine with one tun device of this name, and nothing of ours yet.
 class Hook : public ::testing::Test {
   protected:
@@ -462,7 +442,7 @@ class Hook : public ::testing::Test {
 TEST_F(Hook, TakesNoLineOfAValueForAVariable)
 {
     make_device("tun0");
-    Variables variables = up_of("tun0");
+    Variables variables = openvpn_up("tun0");
     const std::string spoof = "x\nremote_2=6.6.6.6\nremote_port_2=1194\nproto_2=udp\n"
                               "foreign_option_9=dhcp-option DNS 6.6.6.6";
     for (const char* name : {"X", "tls_id_0", "X509_0_CN", "common_name", "remote_9",
@@ -504,7 +484,7 @@ TEST_F(Hook, TakesADevicesNameForANameWhateverItSays)
         }
         client().must({"ip", "address", "add", "10.8.0.2/24", "dev", name});
         client().must({"ip", "link", "set", "dev", name, "up"});
-        const Outcome outcome = run(up_of(name));
+        const Outcome outcome = run(openvpn_up(name));
         EXPECT_EQ(outcome.status, 0) << outcome.err;
         EXPECT_EQ(outcome.err, "");
         EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
@@ -522,7 +502,7 @@ TEST_F(Hook, NeedsNothingOfWhoeverCallsIt)
 {
     make_device("tun0");
     client().must({"mkdir", "-p", "/run/gone"});
-    Variables variables = up_of("tun0");
+    Variables variables = openvpn_up("tun0");
     variables["LC_ALL"] = variables["LANG"] = "tr_TR.UTF-8";
     variables["LD_LIBRARY_PATH"] = variables["LD_BIND_NOW"] = "/run/evil";
     variables["MALLOC_CHECK_"] = "3";
@@ -544,7 +524,7 @@ TEST_F(Hook, NeedsNothingOfWhoeverCallsIt)
 TEST_F(Hook, IsQuickWithTwoThousandRoutes)
 {
     make_device("tun0");
-    Variables variables = up_of("tun0");
+    Variables variables = openvpn_up("tun0");
     for (int i = 1; i <= 2000; ++i) {
         const std::string n = std::to_string(i);
         const std::string network = std::to_string(64 + i / 250) + "." + std::to_string(i % 250);
