@@ -24,15 +24,12 @@ void note(std::vector<std::string>& notes, const std::string& what, const Status
 
 enum class Loaded : std::uint8_t { Before, Now };
 
-/// Loads `ruleset` and reads it back; what is loaded already is left as it is. Where it is known
-/// to be another one, the kernel is not asked first.
-Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset, bool known_to_differ)
+/// Loads `ruleset` and reads it back; what is loaded already is left as it is.
+Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset)
 {
-    if (!known_to_differ) {
-        const auto held = system.firewall_holds(ruleset);
-        if (held && *held) {
-            return Loaded::Before;
-        }
+    const auto held = system.firewall_holds(ruleset);
+    if (held && *held) {
+        return Loaded::Before;
     }
     // Somebody else may take a part away in between. That is no reason to load less.
     for (int tries = 0; tries < 2; ++tries) {
@@ -134,7 +131,6 @@ class Run {
         check_portal(before);
         outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
-        changes_firewall_ = wanted_.firewall != plan_firewall(before, outcome_.config, snapshot_);
     }
 
     /// While the machine was open nobody noted that tunnels ended.
@@ -234,11 +230,9 @@ class Run {
             note(outcome_.errors, "loading the first firewall rules",
                  system_.load_beside(base_ruleset()));
         }
-        auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall,
-                                                  !loaded_tables || changes_firewall_)
-                                : load_without_links();
+        auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall) : load_without_links();
         if (!loaded && look_again()) {
-            loaded = ensure_firewall(system_, wanted_.firewall, false);
+            loaded = ensure_firewall(system_, wanted_.firewall);
         }
         if (!loaded) {
             loaded = load_less(loaded.error());
@@ -282,8 +276,8 @@ class Run {
     Result<Loaded> load_less(const Error& full)
     {
         const auto load = [&](Expressions form) {
-            return ensure_firewall(
-                system_, plan_firewall(outcome_.state, outcome_.config, snapshot_, form), false);
+            return ensure_firewall(system_,
+                                   plan_firewall(outcome_.state, outcome_.config, snapshot_, form));
         };
         const auto warn = [&](const char* what, const Error& error) {
             outcome_.warnings.push_back(error.during(what).message());
@@ -456,8 +450,6 @@ class Run {
     /// The firewall is not the one that an earlier run has left.
     bool reloaded_ = false;
     std::optional<Portal> portal_before_;
-    /// The event asks for other rules than those that an earlier run has left.
-    bool changes_firewall_ = false;
     Outcome outcome_;
 };
 

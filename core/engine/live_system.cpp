@@ -36,16 +36,6 @@ const std::vector<TableName>& our_tables()
     return tables;
 }
 
-/// Those that judge what leaves, the one nearest to the wire first. Not every kernel has that.
-Result<std::vector<TableName>> leaving_tables(Nftables& firewall)
-{
-    auto tables = firewall.loaded({{TableFamily::Netdev, kTableName}});
-    if (tables) {
-        tables->push_back(our_tables().front());
-    }
-    return tables;
-}
-
 /// Questions to `resolver`, as the sets for them hold them.
 std::vector<SetElement> questions_to(const IpAddress& resolver)
 {
@@ -369,18 +359,28 @@ Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
     return admit(bootstrap_set(resolver.family()), questions_to(resolver), time);
 }
 
-Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements, Seconds time)
+Result<LiveSystem::LeavingTables> LiveSystem::leaving_tables()
 {
     const auto firewall = nftables();
     if (!firewall) {
         return Failure(firewall.error());
     }
-    const auto tables = leaving_tables(**firewall);
-    if (!tables) {
-        return Failure(tables.error());
+    auto names = (*firewall)->loaded({{TableFamily::Netdev, kTableName}});
+    if (!names) {
+        return Failure(names.error());
     }
-    for (const auto& table : *tables) {
-        if (auto added = (*firewall)->add_timed(table, set, elements, time); !added) {
+    names->push_back(our_tables().front());
+    return LeavingTables{*firewall, *std::move(names)};
+}
+
+Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements, Seconds time)
+{
+    const auto leaving = leaving_tables();
+    if (!leaving) {
+        return Failure(leaving.error());
+    }
+    for (const auto& table : leaving->names) {
+        if (auto added = leaving->firewall->add_timed(table, set, elements, time); !added) {
             return added;
         }
     }
@@ -402,17 +402,13 @@ Status LiveSystem::admit_portal(const Portal& portal, Seconds remaining)
 
 Status LiveSystem::end_portal()
 {
-    const auto firewall = nftables();
-    if (!firewall) {
-        return Failure(firewall.error());
-    }
-    const auto tables = leaving_tables(**firewall);
-    if (!tables) {
-        return Failure(tables.error());
+    const auto leaving = leaving_tables();
+    if (!leaving) {
+        return Failure(leaving.error());
     }
     Status ended;
-    for (const auto& table : *tables) {
-        const auto flushed = (*firewall)->flush(
+    for (const auto& table : leaving->names) {
+        const auto flushed = leaving->firewall->flush(
             table, {portal_uid_set().name, portal_gid_set().name,
                     portal_resolver_set(Family::V4).name, portal_resolver_set(Family::V6).name});
         // Rules for nobody have none of these sets.

@@ -78,7 +78,16 @@ class LiveSystem final : public System {
     Status admit_bootstrap(const IpAddress& resolver, Seconds time);
 
   private:
-    /// Adds `elements` in all tables that judge what leaves, the one nearest to the wire first.
+    struct LeavingTables {
+        Nftables* firewall;
+        std::vector<TableName> names;
+    };
+
+    /// The tables that judge what leaves, the one nearest to the wire first. Not every kernel has
+    /// that one.
+    Result<LeavingTables> leaving_tables();
+
+    /// Adds `elements` in all tables that judge what leaves.
     Status admit(const Set& set, const std::vector<SetElement>& elements, Seconds time);
 
     Result<Nftables*> nftables();
