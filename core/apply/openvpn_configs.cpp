@@ -220,7 +220,8 @@ std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& kn
             continue;
         }
         const auto process = read_process(pid);
-        if (process && is_ours(*process, named) &&
+        // A child of OpenVPN is one of its plugins, or about to become one of its scripts.
+        if (process && !runs_openvpn(process->parent) && is_ours(*process, named) &&
             std::ranges::find(programs, process->id, &TunnelProgram::id) == programs.end()) {
             programs.push_back(describe(*process));
         }

@@ -24,8 +24,9 @@ Status learn_servers(LearntServers& learnt, const std::string& file);
 bool is_openvpn_unit(std::string_view cgroups);
 
 /// Those of `known` that still run. If `waiting`, also OpenVPN clients in this network namespace
-/// that run in a unit of OpenVPN's own, or as root from one of `files`. What /proc does not tell of
-/// a process makes it none.
+/// that run in a unit of OpenVPN's own, or as root from one of `files`; not what an OpenVPN has
+/// forked, which may become a script at any moment. What /proc does not tell of a process makes it
+/// none.
 std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
                                                 const std::vector<std::string>& files);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -112,6 +114,36 @@ int start_as(pid_t wanted)
             pause();
         }
         waitpid(child, nullptr, 0);
+    }
+    return 1;
+}
+
+/// Waits until `parent` forks, and holds the child at its birth until SIGUSR1.
+int hold_fork(pid_t parent)
+{
+    sigset_t orders;
+    sigemptyset(&orders);
+    sigaddset(&orders, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &orders, nullptr);
+    constexpr std::uintptr_t births = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+    if (ptrace(PTRACE_SEIZE, parent, nullptr, reinterpret_cast<void*>(births)) != 0) {
+        return 1;
+    }
+    std::puts("ready");
+    std::fflush(stdout);
+    int status = 0;
+    for (pid_t stopped = waitpid(-1, &status, __WALL); WIFSTOPPED(status);
+         stopped = waitpid(-1, &status, __WALL)) {
+        if (stopped != parent) {
+            std::printf("holding %d\n", stopped);
+            std::fflush(stdout);
+            int order = 0;
+            sigwait(&orders, &order);
+            return 0; // the kernel lets both go
+        }
+        const bool of_ptrace = (status >> 16) != 0;
+        const std::uintptr_t signal = of_ptrace ? 0U : static_cast<unsigned>(WSTOPSIG(status));
+        ptrace(PTRACE_CONT, stopped, nullptr, reinterpret_cast<void*>(signal));
     }
     return 1;
 }
@@ -453,6 +485,34 @@ TEST_F(Programs, OfOthersHearNothing)
     for (std::size_t i = 0; i < decoys.size(); ++i) {
         expect_signals(*counters[i], decoys[i], {}, names.at(i));
     }
+}
+
+// Before it becomes the script that it was made for, a fork of OpenVPN looks like an OpenVPN that
+// has no tunnel yet. A signal would end the script, and with it OpenVPN.
+TEST_F(Programs, AreToldAndNotWhatTheyFork)
+{
+    ASSERT_NO_FATAL_FAILURE(lock());
+    const VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_trying()) << vpn.log();
+    const pid_t parent = vpn.process().inner_pid();
+    const Process holder = Process::fork(client(), [parent] { return hold_fork(parent); });
+    ASSERT_TRUE(holder.wait_for("ready")) << holder.output();
+    const VpnServer server(lab_);
+    ASSERT_TRUE(holder.wait_for_match("holding [0-9]+")) << vpn.log();
+    const std::string output = holder.output();
+    const std::string child =
+        "/proc/" + output.substr(output.rfind(' ') + 1, output.size() - output.rfind(' ') - 2);
+    ASSERT_THAT(client().must({"readlink", child + "/exe"}), HasSubstr("/openvpn"));
+
+    ASSERT_NO_FATAL_FAILURE(lose_network());
+    ASSERT_NO_FATAL_FAILURE(find_network());
+    constexpr char nothing[] = "0000000000000000\n";
+    EXPECT_THAT(client().read_file(child + "/status"),
+                HasSubstr(std::string("ShdPnd:\t") + nothing));
+    holder.signal(SIGUSR1);
+    ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
+    EXPECT_EQ(vpn.signals().hup, 1U) << vpn.log();
+    EXPECT_TRUE(answers(client(), addr::site4));
 }
 
 // ---- Which signal ----
