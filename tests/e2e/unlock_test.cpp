@@ -222,19 +222,24 @@ TEST_F(Unlock, WithLinksInThePlacesOfTheFiles)
     expect_as(before);
 }
 
+/// The lock of the runs is in there: a helper that still ran would hold one that is gone.
+void remove_state(const Box& client)
+{
+    ASSERT_TRUE(eventually(
+        [&] { return !client.run({"pgrep", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
+    client.must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
+}
+
 TEST_F(Unlock, AfterTheStateWasRemoved)
 {
     const Before before(client());
     ASSERT_NO_FATAL_FAILURE(lock_and_connect());
     ASSERT_NO_FATAL_FAILURE(disconnect());
-    // The lock of the runs is in there: a helper that still runs would hold one that is gone.
-    ASSERT_TRUE(eventually(
-        [&] { return !client().run({"pgrep", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
-    client().must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
+    ASSERT_NO_FATAL_FAILURE(remove_state(client()));
     // Closed until then: the tables alone are enough to know it.
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
     EXPECT_FALSE(answers(client(), addr::site4));
-    client().must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
+    ASSERT_NO_FATAL_FAILURE(remove_state(client()));
     unlock();
     Before expected = before;
     // What it was nobody knows any more.
