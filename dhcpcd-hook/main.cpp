@@ -26,7 +26,7 @@ int run()
         report_error("only root can change anything: dhcpcd runs this program, see failclosed(8)");
         return 1;
     }
-    LiveSystem system;
+    LiveSystem system(LiveSystem::Reading::Changes);
     const Outcome outcome = handle(system, *parsed.event);
     // A machine that is none of ours hears nothing of what its network sends.
     if (outcome.state.armed == Armed::Yes) {

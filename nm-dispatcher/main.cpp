@@ -89,7 +89,7 @@ int run(std::span<const char* const> arguments)
             "only root can change anything: NetworkManager runs this program, see failclosed(8)");
         return 1;
     }
-    LiveSystem system;
+    LiveSystem system(LiveSystem::Reading::Changes);
     if (auto* up = std::get_if<TunnelUp>(&*parsed->event)) {
         auto profile = check_profile(system, parsed->profile);
         report_all(profile.warnings);

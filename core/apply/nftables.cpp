@@ -181,11 +181,11 @@ Status Nftables::replace(const Ruleset& ruleset)
     if (Status status = want(ruleset); !status) {
         return status;
     }
+    if (look() && exchange_elements()) {
+        return {};
+    }
     EncodeOptions options;
-    if (look()) { // where nothing can be read, closing goes on without it
-        if (exchange_elements()) {
-            return {};
-        }
+    if (look_at_all()) { // where nothing can be read, closing goes on without it
         options = {seen_->counters(), seen_->loaded()};
     }
     seen_.reset();
@@ -210,29 +210,50 @@ Status Nftables::load(const Ruleset& ruleset)
 
 Status Nftables::want(const Ruleset& ruleset)
 {
-    if (ruleset == wanted_ && !wanted_contents_.tables().empty()) {
+    if (wanted_ == ruleset) {
         return {};
     }
-    const Result<NftBatch> batch = encode(ruleset);
+    Result<NftBatch> batch = encode(ruleset);
     if (!batch) {
         return Failure(batch.error());
     }
-    NftContents contents(table_names(ruleset));
-    contents.add_all(batch->bytes);
-    contents.finish();
     wanted_ = ruleset;
-    wanted_contents_ = std::move(contents);
+    wanted_batch_ = std::move(batch->bytes);
+    wanted_tables_ = table_names(ruleset);
+    wanted_contents_.reset();
     return {};
+}
+
+const NftContents& Nftables::wanted_contents()
+{
+    if (!wanted_contents_ || wanted_without_rules_ != without_rules_) {
+        wanted_contents_.emplace(wanted_tables_);
+        without_rules_ ? wanted_contents_->add_all_but_rules(wanted_batch_)
+                       : wanted_contents_->add_all(wanted_batch_);
+        wanted_contents_->finish();
+        wanted_without_rules_ = without_rules_;
+    }
+    return *wanted_contents_;
 }
 
 Status Nftables::look()
 {
     const Result<std::uint32_t> generation = ask_generation();
-    if (generation && seen_ && *generation == generation_ &&
-        seen_->tables() == wanted_contents_.tables()) {
+    if (generation && seen_ && *generation == generation_ && seen_->tables() == wanted_tables_ &&
+        (!without_rules_ || same_rules(remembered_->batch, wanted_batch_))) {
         return {};
     }
-    Result<NftContents> now = read(wanted_contents_.tables(), Depth::Elements);
+    return generation && recall(*generation) ? Status() : look_at_all();
+}
+
+Status Nftables::look_at_all()
+{
+    const Result<std::uint32_t> generation = ask_generation();
+    if (generation && seen_ && !without_rules_ && *generation == generation_ &&
+        seen_->tables() == wanted_tables_) {
+        return {};
+    }
+    Result<NftContents> now = read(wanted_tables_, Depth::Elements);
     if (!now) {
         return Failure(now.error());
     }
@@ -240,9 +261,56 @@ Status Nftables::look()
     return {};
 }
 
+bool Nftables::recall(std::uint32_t generation)
+{
+    if (!memory_) {
+        return false;
+    }
+    remembered_ = memory_->load();
+    if (!remembered_ || remembered_->network != network() ||
+        remembered_->generation != generation || !same_rules(remembered_->batch, wanted_batch_)) {
+        return false;
+    }
+    NftContents contents(wanted_tables_);
+    contents.add_all_but_rules(remembered_->batch);
+    contents.finish();
+    const Result<NftContents> chains = read(wanted_tables_, Depth::Chains);
+    if (!chains || generation_ != generation || !chains->has_chains_of(contents)) {
+        return false;
+    }
+    seen_ = std::move(contents);
+    without_rules_ = true;
+    return true;
+}
+
+void Nftables::remember()
+{
+    const auto here = network();
+    if (!memory_ || !here) {
+        return;
+    }
+    SeenRules seen{*here, generation_, wanted_batch_};
+    if (remembered_ == seen) {
+        return;
+    }
+    // The next run will have to read, where this fails.
+    static_cast<void>(memory_->save(seen));
+    remembered_ = std::move(seen);
+}
+
+std::optional<std::uint64_t> Nftables::network() const
+{
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    if (getsockopt(socket_.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
+        return std::nullopt;
+    }
+    return cookie;
+}
+
 bool Nftables::exchange_elements()
 {
-    const auto changes = seen_->changes_to(wanted_contents_);
+    const auto changes = seen_->changes_to(wanted_contents());
     // The kernel refuses it where anything has changed since the look.
     if (!changes || !commit(encode_changes(*changes, generation_))) {
         return false;
@@ -288,7 +356,11 @@ Result<bool> Nftables::holds(const Ruleset& ruleset)
     if (Status status = look(); !status) {
         return Failure(status.error());
     }
-    return *seen_ == wanted_contents_;
+    const bool holds = *seen_ == wanted_contents();
+    if (holds) {
+        remember();
+    }
+    return holds;
 }
 
 bool Nftables::has_egress_hook()
@@ -424,6 +496,7 @@ Status Nftables::commit(const NftBatch& batch)
 Result<NftContents> Nftables::read(const std::vector<TableName>& tables, Depth depth)
 {
     seen_.reset();
+    without_rules_ = false;
     Result<NftContents> contents = interrupted();
     for (int i = 0; i < kMostReads && !contents && contents.error().number() == EINTR; ++i) {
         contents = read_once(tables, depth);
@@ -448,6 +521,9 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     }
     if (Status status = dump(NFT_MSG_GETCHAIN, nullptr, contents); !status) {
         return Failure(status.error());
+    }
+    if (depth == Depth::Chains) {
+        return contents;
     }
     for (const TableName& table : tables) {
         const NftContents::SetName of{table, {}};

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "core/apply/firewall_memory.hpp"
 #include "core/base/owned.hpp"
 #include "core/codec/nft_contents.hpp"
 #include "core/codec/nft_message.hpp"
@@ -18,6 +19,12 @@ namespace failclosed {
 class Nftables {
   public:
     static Result<Nftables> open();
+
+    /// Rules that an earlier run has noted in `memory` are not read again where the kernel says
+    /// that no ruleset has changed since, only their tables and chains: those on a device go with
+    /// it and nothing is counted. What is read back from now on is noted. Callers hold the run's
+    /// lock.
+    void remember_in(FirewallMemory memory) { memory_ = std::move(memory); }
 
     /// Lets a child close the socket after this process has ended, where something was changed:
     /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
@@ -40,7 +47,7 @@ class Nftables {
     /// Whether the kernel holds exactly `ruleset`: reads its tables, and any other called
     /// kTableName, and compares all that they contain, in both directions. Counter values, handles,
     /// and elements with timeouts do not count. What the kernel says not to have changed since an
-    /// earlier look (NFT_MSG_GETGEN) is not read again. Fails only where the kernel cannot be read.
+    /// earlier look (NFTA_GEN_ID) is not read again. Fails only where the kernel cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
     /// Whether the kernel takes chains at the egress of a device (Linux 5.16): asks with a batch
@@ -71,18 +78,30 @@ class Nftables {
 
   private:
     /// How much of the tables is read.
-    enum class Depth : std::uint8_t { Tables, Rules, Elements };
+    enum class Depth : std::uint8_t { Tables, Chains, Rules, Elements };
 
     explicit Nftables(UniqueFd socket) : socket_(std::move(socket)), buffer_(kBufferSize) {}
 
     Status send(std::span<const std::uint8_t> bytes);
     Result<std::span<const std::uint8_t>> receive(int flags);
     Status commit(const NftBatch& batch);
-    /// Makes wanted_contents_ what `ruleset` says.
+    /// Makes wanted_batch_ what loads `ruleset`.
     Status want(const Ruleset& ruleset);
-    /// Makes seen_ what the kernel holds in the tables of wanted_contents_.
+    /// What wanted_batch_ makes of the tables; without the rules, where seen_ is.
+    const NftContents& wanted_contents();
+    /// Makes seen_ what the kernel holds in wanted_tables_: without the rules, where these are
+    /// known to be the wanted ones.
     Status look();
-    /// Whether wanted_contents_ could be reached from seen_ by elements of sets alone.
+    /// The same with the rules in any case.
+    Status look_at_all();
+    /// Makes seen_ what was remembered of the rulesets of `generation`. False where that is
+    /// nothing, or not enough.
+    bool recall(std::uint32_t generation);
+    /// Notes that the kernel holds what is wanted.
+    void remember();
+    /// What tells this network namespace from all others; nothing before Linux 5.14.
+    std::optional<std::uint64_t> network() const;
+    /// Whether what is wanted could be reached from seen_ by elements of sets alone.
     bool exchange_elements();
     /// Brings seen_ up to date after our own `changes`: reads the sets that these are about. False
     /// where anything else has changed as well.
@@ -108,9 +127,17 @@ class Nftables {
     bool changed_ = false;
     /// What the last look saw, of generation_.
     std::optional<NftContents> seen_;
+    /// seen_ is without the rules: the kernel holds those of remembered_.
+    bool without_rules_ = false;
     /// What was asked for last: usually it is asked for before and after a change.
-    Ruleset wanted_;
-    NftContents wanted_contents_{{}};
+    std::optional<Ruleset> wanted_;
+    std::vector<std::uint8_t> wanted_batch_;
+    std::vector<TableName> wanted_tables_;
+    std::optional<NftContents> wanted_contents_;
+    bool wanted_without_rules_ = false;
+    std::optional<FirewallMemory> memory_;
+    /// What stands in memory_.
+    std::optional<SeenRules> remembered_;
 };
 
 } // namespace failclosed

@@ -162,6 +162,10 @@ Result<Nftables*> LiveSystem::nftables()
             return Failure(opened.error());
         }
         nftables_ = *std::move(opened);
+        // Without the lock another run may be writing there.
+        if (reading_ == Reading::Changes && lock_.valid()) {
+            nftables_->remember_in(FirewallMemory(std::string(kRunDirectory) + "/rules"));
+        }
     }
     return &*nftables_;
 }

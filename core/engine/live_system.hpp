@@ -2,6 +2,7 @@
 // The engine's port to this machine: kernel, files and D-Bus.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,14 @@ namespace failclosed {
 /// Opens what it needs when it is first needed, and keeps it for the run.
 class LiveSystem final : public System {
   public:
-    LiveSystem() = default;
+    /// How much of the kernel's rules is read.
+    enum class Reading : std::uint8_t {
+        Everything, ///< for commands
+        Changes,    ///< for hooks, which somebody waits for: what has changed since an earlier hook
+    };
+
+    explicit LiveSystem(Reading reading = Reading::Everything) : reading_(reading) {}
+
     LiveSystem(const LiveSystem&) = delete;
     LiveSystem& operator=(const LiveSystem&) = delete;
     ~LiveSystem() override;
@@ -93,6 +101,7 @@ class LiveSystem final : public System {
     Result<Nftables*> nftables();
     Result<Routing*> routing();
 
+    Reading reading_;
     UniqueFd lock_;
     StateStore store_;
     Dns dns_;

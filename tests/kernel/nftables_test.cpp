@@ -2,6 +2,8 @@
 // The nftables applier against the kernel, and nft(8) as the judge of what we send.
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <regex>
 #include <thread>
@@ -55,6 +57,39 @@ class NftablesTest : public testing::Test {
         ASSERT_TRUE(status) << status.error().message();
     }
 
+    NftablesTest()
+    {
+        EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+        memory = folder_ + "/rules";
+    }
+
+    ~NftablesTest() override { std::filesystem::remove_all(folder_); }
+
+    /// The next run of a program whose earlier runs have noted what they saw.
+    [[nodiscard]] Nftables next_run() const
+    {
+        Nftables run = Nftables::open().value();
+        run.remember_in(FirewallMemory(memory));
+        return run;
+    }
+
+    /// Replaces and looks, as one run.
+    void run(const Ruleset& ruleset) const
+    {
+        Nftables run = next_run();
+        const Status status = run.replace(ruleset);
+        ASSERT_TRUE(status) << status.error().message();
+        ASSERT_TRUE(*run.holds(ruleset));
+    }
+
+    /// By a look that remembers nothing.
+    static bool really_holds(const Ruleset& ruleset)
+    {
+        return *Nftables::open().value().holds(ruleset);
+    }
+
+    std::string memory;
+
     bool holds(const Ruleset& ruleset)
     {
         const Result<bool> result = nftables.holds(ruleset);
@@ -71,6 +106,9 @@ class NftablesTest : public testing::Test {
                                                     std::regex("\"handle\": [0-9]+,? ?"), "");
         return std::regex_replace(json, std::regex("\\}\\}, \\{"), "}},\n{");
     }
+
+  private:
+    std::string folder_ = testing::TempDir() + "nftables_test.XXXXXX";
 };
 
 /// One base chain that accepts what the rule matches.
@@ -308,6 +346,17 @@ TEST_P(ForeignChangeTest, IsSeenAndHealed)
     EXPECT_TRUE(holds(ruleset));
 }
 
+TEST_P(ForeignChangeTest, IsSeenAndHealedByTheNextRun)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_TRUE(*next_run().holds(ruleset));
+    nft(GetParam().command);
+    EXPECT_FALSE(*next_run().holds(ruleset));
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Nft, ForeignChangeTest,
     testing::Values(
@@ -451,6 +500,22 @@ TEST_P(ElementChangeTest, IsHealedWithoutTouchingRules)
     EXPECT_EQ(handles(), loaded);
 }
 
+TEST_P(ElementChangeTest, IsExchangedByOneRunAfterTheOther)
+{
+    const Ruleset before = test::sample_ruleset();
+    const Ruleset after = changed(GetParam());
+    ASSERT_NO_FATAL_FAILURE(run(before));
+    const std::string loaded = handles();
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_NO_FATAL_FAILURE(run(after));
+        EXPECT_TRUE(really_holds(after));
+        EXPECT_FALSE(*next_run().holds(before));
+        ASSERT_NO_FATAL_FAILURE(run(before));
+        EXPECT_TRUE(really_holds(before));
+    }
+    EXPECT_EQ(handles(), loaded);
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, ElementChangeTest, testing::Values(0, 1, 3, 5, 6, 7));
 
 TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
@@ -467,6 +532,64 @@ TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
     EXPECT_TRUE(holds(ruleset));
     nft("add rule inet failclosed forward accept");
     EXPECT_FALSE(holds(ruleset)) << "what was seen before is not taken for what is there";
+}
+
+// ---- From one run to the next ----
+
+TEST_F(NftablesTest, WhatARunHasSeenIsNotReadAgain)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    const FirewallMemory file(memory);
+    const auto seen = file.load();
+    ASSERT_TRUE(seen);
+    // Rules that are not there, under the number of those that are.
+    Ruleset other = ruleset;
+    other.tables[0].chains[0].rules.pop_back();
+    SeenRules wrong = *seen;
+    wrong.batch = encode(other)->bytes;
+    ASSERT_NE(wrong, *seen);
+    ASSERT_TRUE(file.save(wrong));
+    EXPECT_TRUE(*next_run().holds(other)) << "they are believed";
+    EXPECT_FALSE(really_holds(other));
+    EXPECT_TRUE(*next_run().holds(ruleset)) << "and others are looked for";
+    EXPECT_EQ(file.load(), seen);
+}
+
+TEST_F(NftablesTest, WhatCannotBeToldOfANoteIsRead)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    Ruleset other = ruleset;
+    other.tables[0].chains[0].rules.pop_back();
+    const SeenRules seen = *FirewallMemory(memory).load();
+    SeenRules wrong = seen;
+    wrong.batch = encode(other)->bytes;
+    const auto is_believed = [&](const SeenRules& note) {
+        EXPECT_TRUE(FirewallMemory(memory).save(note));
+        return *next_run().holds(other);
+    };
+    EXPECT_TRUE(is_believed(wrong)) << "else this shows nothing";
+    SeenRules elsewhere = wrong;
+    ++elsewhere.network;
+    EXPECT_FALSE(is_believed(elsewhere));
+    SeenRules earlier = wrong;
+    --earlier.generation;
+    EXPECT_FALSE(is_believed(earlier));
+
+    EXPECT_TRUE(is_believed(wrong));
+    nft("add table inet strangers");
+    EXPECT_FALSE(*next_run().holds(other)) << "anything may have changed";
+}
+
+TEST_F(NftablesTest, EachNetworkNamespaceHasANumberOfItsOwn)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    const SeenRules here = *FirewallMemory(memory).load();
+    const NetworkNamespace another = make_network();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_NE(FirewallMemory(memory).load()->network, here.network);
 }
 
 TEST_F(NftablesTest, RefusedBatchChangesNothing)
@@ -637,6 +760,18 @@ TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
     load(ruleset);
     EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{2, 58}));
     EXPECT_TRUE(holds(ruleset));
+}
+
+TEST_F(NftablesTest, CountersGoOnFromOneRunToTheNext)
+{
+    const Ruleset ruleset =
+        with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_FALSE(send_datagram("127.0.0.1", 9));
+    Ruleset longer = ruleset;
+    longer.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
+    ASSERT_NO_FATAL_FAILURE(run(longer));
+    EXPECT_EQ(nftables.counters(kTables)->at({kTables[0], "only", "counted"}), (Counter{1, 29}));
 }
 
 TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)
@@ -860,6 +995,33 @@ TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgain)
         EXPECT_TRUE(passes(device, kEapol)) << device;
         EXPECT_FALSE(passes(device, kOther)) << device;
     }
+}
+
+// No ruleset has changed, as the kernel counts.
+TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgainByTheNextRun)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    ip("link delete egress0\n");
+    make_devices();
+    EXPECT_EQ(*next_run().holds(ruleset), really_holds(ruleset));
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
+    for (const char* device : {"egress0", "egress1"}) {
+        EXPECT_TRUE(passes(device, kEapol)) << device;
+        EXPECT_FALSE(passes(device, kOther)) << device;
+    }
+}
+
+TEST_F(FramesTest, DeviceThatIsCalledOtherwiseIsSeenByTheNextRun)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    ip("link set egress0 name elsewhere\nlink set egress1 name egress0\n"
+       "link set elsewhere name egress1\n");
+    EXPECT_EQ(*next_run().holds(ruleset), really_holds(ruleset));
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
 }
 
 TEST_F(FramesTest, DevicesAreExchangedOneByOneUnderAFlood)
