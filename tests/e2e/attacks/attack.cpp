@@ -13,9 +13,6 @@ namespace failclosed::lab {
 
 namespace {
 
-constexpr std::array every_guard = {Guard::None, Guard::All, Guard::Firewall, Guard::Routing,
-                                    Guard::Belt};
-
 Lab::Options lab_options(Guard guard, Lab::Options options)
 {
     return guard == Guard::None ? options : with_product(std::move(options));

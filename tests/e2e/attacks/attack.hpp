@@ -2,6 +2,7 @@
 // Attacks against a client, with each lock alone, with all of them, and without any.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,6 +23,9 @@ namespace failclosed::lab {
 /// What protects the client: nothing (an ordinary OpenVPN client that takes all traffic), the
 /// whole product, or one of its locks after the others were taken away.
 enum class Guard { None, All, Firewall, Routing, Belt };
+
+inline constexpr std::array every_guard = {Guard::None, Guard::All, Guard::Firewall, Guard::Routing,
+                                           Guard::Belt};
 
 std::string to_string(Guard guard);
 

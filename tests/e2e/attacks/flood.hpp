@@ -134,12 +134,17 @@ inline void expect_under_flood(const Outcomes& outcomes, Targets& targets, const
         connect_again(target);
         return leaked;
     };
+    // All of them first: they install programs, and what any child process holds open for writing
+    // cannot be run.
+    std::vector<Target*> all;
+    for (const Guard guard : every_guard) {
+        all.push_back(&targets.of(guard));
+    }
     std::map<Guard, std::future<std::uint64_t>> running;
-    for (const Guard guard :
-         {Guard::None, Guard::All, Guard::Firewall, Guard::Routing, Guard::Belt}) {
-        Target& target = targets.of(guard);
-        if (target.has_guard()) {
-            running[guard] = std::async(std::launch::async, [&] { return attack(target); });
+    for (Target* target : all) {
+        if (target->has_guard()) {
+            running[target->guard()] =
+                std::async(std::launch::async, [&attack, target] { return attack(*target); });
         }
     }
     std::map<Guard, std::uint64_t> leaked;
