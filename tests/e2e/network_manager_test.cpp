@@ -70,7 +70,7 @@ class Machine {
           second_sniffer(lab, {}, "lan1"), bus(box()), manager(prepare(setup))
     {
         manager.connect_ethernet(setup.profile);
-        traffic.emplace(lab, Traffic::Options{.kinds = kinds(setup), .interval = 50ms});
+        traffic.emplace(lab, Traffic::Options{.interval = 50ms});
         require(manager.wait_for_event_done("up", "eth0"), "eth0 is not announced");
         require(!setup.need_address6 || manager.wait_for_event_done("dhcp6-change", "eth0"),
                 "no address of IPv6");
@@ -136,20 +136,6 @@ class Machine {
     std::size_t connections = 0; ///< before the signals that are counted now
 
   private:
-    /// dnsmasq answers TCP in children that outlive it and hold its port, so that it could not be
-    /// started anew where such questions reach it.
-    static std::vector<Kind> kinds(const Setup& setup)
-    {
-        auto all = all_kinds();
-        if (!setup.with_product) {
-            std::erase_if(all, [](const Kind& kind) {
-                return (kind.way == Way::TcpSyn || kind.way == Way::TcpConnected) &&
-                       kind.port == 53;
-            });
-        }
-        return all;
-    }
-
     static Lab::Options lab_options(const Setup& setup)
     {
         Lab::Options options{.static_addresses = false, .dns_extra = setup.dns};
