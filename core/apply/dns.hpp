@@ -44,8 +44,8 @@ class Dns {
 
     /// Makes `plan` the system's configuration, and says where. What another program has written
     /// into resolv.conf meanwhile becomes what is put back later. A plan without tunnels puts back
-    /// what was there before; a link of resolv.conf is remembered until restore(), for
-    /// NetworkManager may still write over it. Refused, with nothing changed, while the journal
+    /// what was there before; for a minute it puts a link of resolv.conf back that NetworkManager
+    /// has written over. Refused, with nothing changed, while the journal
     /// is damaged.
     [[nodiscard]] Result<DnsSystem> apply(const DnsPlan& plan) const;
 

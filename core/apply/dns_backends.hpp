@@ -51,12 +51,13 @@ bool leads_to_network_manager(const std::string& target);
 /// resolv.conf as `plan` wants it.
 ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 
-/// Looks at resolv.conf, or at what the journal says about it while it is ours.
+/// Looks at resolv.conf, or at what the journal says about it while our file, or NetworkManager's
+/// in its place, stands there.
 Result<ResolvConfView> view_resolv_conf(const DnsRun& run);
 
-/// As kFileBackend.restore, for a while: that a link was there stays in the journal.
-/// NetworkManager, which tidies up after the tunnel at the same moment, may have looked before the
-/// link came back and then rename its file over it.
+/// As kFileBackend.restore; but that a link was there stays in the journal, and counts for a
+/// minute. NetworkManager, which tidies up after the tunnel at the same moment, may have looked
+/// before the link came back and then rename its file over it.
 Status leave_resolv_conf(DnsRun& run);
 
 /// Whether leave_resolv_conf() would change nothing.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // resolv.conf itself, where no program that we could tell is in charge of it.
 #include <cerrno>
+#include <cstdint>
+#include <ctime>
 
 #include "core/apply/dns_backends.hpp"
 #include "core/base/file.hpp"
@@ -71,10 +73,21 @@ Status put_back(const std::string& path, const ResolvConfBefore& before)
     return {};
 }
 
+/// More than it takes NetworkManager to rename a file that it began to write as the tunnel ended.
+constexpr std::int64_t kTidyingUp = 60; // seconds
+
+/// Whoever has written a file by now meant to, link or not.
+bool is_over(const Journal& journal)
+{
+    const auto since = time(nullptr) - journal.resolv_conf_left.value_or(0);
+    return journal.resolv_conf_left && (since < 0 || since > kTidyingUp);
+}
+
 /// The path holds what we put there, or what NetworkManager put in its place.
 bool stands_for_ours(const DnsRun& run, const ResolvConfBefore& now)
 {
-    return is_ours(now) || stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf);
+    return is_ours(now) || (!is_over(run.journal) &&
+                            stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf));
 }
 
 Status apply(DnsRun& run, const DnsPlan& plan)
@@ -84,8 +97,12 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     if (!now) {
         return Failure(now.error());
     }
+    const Journal known = run.journal;
     if (!run.journal.resolv_conf || !stands_for_ours(run, *now)) {
         run.journal.resolv_conf = without_ours(*now);
+    }
+    run.journal.resolv_conf_left.reset();
+    if (run.journal != known) {
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
         }
@@ -113,6 +130,7 @@ Status restore(DnsRun& run)
         return back;
     }
     run.journal.resolv_conf.reset();
+    run.journal.resolv_conf_left.reset();
     return run.file.save(run.journal);
 }
 
@@ -135,12 +153,19 @@ Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
 
 Status leave_resolv_conf(DnsRun& run)
 {
-    return was_link(run) ? put_back(run) : restore(run);
+    if (!was_link(run)) {
+        return restore(run);
+    }
+    if (Status back = put_back(run); !back || run.journal.resolv_conf_left) {
+        return back;
+    }
+    run.journal.resolv_conf_left = time(nullptr);
+    return run.file.save(run.journal);
 }
 
 Result<bool> has_left_resolv_conf(const DnsRun& run)
 {
-    if (!was_link(run)) {
+    if (!was_link(run) || !run.journal.resolv_conf_left) {
         return !run.journal.resolv_conf;
     }
     const Result<ResolvConfBefore> now = look_at(run.paths.resolv_conf);

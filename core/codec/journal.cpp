@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include <glib.h>
 
@@ -21,6 +22,7 @@ constexpr const char* kSysctls = "sysctls";
 /// Keys of kBefore that tell ResolvConfBefore::Kind, in its order.
 constexpr std::array kResolvConfKeys = {"resolv.conf-absent", "resolv.conf-link",
                                         "resolv.conf-contents"};
+constexpr const char* kLeftKey = "resolv.conf-left";
 
 std::string checksum_line(std::string_view text)
 {
@@ -74,6 +76,16 @@ std::optional<ResolvConfBefore> get_resolv_conf(GKeyFile* file)
     return std::nullopt;
 }
 
+Result<std::optional<std::int64_t>> get_left(GKeyFile* file)
+{
+    const auto text = get(file, kBefore, kLeftKey);
+    const auto seconds = text ? parse_number(*text, 0, INT64_MAX) : std::nullopt;
+    if (text && !seconds) {
+        return fail("damaged: time");
+    }
+    return seconds ? std::optional(static_cast<std::int64_t>(*seconds)) : std::nullopt;
+}
+
 /// Each record is what we set, what was before, the number of the name's parts, and the parts.
 void put_sysctls(GKeyFile* file, const std::vector<SysctlRecord>& sysctls)
 {
@@ -125,6 +137,9 @@ std::string render_journal(const Journal& journal)
         const auto kind = static_cast<std::size_t>(journal.resolv_conf->kind);
         put(file.get(), kBefore, kResolvConfKeys.at(kind), journal.resolv_conf->data);
     }
+    if (journal.resolv_conf_left) {
+        put(file.get(), kBefore, kLeftKey, std::to_string(*journal.resolv_conf_left));
+    }
     if (journal.network_manager) {
         put(file.get(), kBefore, "network-manager", *journal.network_manager);
     }
@@ -164,7 +179,12 @@ Result<Journal> parse_journal(std::string_view text)
     if (!sysctls) {
         return Failure(sysctls.error());
     }
+    Result<std::optional<std::int64_t>> left = get_left(file.get());
+    if (!left) {
+        return Failure(left.error());
+    }
     return Journal{.resolv_conf = get_resolv_conf(file.get()),
+                   .resolv_conf_left = *left,
                    .network_manager = get(file.get(), kBefore, "network-manager"),
                    .resolvconf = get(file.get(), kBefore, "resolvconf"),
                    .resolved_links = std::move(*links),

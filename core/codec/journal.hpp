@@ -2,6 +2,7 @@
 // The journal: what the system was like before us, so that every change can be undone.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,8 +37,10 @@ struct SysctlRecord {
 };
 
 struct Journal {
-    /// Set while resolv.conf itself is ours.
+    /// Set while resolv.conf itself is ours, and for a link after that.
     std::optional<ResolvConfBefore> resolv_conf;
+    /// When the link was put back, in seconds since 1970.
+    std::optional<std::int64_t> resolv_conf_left;
     /// NetworkManager's GlobalDnsConfiguration before ours, as GVariant text.
     std::optional<std::string> network_manager;
     /// The resolvconf(8) program that holds a record of ours.

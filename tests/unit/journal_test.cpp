@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The journal: read as it was written, or not at all.
+#include <cstdint>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -16,6 +17,7 @@ const std::string kBytes = std::string("\0\xff\n[group]\nkey=value\\;\"", 24);
 Journal full_journal()
 {
     return {.resolv_conf = ResolvConfBefore{Kind::Regular, kBytes},
+            .resolv_conf_left = INT64_MAX,
             .network_manager = "@a{sv} {}",
             .resolvconf = "/sbin/resolvconf",
             .resolved_links = {*InterfaceName::parse("tun0"), *InterfaceName::parse("t;=]")},
