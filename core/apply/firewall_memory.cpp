@@ -3,15 +3,20 @@
 // batch.
 #include "core/apply/firewall_memory.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
 
+#include <unistd.h>
+
+#include "core/apply/trusted_directory.hpp"
 #include "core/base/file.hpp"
 
 namespace failclosed {
 namespace {
 
+constexpr const char* kName = "rules";
 constexpr std::string_view kFormat = "failclosed-rules";
 constexpr std::size_t kSizeLimit = 64 << 20;
 
@@ -50,7 +55,9 @@ std::string read_boot(const std::string& path)
 
 std::optional<SeenRules> FirewallMemory::load() const
 {
-    const auto file = read_file(path_, kSizeLimit);
+    const auto directory = TrustedDirectory::open(directory_, geteuid());
+    const auto file = directory ? directory->read(kName, kSizeLimit)
+                                : Result<std::string>(Failure(directory.error()));
     if (!file) {
         return std::nullopt;
     }
@@ -77,7 +84,13 @@ Status FirewallMemory::save(const SeenRules& seen) const
         text.append(" ").append(word);
     }
     text.append("\n").append(seen.batch.begin(), seen.batch.end());
-    return replace_file(path_, text, {.mode = 0600, .durability = Durability::Volatile});
+    return replace_file(directory_ + "/" + kName, text,
+                        {.mode = 0600, .durability = Durability::Volatile});
+}
+
+Status FirewallMemory::forget() const
+{
+    return remove_file(directory_ + "/" + kName, Durability::Volatile);
 }
 
 } // namespace failclosed

@@ -512,6 +512,10 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     }
     generation_ = *generation;
     changed_ = false;
+    // Whoever comes later believes what is noted under this number.
+    if (memory_ && depth == Depth::Elements && !settle()) {
+        return interrupted();
+    }
     NftContents contents(tables);
     if (Status status = dump(NFT_MSG_GETTABLE, nullptr, contents); !status) {
         return Failure(status.error());
@@ -589,6 +593,22 @@ Result<std::uint32_t> Nftables::ask_generation()
             return *answer;
         }
     }
+}
+
+bool Nftables::settle()
+{
+    // An empty batch waits for its turn like any other (nf_tables_valid_genid), and counts nothing.
+    if (!send(encode_changes({}, generation_).bytes)) {
+        return false;
+    }
+    Answers answers;
+    while (const auto bytes = receive(MSG_DONTWAIT)) {
+        for_each_message(*bytes, [&](const nlmsghdr* message) {
+            answers.take(message, 0);
+            return true;
+        });
+    }
+    return answers.first_error == 0;
 }
 
 Status Nftables::dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents)

@@ -20,9 +20,9 @@ class Nftables {
   public:
     static Result<Nftables> open();
 
-    /// Rules that an earlier run has noted in `memory` are not read again where the kernel says
-    /// that no ruleset has changed since, only their tables and chains: those on a device go with
-    /// it and nothing is counted. What is read back from now on is noted. Callers hold the run's
+    /// Contents that an earlier run has noted in `memory` are not read again where the kernel says
+    /// that no ruleset has changed since, but for tables and chains: chains on a device go with
+    /// it, and nothing is counted. What holds() finds from now on is noted. Callers hold the run's
     /// lock.
     void remember_in(FirewallMemory memory) { memory_ = std::move(memory); }
 
@@ -106,8 +106,11 @@ class Nftables {
     /// Brings seen_ up to date after our own `changes`: reads the sets that these are about. False
     /// where anything else has changed as well.
     bool look_again(const std::vector<ElementChange>& changes);
-    /// The number of the kernel's rulesets as they are now.
+    /// The number of the kernel's rulesets as they are now, or as they will be in a moment: it is
+    /// told as soon as a change has begun to take effect.
     Result<std::uint32_t> ask_generation();
+    /// Waits until no change is taking effect. Whether the rulesets are those of generation_ then.
+    bool settle();
     Status request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of);
     /// Asks for all that `type` stands for, of one table or one set of it where these are given.
     Status dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents);
@@ -136,7 +139,7 @@ class Nftables {
     std::optional<NftContents> wanted_contents_;
     bool wanted_without_rules_ = false;
     std::optional<FirewallMemory> memory_;
-    /// What stands in memory_.
+    /// What memory_ is known to have held, or was to hold, last.
     std::optional<SeenRules> remembered_;
 };
 

@@ -277,16 +277,17 @@ struct RuleReader {
     }
 };
 
-/// The first message, taken off; null where there is none.
+/// The first message, taken off; null where there is none that is whole.
 const nlmsghdr* take_message(std::span<const std::uint8_t>& messages)
 {
-    int left = static_cast<int>(messages.size());
     const auto* message = reinterpret_cast<const nlmsghdr*>(messages.data());
-    if (!mnl_nlmsg_ok(message, left)) {
+    // mnl_nlmsg_ok() takes lengths of 2^31 and more for negative ones (libmnl 1.0.4).
+    if (messages.size() < sizeof(nlmsghdr) || message->nlmsg_len < sizeof(nlmsghdr) ||
+        message->nlmsg_len > messages.size()) {
         return nullptr;
     }
-    mnl_nlmsg_next(message, &left);
-    messages = messages.last(static_cast<std::size_t>(std::max(left, 0)));
+    const std::size_t size = NLMSG_ALIGN(std::size_t{message->nlmsg_len});
+    messages = messages.subspan(std::min(size, messages.size()));
     return message;
 }
 

@@ -98,6 +98,9 @@ class LiveSystem final : public System {
     /// Adds `elements` in all tables that judge what leaves.
     Status admit(const Set& set, const std::vector<SetElement>& elements, Seconds time);
 
+    /// Has nftables_ use what earlier runs have noted, where this run may.
+    void remember_rules();
+
     Result<Nftables*> nftables();
     Result<Routing*> routing();
 

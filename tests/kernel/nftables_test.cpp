@@ -57,11 +57,7 @@ class NftablesTest : public testing::Test {
         ASSERT_TRUE(status) << status.error().message();
     }
 
-    NftablesTest()
-    {
-        EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-        memory = folder_ + "/rules";
-    }
+    NftablesTest() { EXPECT_NE(mkdtemp(folder_.data()), nullptr); }
 
     ~NftablesTest() override { std::filesystem::remove_all(folder_); }
 
@@ -69,7 +65,7 @@ class NftablesTest : public testing::Test {
     [[nodiscard]] Nftables next_run() const
     {
         Nftables run = Nftables::open().value();
-        run.remember_in(FirewallMemory(memory));
+        run.remember_in(memory());
         return run;
     }
 
@@ -88,7 +84,15 @@ class NftablesTest : public testing::Test {
         return *Nftables::open().value().holds(ruleset);
     }
 
-    std::string memory;
+    [[nodiscard]] FirewallMemory memory() const { return FirewallMemory(folder_); }
+
+    /// Whether a run believes that the kernel holds `ruleset`, where a note says so.
+    [[nodiscard]] bool is_believed(const Ruleset& ruleset, SeenRules note) const
+    {
+        note.batch = encode(ruleset)->bytes;
+        EXPECT_TRUE(memory().save(note));
+        return *next_run().holds(ruleset);
+    }
 
     bool holds(const Ruleset& ruleset)
     {
@@ -536,60 +540,67 @@ TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
 
 // ---- From one run to the next ----
 
+/// The sample without a rule: what is not in the kernel.
+Ruleset other_rules()
+{
+    Ruleset ruleset = test::sample_ruleset();
+    ruleset.tables[0].chains[0].rules.pop_back();
+    return ruleset;
+}
+
 TEST_F(NftablesTest, WhatARunHasSeenIsNotReadAgain)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    const FirewallMemory file(memory);
-    const auto seen = file.load();
+    const auto seen = memory().load();
     ASSERT_TRUE(seen);
-    // Rules that are not there, under the number of those that are.
-    Ruleset other = ruleset;
-    other.tables[0].chains[0].rules.pop_back();
-    SeenRules wrong = *seen;
-    wrong.batch = encode(other)->bytes;
-    ASSERT_NE(wrong, *seen);
-    ASSERT_TRUE(file.save(wrong));
-    EXPECT_TRUE(*next_run().holds(other)) << "they are believed";
-    EXPECT_FALSE(really_holds(other));
-    EXPECT_TRUE(*next_run().holds(ruleset)) << "and others are looked for";
-    EXPECT_EQ(file.load(), seen);
+    EXPECT_TRUE(is_believed(other_rules(), *seen));
+    EXPECT_FALSE(really_holds(other_rules()));
+    EXPECT_TRUE(*next_run().holds(ruleset)) << "others are looked for";
+    EXPECT_EQ(memory().load(), seen);
 }
 
 TEST_F(NftablesTest, WhatCannotBeToldOfANoteIsRead)
 {
-    const Ruleset ruleset = test::sample_ruleset();
-    ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    Ruleset other = ruleset;
-    other.tables[0].chains[0].rules.pop_back();
-    const SeenRules seen = *FirewallMemory(memory).load();
-    SeenRules wrong = seen;
-    wrong.batch = encode(other)->bytes;
-    const auto is_believed = [&](const SeenRules& note) {
-        EXPECT_TRUE(FirewallMemory(memory).save(note));
-        return *next_run().holds(other);
-    };
-    EXPECT_TRUE(is_believed(wrong)) << "else this shows nothing";
-    SeenRules elsewhere = wrong;
+    ASSERT_NO_FATAL_FAILURE(run(test::sample_ruleset()));
+    const SeenRules seen = *memory().load();
+    EXPECT_TRUE(is_believed(other_rules(), seen)) << "else this shows nothing";
+    SeenRules elsewhere = seen;
     ++elsewhere.network;
-    EXPECT_FALSE(is_believed(elsewhere));
-    SeenRules earlier = wrong;
+    EXPECT_FALSE(is_believed(other_rules(), elsewhere));
+    SeenRules earlier = seen;
     --earlier.generation;
-    EXPECT_FALSE(is_believed(earlier));
+    EXPECT_FALSE(is_believed(other_rules(), earlier));
 
-    EXPECT_TRUE(is_believed(wrong));
+    EXPECT_TRUE(is_believed(other_rules(), seen));
     nft("add table inet strangers");
-    EXPECT_FALSE(*next_run().holds(other)) << "anything may have changed";
+    EXPECT_FALSE(*next_run().holds(other_rules())) << "anything may have changed";
+}
+
+// Before Linux 6.16 a chain goes with its device, and no ruleset is said to have changed.
+TEST_F(NftablesTest, ChainsAreReadInAnyCase)
+{
+    ASSERT_NO_FATAL_FAILURE(run(test::sample_ruleset()));
+    const SeenRules seen = *memory().load();
+    Ruleset more = test::sample_ruleset();
+    more.tables[0].chains.push_back({"more", std::nullopt, {}});
+    EXPECT_FALSE(is_believed(more, seen));
+    Ruleset fewer = test::sample_ruleset();
+    fewer.tables[2].chains.pop_back();
+    EXPECT_FALSE(is_believed(fewer, seen));
+    Ruleset elsewhere = test::sample_ruleset();
+    elsewhere.tables[2].chains.back().base->device = test::device("lo");
+    EXPECT_FALSE(is_believed(elsewhere, seen));
 }
 
 TEST_F(NftablesTest, EachNetworkNamespaceHasANumberOfItsOwn)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    const SeenRules here = *FirewallMemory(memory).load();
+    const SeenRules here = *memory().load();
     const NetworkNamespace another = make_network();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    EXPECT_NE(FirewallMemory(memory).load()->network, here.network);
+    EXPECT_NE(memory().load()->network, here.network);
 }
 
 TEST_F(NftablesTest, RefusedBatchChangesNothing)
@@ -764,14 +775,20 @@ TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
 
 TEST_F(NftablesTest, CountersGoOnFromOneRunToTheNext)
 {
-    const Ruleset ruleset =
+    Ruleset ruleset =
         with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
+    ruleset.tables[0].sets = {{.name = "addresses", .key = {Field::Destination4}}};
+    const CounterKey key{kTables[0], "only", "counted"};
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     EXPECT_FALSE(send_datagram("127.0.0.1", 9));
-    Ruleset longer = ruleset;
-    longer.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
-    ASSERT_NO_FATAL_FAILURE(run(longer));
-    EXPECT_EQ(nftables.counters(kTables)->at({kTables[0], "only", "counted"}), (Counter{1, 29}));
+    // The same rules, which are not read, but more than elements to exchange.
+    ruleset.tables[0].sets[0].timeouts = true;
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
+    ruleset.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
+    EXPECT_TRUE(really_holds(ruleset));
 }
 
 TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)

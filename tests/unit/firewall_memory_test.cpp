@@ -40,7 +40,7 @@ class FirewallMemoryTest : public testing::Test {
 
     [[nodiscard]] FirewallMemory memory() const
     {
-        return FirewallMemory(path(), folder_ + "/boot_id");
+        return FirewallMemory(folder_, folder_ + "/boot_id");
     }
 
     std::string folder_ = testing::TempDir() + "firewall_memory_test.XXXXXX";
@@ -101,6 +101,30 @@ TEST_F(FirewallMemoryTest, WhereNobodyTellsOneStartFromAnotherThereIsNone)
 {
     std::filesystem::remove(folder_ + "/boot_id");
     ASSERT_TRUE(memory().save(kSeen));
+    EXPECT_EQ(memory().load(), std::nullopt);
+}
+
+TEST_F(FirewallMemoryTest, CanBeTakenBack)
+{
+    EXPECT_TRUE(memory().forget());
+    ASSERT_TRUE(memory().save(kSeen));
+    EXPECT_TRUE(memory().forget());
+    EXPECT_EQ(memory().load(), std::nullopt);
+}
+
+TEST_F(FirewallMemoryTest, ThatOthersCouldHaveWrittenIsNone)
+{
+    using std::filesystem::perms;
+    ASSERT_TRUE(memory().save(kSeen));
+    for (const std::string& open : {path(), folder_}) {
+        std::filesystem::permissions(open, perms::others_write, std::filesystem::perm_options::add);
+        EXPECT_EQ(memory().load(), std::nullopt) << open;
+        std::filesystem::permissions(open, perms::others_write,
+                                     std::filesystem::perm_options::remove);
+        EXPECT_EQ(memory().load(), kSeen);
+    }
+    std::filesystem::rename(path(), folder_ + "/elsewhere");
+    std::filesystem::create_symlink("elsewhere", path());
     EXPECT_EQ(memory().load(), std::nullopt);
 }
 

@@ -3,6 +3,7 @@
 // shown by the kernel tests.
 #include <cstring>
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -416,6 +417,30 @@ TEST(NftContents, SurvivesBytesThatAreNoMessages)
         NftContents contents({kTable});
         contents.add_all(std::span(bytes).first(i));
         contents.finish();
+    }
+}
+
+TEST(NftContents, NoMessageIsLongerThanWhatIsThere)
+{
+    const std::vector<std::uint8_t> whole = encode(test::sample_ruleset())->bytes;
+    for (std::size_t at = 0; at < whole.size();) {
+        nlmsghdr header{};
+        std::memcpy(&header, whole.data() + at, sizeof header);
+        const auto rest = static_cast<std::uint32_t>(whole.size() - at);
+        for (const std::uint32_t length : {std::uint32_t{0}, std::uint32_t{15}, rest + 1,
+                                           0x7fff'fff0U, 0x8000'0000U, 0xffff'fff0U}) {
+            std::vector<std::uint8_t> bytes = whole;
+            std::memcpy(bytes.data() + at, &length, sizeof length);
+            NftContents contents(kTables);
+            contents.add_all(bytes);
+            contents.finish();
+            NftContents before(kTables);
+            before.add_all(std::span(whole).first(at));
+            before.finish();
+            ASSERT_EQ(contents, before) << length << " at " << at;
+            EXPECT_EQ(same_rules(bytes, whole), same_rules(std::span(whole).first(at), whole));
+        }
+        at += NLMSG_ALIGN(header.nlmsg_len);
     }
 }
 
