@@ -44,8 +44,8 @@ class Dns {
 
     /// Makes `plan` the system's configuration, and says where. What another program has written
     /// into resolv.conf meanwhile becomes what is put back later. A plan without tunnels puts back
-    /// what was there before; for a minute it puts a link of resolv.conf back that NetworkManager
-    /// has written over. Refused, with nothing changed, while the journal
+    /// what was there before. A link of resolv.conf comes back once more where NetworkManager has
+    /// written over it within a minute. Refused, with nothing changed, while the journal
     /// is damaged.
     [[nodiscard]] Result<DnsSystem> apply(const DnsPlan& plan) const;
 

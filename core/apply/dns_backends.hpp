@@ -55,9 +55,9 @@ ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 /// in its place, stands there.
 Result<ResolvConfView> view_resolv_conf(const DnsRun& run);
 
-/// As kFileBackend.restore; but that a link was there stays in the journal, and counts for a
-/// minute. NetworkManager, which tidies up after the tunnel at the same moment, may have looked
-/// before the link came back and then rename its file over it.
+/// As kFileBackend.restore; but that a link was there stays in the journal. NetworkManager, which
+/// tidies up after the tunnel at the same moment, may have looked before the link came back and
+/// then rename its file over it: what it puts there within a minute gives way to the link.
 Status leave_resolv_conf(DnsRun& run);
 
 /// Whether leave_resolv_conf() would change nothing.

@@ -2,7 +2,10 @@
 // resolv.conf itself, where no program that we could tell is in charge of it.
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
+
+#include <sys/stat.h>
 
 #include "core/apply/dns_backends.hpp"
 #include "core/base/file.hpp"
@@ -76,18 +79,20 @@ Status put_back(const std::string& path, const ResolvConfBefore& before)
 /// More than it takes NetworkManager to rename a file that it began to write as the tunnel ended.
 constexpr std::int64_t kTidyingUp = 60; // seconds
 
-/// Whoever has written a file by now meant to, link or not.
-bool is_over(const Journal& journal)
+/// Whether what stands at the path was put there long after the link came back. Whoever did that
+/// meant to, link or not.
+bool came_later(const DnsRun& run)
 {
-    const auto since = time(nullptr) - journal.resolv_conf_left.value_or(0);
-    return journal.resolv_conf_left && (since < 0 || since > kTidyingUp);
+    struct stat file{};
+    return run.journal.resolv_conf_left && lstat(run.paths.resolv_conf.c_str(), &file) == 0 &&
+           std::abs(file.st_ctim.tv_sec - *run.journal.resolv_conf_left) > kTidyingUp;
 }
 
 /// The path holds what we put there, or what NetworkManager put in its place.
 bool stands_for_ours(const DnsRun& run, const ResolvConfBefore& now)
 {
-    return is_ours(now) || (!is_over(run.journal) &&
-                            stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf));
+    return is_ours(now) || (stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf) &&
+                            !came_later(run));
 }
 
 Status apply(DnsRun& run, const DnsPlan& plan)
