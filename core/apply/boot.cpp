@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Enabling the boot unit.
+// Telling starts of the machine apart, and enabling the boot unit.
 #include "core/apply/boot.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
 #include <unistd.h>
 
 #include "core/apply/child.hpp"
+#include "core/base/file.hpp"
 
 namespace failclosed {
 
@@ -25,6 +27,13 @@ bool exists(const char* path)
 }
 
 } // namespace
+
+std::string read_boot_id(const std::string& file)
+{
+    std::string id = read_file(file, 64).value_or("");
+    id.erase(std::min(id.find('\n'), id.size()));
+    return id;
+}
 
 bool is_enabled_at_boot()
 {

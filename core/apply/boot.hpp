@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Whether the machine is locked at every boot, before its network.
+// The start of the machine: which one it is, and whether it is locked at each, before its network.
 #pragma once
+
+#include <string>
 
 #include "core/base/result.hpp"
 
 namespace failclosed {
+
+/// Tells one start of the machine from another (proc_sys_kernel(5)).
+inline constexpr const char* kBootIdFile = "/proc/sys/kernel/random/boot_id";
+
+/// What stands in that file; empty where it cannot be told.
+std::string read_boot_id(const std::string& file);
 
 /// Whether systemd will start failclosed-lock.service at boot.
 bool is_enabled_at_boot();

@@ -43,14 +43,6 @@ template <typename Number> bool read_number(std::string_view word, Number& numbe
     return error == std::errc() && end == word.data() + word.size();
 }
 
-/// Empty where it cannot be told.
-std::string read_boot(const std::string& path)
-{
-    std::string id = read_file(path, 64).value_or("");
-    id.erase(std::min(id.find('\n'), id.size()));
-    return id;
-}
-
 } // namespace
 
 std::optional<SeenRules> FirewallMemory::load() const
@@ -68,7 +60,7 @@ std::optional<SeenRules> FirewallMemory::load() const
     if (!words || (*words)[0] != kFormat || (*words)[1].empty() ||
         !read_number((*words)[2], seen.network) || !read_number((*words)[3], seen.generation) ||
         !read_number((*words)[4], size) || size != text.size() ||
-        (*words)[1] != read_boot(boot_id_)) {
+        (*words)[1] != read_boot_id(boot_id_)) {
         return std::nullopt;
     }
     seen.batch.assign(text.begin(), text.end());
@@ -79,11 +71,15 @@ Status FirewallMemory::save(const SeenRules& seen) const
 {
     std::string text(kFormat);
     for (const std::string& word :
-         {read_boot(boot_id_), std::to_string(seen.network), std::to_string(seen.generation),
+         {read_boot_id(boot_id_), std::to_string(seen.network), std::to_string(seen.generation),
           std::to_string(seen.batch.size())}) {
         text.append(" ").append(word);
     }
     text.append("\n").append(seen.batch.begin(), seen.batch.end());
+    // One that could not be trusted would keep its owner and its mode.
+    if (Status forgotten = forget(); !forgotten) {
+        return forgotten;
+    }
     return replace_file(directory_ + "/" + kName, text,
                         {.mode = 0600, .durability = Durability::Volatile});
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/apply/boot.hpp"
 #include "core/base/result.hpp"
 
 namespace failclosed {
@@ -29,9 +30,8 @@ struct SeenRules {
 /// The file "rules" in a directory. Callers hold the run's lock.
 class FirewallMemory {
   public:
-    /// `boot_id` tells one start of the machine from another (proc_sys_kernel(5)).
-    explicit FirewallMemory(std::string directory,
-                            std::string boot_id = "/proc/sys/kernel/random/boot_id")
+    /// `boot_id` is the file for read_boot_id().
+    explicit FirewallMemory(std::string directory, std::string boot_id = kBootIdFile)
         : directory_(std::move(directory)), boot_id_(std::move(boot_id))
     {
     }
@@ -40,8 +40,8 @@ class FirewallMemory {
     /// where others than the caller's user could have written it.
     std::optional<SeenRules> load() const;
 
-    /// Remembers `seen`, in the place of what was remembered before. On failure that may be there
-    /// still: it says of itself when it was true.
+    /// Remembers `seen`, in the place of what was remembered before. On failure nothing is
+    /// remembered, or still that: it says of itself when it was true.
     Status save(const SeenRules& seen) const;
 
     /// Remembers nothing any more. For whoever takes the tables away, or finds them gone.

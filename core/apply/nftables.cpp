@@ -512,9 +512,14 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     }
     generation_ = *generation;
     changed_ = false;
-    // Whoever comes later believes what is noted under this number.
-    if (memory_ && depth == Depth::Elements && !settle()) {
-        return interrupted();
+    if (memory_ && depth == Depth::Elements) {
+        // Whoever comes later believes what is noted under this number.
+        if (const Status settled = settle(); !settled) {
+            if (settled.error().number() == ERESTART) {
+                return interrupted();
+            }
+            memory_.reset();
+        }
     }
     NftContents contents(tables);
     if (Status status = dump(NFT_MSG_GETTABLE, nullptr, contents); !status) {
@@ -595,20 +600,25 @@ Result<std::uint32_t> Nftables::ask_generation()
     }
 }
 
-bool Nftables::settle()
+Status Nftables::settle()
 {
     // An empty batch waits for its turn like any other (nf_tables_valid_genid), and counts nothing.
-    if (!send(encode_changes({}, generation_).bytes)) {
-        return false;
+    if (Status sent = send(encode_changes({}, generation_).bytes); !sent) {
+        return sent;
     }
     Answers answers;
-    while (const auto bytes = receive(MSG_DONTWAIT)) {
+    Result<std::span<const std::uint8_t>> bytes = receive(MSG_DONTWAIT);
+    for (; bytes; bytes = receive(MSG_DONTWAIT)) {
         for_each_message(*bytes, [&](const nlmsghdr* message) {
             answers.take(message, 0);
             return true;
         });
     }
-    return answers.first_error == 0;
+    if (answers.first_error != 0) {
+        return fail_errno(kReading, answers.first_error);
+    }
+    // Not every kernel answers where there is nothing to complain of.
+    return bytes.error().number() == EAGAIN ? Status() : Status(Failure(bytes.error()));
 }
 
 Status Nftables::dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents)

@@ -24,7 +24,11 @@ class Nftables {
     /// that no ruleset has changed since, but for tables and chains: chains on a device go with
     /// it, and nothing is counted. What holds() finds from now on is noted. Callers hold the run's
     /// lock.
-    void remember_in(FirewallMemory memory) { memory_ = std::move(memory); }
+    void remember_in(FirewallMemory memory)
+    {
+        memory_ = std::move(memory);
+        seen_.reset(); // what is noted has to be read with more care
+    }
 
     /// Lets a child close the socket after this process has ended, where something was changed:
     /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
@@ -109,8 +113,9 @@ class Nftables {
     /// The number of the kernel's rulesets as they are now, or as they will be in a moment: it is
     /// told as soon as a change has begun to take effect.
     Result<std::uint32_t> ask_generation();
-    /// Waits until no change is taking effect. Whether the rulesets are those of generation_ then.
-    bool settle();
+    /// Waits until no change is taking effect. ERESTART where the rulesets are not those of
+    /// generation_ then; other errors where that cannot be told.
+    Status settle();
     Status request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of);
     /// Asks for all that `type` stands for, of one table or one set of it where these are given.
     Status dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents);

@@ -116,13 +116,6 @@ std::optional<std::string> StateStore::load_file(const std::string& directory,
     return std::nullopt;
 }
 
-std::string StateStore::boot() const
-{
-    auto id = read_file(paths_.boot_id, 64).value_or("");
-    id.erase(std::min(id.find('\n'), id.size()));
-    return id;
-}
-
 void StateStore::load_running(StoredState& stored)
 {
     running_ = load_file(paths_.run, kRunningFile, stored);
@@ -138,7 +131,7 @@ void StateStore::load_running(StoredState& stored)
         running = *read;
     } else if (running_copy_) {
         const auto copy = read_running(*running_copy_);
-        if (copy && copy->boot == boot() && !copy->boot.empty()) {
+        if (copy && !copy->boot.empty() && copy->boot == read_boot_id(paths_.boot_id)) {
             running = *copy;
         }
     }
@@ -146,14 +139,15 @@ void StateStore::load_running(StoredState& stored)
     stored.state.underlay = std::move(running.underlay);
     stored.state.programs = std::move(running.programs);
     stored.state.refused = std::move(running.refused);
-    if (running.boot == boot() && !running.boot.empty()) {
+    if (running.portal && !running.boot.empty() && running.boot == read_boot_id(paths_.boot_id)) {
         stored.state.portal = std::move(running.portal);
     }
 }
 
 Status StateStore::save_running(const State& state)
 {
-    Running running{boot(), state.tunnels, state.underlay, state.programs, state.refused};
+    Running running{read_boot_id(paths_.boot_id), state.tunnels, state.underlay, state.programs,
+                    state.refused};
     // The copy is there for the worst case, in which nobody signs in; that it cannot be written
     // makes nothing else worse.
     static_cast<void>(save_file(paths_.persistent, kRunningFile, write_running(running),

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/apply/boot.hpp"
 #include "core/apply/trusted_directory.hpp"
 #include "core/base/file.hpp"
 #include "core/model/state.hpp"
@@ -22,8 +23,8 @@ struct StorePaths {
     std::string config = "/etc/failclosed";
     /// The only user whose files count.
     uid_t owner = 0;
-    /// Tells one start of the machine from another (proc_sys_kernel(5)).
-    std::string boot_id = "/proc/sys/kernel/random/boot_id";
+    /// For read_boot_id().
+    std::string boot_id = kBootIdFile;
 };
 
 /// What was found of an earlier run. Where there is damage, `state` is armed, and holds what could
@@ -65,8 +66,6 @@ class StateStore {
 
     void load_running(StoredState& stored);
     Status save_running(const State& state);
-    /// Which start of the machine this is; empty where it cannot be told.
-    [[nodiscard]] std::string boot() const;
 
     StorePaths paths_;
     /// What stands in the files, where that is known.

@@ -126,6 +126,11 @@ TEST_F(FirewallMemoryTest, ThatOthersCouldHaveWrittenIsNone)
     std::filesystem::rename(path(), folder_ + "/elsewhere");
     std::filesystem::create_symlink("elsewhere", path());
     EXPECT_EQ(memory().load(), std::nullopt);
+    ASSERT_TRUE(memory().save(kSeen));
+    EXPECT_EQ(memory().load(), kSeen) << "the next one is a new file";
+    std::filesystem::permissions(path(), perms::others_write, std::filesystem::perm_options::add);
+    ASSERT_TRUE(memory().save(kSeen));
+    EXPECT_EQ(memory().load(), kSeen);
 }
 
 TEST_F(FirewallMemoryTest, ThatCannotBeWrittenIsAnError)
