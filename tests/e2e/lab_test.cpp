@@ -800,9 +800,8 @@ TEST(Underlay, ASecondUplinkTakesOverAndIsCut)
     NetworkManager manager(bus, {.carrier_wait = std::chrono::milliseconds(100)});
     manager.connect_ethernet({.metric = 600});
     const DnsServer second = lab.second_dns();
-    manager.add_profile("eth1", "[connection]\nid=eth1\ntype=ethernet\ninterface-name=eth1\n"
-                                "[ipv4]\nmethod=auto\nroute-metric=100\n");
     lab.second_uplink_up();
+    manager.connect_ethernet({.device = "eth1", .metric = 100});
     ASSERT_TRUE(manager.wait_for_event("up", "eth1")) << manager.recorder().text();
     EXPECT_THAT(lab.client().must({"ip", "route", "get", addr::site4}), HasSubstr("dev eth1"));
     lab.cut_wire("lan1");
