@@ -4,18 +4,17 @@
 
 #include <chrono>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "core/apply/firewall_memory.hpp"
-#include "core/base/owned.hpp"
+#include "core/apply/nft_socket.hpp"
 #include "core/codec/nft_contents.hpp"
 #include "core/codec/nft_message.hpp"
 
 namespace failclosed {
 
-/// A netlink socket to nftables in the network namespace of the thread that opened it. Needs
-/// CAP_NET_ADMIN there. For one thread.
+/// Our tables in the network namespace of the thread that opened this. Needs CAP_NET_ADMIN there.
+/// For one thread.
 class Nftables {
   public:
     static Result<Nftables> open();
@@ -30,8 +29,7 @@ class Nftables {
         seen_.reset(); // what is noted has to be read with more care
     }
 
-    /// Lets a child close the socket after this process has ended, where something was changed:
-    /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
+    /// NftSocket::close_in_background().
     static void close_in_background(Nftables nftables);
 
     /// Makes our tables in the kernel what `ruleset` says, in one transaction; tables called
@@ -84,11 +82,8 @@ class Nftables {
     /// How much of the tables is read.
     enum class Depth : std::uint8_t { Tables, Chains, Rules, Elements };
 
-    explicit Nftables(UniqueFd socket) : socket_(std::move(socket)), buffer_(kBufferSize) {}
+    explicit Nftables(NftSocket socket) : socket_(std::move(socket)) {}
 
-    Status send(std::span<const std::uint8_t> bytes);
-    Result<std::span<const std::uint8_t>> receive(int flags);
-    Status commit(const NftBatch& batch);
     /// Makes wanted_batch_ what loads `ruleset`.
     Status want(const Ruleset& ruleset);
     /// What wanted_batch_ makes of the tables; without the rules, where seen_ is.
@@ -103,36 +98,17 @@ class Nftables {
     bool recall(std::uint32_t generation);
     /// Notes that the kernel holds what is wanted.
     void remember();
-    /// What tells this network namespace from all others; nothing before Linux 5.14.
-    std::optional<std::uint64_t> network() const;
     /// Whether what is wanted could be reached from seen_ by elements of sets alone.
     bool exchange_elements();
     /// Brings seen_ up to date after our own `changes`: reads the sets that these are about. False
     /// where anything else has changed as well.
     bool look_again(const std::vector<ElementChange>& changes);
-    /// The number of the kernel's rulesets as they are now, or as they will be in a moment: it is
-    /// told as soon as a change has begun to take effect.
-    Result<std::uint32_t> ask_generation();
-    /// Waits until no change is taking effect. ERESTART where the rulesets are not those of
-    /// generation_ then; other errors where that cannot be told.
-    Status settle();
-    Status request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of);
-    /// Asks for all that `type` stands for, of one table or one set of it where these are given.
-    Status dump(std::uint16_t type, const NftContents::SetName* of, NftContents& contents);
-    /// Whether the dump ended.
-    Result<bool> take_dump(std::span<const std::uint8_t> bytes, NftContents& contents);
     Result<NftContents> read_once(const std::vector<TableName>& tables, Depth depth);
     Result<NftContents> read(const std::vector<TableName>& tables, Depth depth);
 
-    static constexpr std::size_t kBufferSize = 64 * 1024;
-
-    UniqueFd socket_;
-    std::vector<std::uint8_t> buffer_;
-    std::uint32_t sequence_ = 0;
-    bool committed_ = false;
+    NftSocket socket_;
     /// The kernel numbers its rulesets: what one look has seen of them must be one.
     std::uint32_t generation_ = 0;
-    bool changed_ = false;
     /// What the last look saw, of generation_.
     std::optional<NftContents> seen_;
     /// seen_ is without the rules: the kernel holds those of remembered_.
