@@ -51,7 +51,9 @@ class Dns {
 
     /// Puts back what was there before the first apply(), and forgets it. A resolv.conf that
     /// another program has written meanwhile is left alone. For a service that does not run, what
-    /// it has stored is put right, so that none that was stopped or removed stands in the way.
+    /// it has stored is put right, so that none that was stopped or removed stands in the way. A
+    /// NetworkManager that was about to run may have read that before: what was there before is
+    /// kept for the next call of apply() or restore() that finds it running.
     [[nodiscard]] Status restore() const;
 
     /// The system that apply() would use now.

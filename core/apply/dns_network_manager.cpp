@@ -80,7 +80,9 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     const std::string wanted = render(plan);
     const bool same = bus->nm_same(now->c_str(), wanted.c_str()) == FailclosedYes;
     if (!run.journal.network_manager) {
-        run.journal.network_manager = std::move(*now);
+        auto& left = run.journal.network_manager_left;
+        run.journal.network_manager = left ? std::move(*left) : std::move(*now);
+        left.reset();
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
         }
@@ -89,14 +91,23 @@ Status apply(DnsRun& run, const DnsPlan& plan)
 }
 
 /// For a NetworkManager that does not run: what would bring our settings back when it starts.
-Status put_back_in_file(const std::string& path, const std::string& before)
+/// False where that was not there.
+Result<bool> put_back_in_file(const std::string& path, const std::string& before)
 {
     const Result<std::string> contents = read_file(path, kFileLimit);
     if (!contents) {
-        return contents.error().number() == ENOENT ? Status() : Failure(contents.error());
+        return contents.error().number() == ENOENT ? Result<bool>(false)
+                                                   : Failure(contents.error());
     }
     const Result<std::string> wanted = replace_global_dns(*contents, before);
-    return wanted ? replace_file(path, *wanted) : Failure(wanted.error().during(kName));
+    if (!wanted) {
+        return Failure(wanted.error().during(kName));
+    }
+    if (*wanted == *contents) {
+        return false;
+    }
+    const Status replaced = replace_file(path, *wanted);
+    return replaced ? Result<bool>(true) : Failure(replaced.error());
 }
 
 /// Where NetworkManager.conf has DNS settings, NetworkManager takes no others, these neither.
@@ -112,7 +123,9 @@ Status put_back_over_bus(const BusModule& bus, const std::string& before)
 
 Status restore(DnsRun& run)
 {
-    if (!run.journal.network_manager) {
+    auto& set = run.journal.network_manager;
+    auto& left = run.journal.network_manager_left;
+    if (!set && !left) {
         return {};
     }
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
@@ -123,13 +136,23 @@ Status restore(DnsRun& run)
     if (!runs) {
         return Failure(runs.error());
     }
-    const std::string& before = *run.journal.network_manager;
-    const Status back = *runs ? put_back_over_bus(*bus, before)
-                              : put_back_in_file(run.paths.network_manager_file, before);
-    if (!back) {
-        return back;
+    if (*runs) {
+        if (Status back = put_back_over_bus(*bus, set ? *set : *left); !back) {
+            return back;
+        }
+        left.reset();
+    } else if (set) {
+        const Result<bool> back = put_back_in_file(run.paths.network_manager_file, *set);
+        if (!back) {
+            return Failure(back.error());
+        }
+        if (*back) {
+            left = std::move(*set);
+        }
+    } else {
+        return {};
     }
-    run.journal.network_manager.reset();
+    set.reset();
     return run.file.save(run.journal);
 }
 
@@ -157,6 +180,19 @@ bool is_network_managers(const std::string& contents)
 bool leads_to_network_manager(const std::string& target)
 {
     return target.find("/run/NetworkManager/") != std::string::npos;
+}
+
+Result<bool> network_manager_has_left(const DnsRun& run)
+{
+    if (!run.journal.network_manager_left) {
+        return true;
+    }
+    const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
+    if (!bus) {
+        return Failure(bus.error());
+    }
+    const Result<bool> runs = service_runs(*bus, kService, kName);
+    return runs ? Result<bool>(!*runs) : Failure(runs.error());
 }
 
 const DnsBackend kNetworkManagerBackend = {DnsSystem::NetworkManager, in_charge, apply, restore,

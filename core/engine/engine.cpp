@@ -92,6 +92,7 @@ class Run {
         } else if (unlocks) {
             open();
         } else {
+            leave_names();
             outcome_.protection = Outcome::Protection::Open;
         }
         return std::move(outcome_);
@@ -336,6 +337,16 @@ class Run {
         const auto hosts_held = system_.hosts_hold(wanted_.hosts);
         if (!hosts_held || !*hosts_held) {
             note(outcome_.warnings, "/etc/hosts", system_.apply_hosts(wanted_.hosts));
+        }
+    }
+
+    // The machine is open. A service that was starting when it was opened may hold names of ours
+    // all the same, and its start brings events.
+    void leave_names()
+    {
+        const auto left = system_.dns_holds({});
+        if (locked_ && left && !*left) {
+            note(outcome_.warnings, "DNS", system_.apply_dns({}));
         }
     }
 

@@ -352,6 +352,91 @@ TEST_F(ManagedNames, AFileThatItWroteOverOursGivesWayToOursInOneStep)
     EXPECT_EQ(client().must({"readlink", resolv_conf}), "/etc/mine.conf\n");
 }
 
+// A NetworkManager that starts reads its file, and answers on D-Bus a moment later. What a hook
+// takes out of the file in between, it has.
+class Starting : public ManagedNames {
+  protected:
+    static constexpr char file[] = "/var/lib/NetworkManager/NetworkManager-intern.conf";
+
+    /// Connects, and takes NetworkManager away.
+    void SetUp() override
+    {
+        ASSERT_NO_FATAL_FAILURE(lock());
+        ASSERT_NO_FATAL_FAILURE(start({}));
+        vpn_.emplace(lab_);
+        ASSERT_TRUE(vpn_->wait_connected()) << vpn_->log();
+        ASSERT_TRUE(manager_->wait_for_event_done("up", "tun0")) << configuration();
+        ours_ = client().read_file(file);
+        ASSERT_THAT(ours_, HasSubstr("10.8.0.1"));
+        manager_->stop();
+    }
+
+    /// Starts NetworkManager as if it had read its file before `command`.
+    void start_after(const std::string& command)
+    {
+        EXPECT_EQ(failclosed(client(), {command}).status, 0);
+        EXPECT_THAT(client().read_file(file), Not(HasSubstr("10.8.0.1")));
+        start_with_ours();
+    }
+
+    void start_with_ours()
+    {
+        client().write_file(file, ours_);
+        manager_->recorder().forget();
+        manager_->start();
+        ASSERT_TRUE(manager_->wait_activated("eth0")) << manager_->log();
+        ASSERT_TRUE(manager_->wait_for_event_done("up", "eth0")) << manager_->recorder().text();
+    }
+
+    bool has_the_lease()
+    {
+        return eventually([&] {
+            return resolvers().find(addr::gateway4) != std::string::npos &&
+                   client().read_file(file).find("10.8.0.1") == std::string::npos;
+        });
+    }
+
+    std::optional<VpnClient> vpn_;
+
+  private:
+    std::string ours_;
+};
+
+TEST_F(Starting, HasNothingOfTheTunnelAfterItsEnd)
+{
+    ASSERT_NO_FATAL_FAILURE(start_after("reapply"));
+    EXPECT_TRUE(looks_up(from_inside)) << configuration();
+    vpn_->term();
+    ASSERT_TRUE(vpn_->process().wait());
+    EXPECT_TRUE(has_the_lease()) << configuration();
+}
+
+TEST_F(Starting, HasNothingOfATunnelThatEndedMeanwhile)
+{
+    vpn_->term();
+    ASSERT_TRUE(vpn_->process().wait());
+    ASSERT_NO_FATAL_FAILURE(start_after("reapply"));
+    EXPECT_TRUE(has_the_lease()) << configuration();
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+}
+
+TEST_F(Starting, HasNothingOfTheTunnelAfterTheReset)
+{
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    // No hook sees to it before.
+    client().must({"mv", "/usr/lib/failclosed/nm-dispatcher", "/usr/lib/failclosed/away"});
+    ASSERT_NO_FATAL_FAILURE(start_with_ours());
+    client().must({"failclosed-reset", "--open"});
+    EXPECT_TRUE(has_the_lease()) << configuration();
+}
+
+TEST_F(Starting, HasNothingOfTheTunnelWhereTheMachineIsOpen)
+{
+    ASSERT_NO_FATAL_FAILURE(start_after("unlock"));
+    EXPECT_TRUE(has_the_lease()) << configuration();
+    EXPECT_TRUE(looks_up(from_isp)) << configuration();
+}
+
 // What the tests above would see.
 TEST_F(ManagedNames, WithoutFailclosedTheIspIsAsked)
 {
