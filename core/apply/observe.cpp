@@ -97,9 +97,14 @@ Result<Snapshot> observe()
     if (!snapshot) {
         return fail_during("listing network devices", snapshot.error());
     }
-    // Only one of these clocks runs while the machine sleeps (clock_gettime(2)).
-    snapshot->uptime = read_clock(CLOCK_BOOTTIME);
-    snapshot->suspended = snapshot->uptime - read_clock(CLOCK_MONOTONIC);
+    // Only one of these clocks runs while the machine sleeps (clock_gettime(2)). Where this run
+    // stood still in between, their difference says nothing.
+    Seconds awake{0};
+    do {
+        awake = read_clock(CLOCK_MONOTONIC);
+        snapshot->uptime = read_clock(CLOCK_BOOTTIME);
+    } while (read_clock(CLOCK_MONOTONIC) - awake > Seconds{1});
+    snapshot->suspended = snapshot->uptime - awake;
     snapshot->now =
         std::chrono::duration_cast<Seconds>(std::chrono::system_clock::now().time_since_epoch());
     return snapshot;
