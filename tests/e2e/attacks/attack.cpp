@@ -18,27 +18,12 @@ Lab::Options lab_options(Guard guard, Lab::Options options)
     return guard == Guard::None ? options : with_product(std::move(options));
 }
 
-Expected expected(const Outcomes& outcomes, Guard guard)
-{
-    switch (guard) {
-    case Guard::None:
-        return outcomes.none;
-    case Guard::All:
-        return outcomes.all;
-    case Guard::Firewall:
-        return outcomes.firewall;
-    case Guard::Routing:
-        return outcomes.routing;
-    case Guard::Belt:
-        return outcomes.belt;
-    }
-    throw LabError("no such guard");
-}
-
 /// Returns the line that tells of it.
 std::string strike(const Outcomes& outcomes, Target& target, const Attack& attack)
 {
     const std::string name = to_string(target.guard());
+    const Expected wanted = expected(outcomes, target.guard());
+    target.set_has_to_leak(wanted == Leaks);
     const auto began = std::chrono::steady_clock::now();
     const std::uint64_t leaked = target.has_guard() ? attack(target) : 0;
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
@@ -48,7 +33,6 @@ std::string strike(const Outcomes& outcomes, Target& target, const Attack& attac
     char line[64];
     std::snprintf(line, sizeof line, ": %llu leaked (%.1f s)\n",
                   static_cast<unsigned long long>(leaked), took.count());
-    const Expected wanted = expected(outcomes, target.guard());
     EXPECT_NE(wanted, Unstated) << name;
     if (wanted == Holds) {
         EXPECT_EQ(leaked, 0U) << name << ": " << target.sniffer().counts().text();
@@ -57,7 +41,8 @@ std::string strike(const Outcomes& outcomes, Target& target, const Attack& attac
     }
     if (target.guard() == Guard::All && outcomes.alive) {
         // A hook may have told it to reconnect.
-        EXPECT_TRUE(eventually([&] { return target.tunnel_works(); })) << target.vpn().log();
+        EXPECT_TRUE(eventually([&] { return target.tunnel_works(); }, connection_patience))
+            << target.vpn().log();
     }
     return name + line;
 }
@@ -87,6 +72,23 @@ std::string to_string(Guard guard)
     throw LabError("no such guard");
 }
 
+Expected expected(const Outcomes& outcomes, Guard guard)
+{
+    switch (guard) {
+    case Guard::None:
+        return outcomes.none;
+    case Guard::All:
+        return outcomes.all;
+    case Guard::Firewall:
+        return outcomes.firewall;
+    case Guard::Routing:
+        return outcomes.routing;
+    case Guard::Belt:
+        return outcomes.belt;
+    }
+    throw LabError("no such guard");
+}
+
 Target::Target(Guard guard, Options options)
     : guard_(guard), options_(std::move(options)), lab_(lab_options(guard, options_.lab)),
       server_(lab_, options_.server), sniffer_(lab_, options_.policy)
@@ -98,7 +100,7 @@ Target::Target(Guard guard, Options options)
         // Else every address of IPv6 takes seconds to be usable.
         client().sysctl("net.ipv6.conf.eth0.accept_dad", "0");
         dhcpcd_.emplace(client(), *options_.dhcpcd);
-        if (!dhcpcd_->wait_lease()) {
+        if (!dhcpcd_->wait_lease("eth0", connection_patience)) {
             throw LabError("no lease:\n" + dhcpcd_->log());
         }
     }
@@ -120,7 +122,7 @@ void Target::begin()
         client().must(lock);
     }
     vpn_.emplace(lab_, vpn);
-    if (!vpn_->wait_connected()) {
+    if (!vpn_->wait_connected(1, connection_patience)) {
         throw LabError("the tunnel does not come up:\n" + vpn_->log());
     }
     has_guard_ = guard_ != Guard::Belt ||
@@ -152,11 +154,25 @@ void Target::keep_guard() const
 
 bool Target::tunnel_works(const std::string& address) const
 {
-    return answers(client(), address, {"-W1"});
+    constexpr std::chrono::seconds shorter_than_ping_restart{3};
+    return eventually([&] { return answers(client(), address, {"-W1"}); },
+                      shorter_than_ping_restart);
+}
+
+void Target::wait_for_leak() const
+{
+    if (has_to_leak_) {
+        sniffer_.wait_until([](const Counts& counts) { return counts.leaked > 0; });
+    }
 }
 
 std::uint64_t Target::leaked()
 {
+    if (has_to_leak_) {
+        // What was sent is on its way; but not everything that gets out is seen here.
+        constexpr std::chrono::seconds longest_way{1};
+        sniffer_.wait_until([](const Counts& counts) { return counts.leaked > 0; }, longest_way);
+    }
     sniffer_.settle();
     return sniffer_.leaked();
 }

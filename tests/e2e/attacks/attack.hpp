@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +29,9 @@ inline constexpr std::array every_guard = {Guard::None, Guard::All, Guard::Firew
                                            Guard::Belt};
 
 std::string to_string(Guard guard);
+
+/// For a connection of OpenVPN's, or a lease, however many attempts get stuck on a busy machine.
+inline constexpr std::chrono::seconds connection_patience{40};
 
 /// A client that is under attack, with its VPN server, its ISP, and what the ISP sees.
 class Target {
@@ -78,11 +82,21 @@ class Target {
     /// table, or the kernel refuses it.
     bool has_guard() const { return has_guard_; }
 
-    /// Whether the host inside the tunnel answers (ICMP echo).
+    /// Whether the host inside the tunnel answers (ICMP echo). One answer may be lost or late; but
+    /// a tunnel that OpenVPN has to give up (ping-restart) and to make anew takes longer than this.
     bool tunnel_works(const std::string& address = addr::inside4) const;
     /// How many frames have leaked since the last reset of the sniffer, all that was sent before
     /// this call included.
     std::uint64_t leaked();
+
+    /// Whether the test says that something leaks from here; see expect_outcomes().
+    void set_has_to_leak(bool has_to_leak) { has_to_leak_ = has_to_leak; }
+
+    bool has_to_leak() const { return has_to_leak_; }
+
+    /// For what still sends: returns when something has leaked, where something has to. A question
+    /// for a neighbour is asked once a second, and the first may have been before the reset.
+    void wait_for_leak() const;
 
   private:
     Guard guard_;
@@ -93,6 +107,7 @@ class Target {
     std::optional<Dhcpcd> dhcpcd_;
     std::optional<VpnClient> vpn_;
     bool has_guard_ = true;
+    bool has_to_leak_ = false;
 };
 
 /// Does its worst and returns how much of it succeeded: packets that leaked (Target::leaked()), or
@@ -117,6 +132,8 @@ struct Outcomes {
     /// With all locks the tunnel works afterwards: false where the attack leaves no way for it.
     bool alive = true;
 };
+
+Expected expected(const Outcomes& outcomes, Guard guard);
 
 /// Runs the attack against a fresh target for each guard. Prints one line per guard, and expects
 /// what is stated.

@@ -92,6 +92,7 @@ std::uint64_t flood_during(Target& target, const Kinds& kinds, Strike&& strike,
     if (!traffic.wait_all_sent(times)) {
         throw LabError("traffic stalls");
     }
+    target.wait_for_leak();
     return target.leaked();
 }
 
@@ -111,7 +112,7 @@ inline void connect_again(Target& target)
     target.client().run({"ip", "link", "del", "tun0"});
     const std::size_t before = vpn.connections();
     vpn.start();
-    if (!vpn.wait_connected(before + 1, std::chrono::seconds(40))) {
+    if (!vpn.wait_connected(before + 1, connection_patience)) {
         throw LabError("the tunnel does not come back:\n" + vpn.log());
     }
     target.keep_guard();
@@ -143,6 +144,7 @@ inline void expect_under_flood(const Outcomes& outcomes, Targets& targets, const
     std::map<Guard, std::future<std::uint64_t>> running;
     for (Target* target : all) {
         if (target->has_guard()) {
+            target->set_has_to_leak(expected(outcomes, target->guard()) == Leaks);
             running[target->guard()] =
                 std::async(std::launch::async, [&attack, target] { return attack(*target); });
         }
