@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Containers and virtual machines of the client: behind it, beside it on its wire, and trusted
 // ones.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <linux/capability.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,7 +87,8 @@ std::uint64_t let_guests_send(Target& target, const GuestCase& wanted)
     if (target.guard() != Guard::None) {
         target.client().run({"failclosed", "reapply"});
         // The way to the server leads over another device now, of which OpenVPN is told.
-        EXPECT_TRUE(!bridged || target.vpn().wait_connected(2)) << target.vpn().log();
+        EXPECT_TRUE(!bridged || target.vpn().wait_connected(2, connection_patience))
+            << target.vpn().log();
     }
     target.keep_guard();
     static const HeldTag transport("as if it were the transport@guest");
@@ -110,7 +113,8 @@ std::uint64_t let_guests_send(Target& target, const GuestCase& wanted)
     if (target.guard() == Guard::All) {
         const auto before = target.vpn().connections();
         target.vpn().start();
-        EXPECT_TRUE(target.vpn().wait_connected(before + 1)) << target.vpn().log();
+        EXPECT_TRUE(target.vpn().wait_connected(before + 1, connection_patience))
+            << target.vpn().log();
     }
     return in_all;
 }
@@ -190,11 +194,15 @@ TEST(RoutedGuests, UseTheTunnelAndTalkToTheirHost)
     const Guest guest(target.lab(), Attachment::Routed);
     const Guest other(target.lab(), Attachment::Routed, 2);
     target.client().must({"failclosed", "reapply"});
+    // The kernel may take a second until a new device carries anything.
+    const auto is_answered = [](const Box& box, const std::string& to) {
+        return eventually([&] { return answers(box, to, {"-W1"}); });
+    };
     for (const char* to : {"172.20.0.1", "fd20::1", addr::site4, addr::site6, addr::neighbour4}) {
-        EXPECT_TRUE(answers(guest.box(), to)) << to;
+        EXPECT_TRUE(is_answered(guest.box(), to)) << to;
     }
-    EXPECT_TRUE(answers(guest.box(), other.address4()));
-    EXPECT_TRUE(answers(target.client(), guest.address4()));
+    EXPECT_TRUE(is_answered(guest.box(), other.address4()));
+    EXPECT_TRUE(is_answered(target.client(), guest.address4()));
     target.vpn().kill();
     EXPECT_FALSE(answers(guest.box(), addr::site4, {"-W0.3"}));
     EXPECT_EQ(target.leaked(), 0U) << target.sniffer().counts().text();
@@ -234,8 +242,10 @@ TEST(PortShadow, OfTheTransportByAGuestGetsNothingOutAndBreaksNothing)
         });
 }
 
-/// Datagrams that arrive at the guest's port while `send` does its worst.
-std::uint64_t arrivals(const Guest& guest, std::uint16_t port, const std::function<void()>& send)
+/// Datagrams that arrive at the guest's port while `send` does its worst. The first is waited for
+/// where one has to come: the guest is asked for its hardware address before, once a second.
+std::uint64_t arrivals(const Guest& guest, std::uint16_t port, bool has_to_come,
+                       const std::function<void()>& send)
 {
     const int fd = guest.box().in([&] {
         const int made = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -250,6 +260,10 @@ std::uint64_t arrivals(const Guest& guest, std::uint16_t port, const std::functi
         return made;
     });
     send();
+    if (has_to_come) {
+        pollfd arrived{fd, POLLIN, 0};
+        poll(&arrived, 1, static_cast<int>(patience.count()));
+    }
     std::uint64_t count = 0;
     std::array<char, 256> data{};
     while (recv(fd, data.data(), data.size(), 0) >= 0) {
@@ -270,7 +284,7 @@ TEST(PublishedPorts, AreReachedNeitherByPeersInsideTheVpnNorFromOutside)
                                 "type nat hook prerouting priority dstnat\n"
                                 "udp dport 8080 dnat ip to 172.20.0.2\n}\n}\n");
             target.keep_guard();
-            return arrivals(guest, published, [&] {
+            return arrivals(guest, published, target.has_to_leak(), [&] {
                 target.lab().internet().in([&] {
                     send_datagram({.from = inside ? addr::inside4 : addr::site4},
                                   inside ? "10.8.0.2" : addr::client4, published, "knock");
@@ -319,17 +333,23 @@ TEST_P(BridgedUplink, CarriesTheTunnelAndReachesTheLocalNetwork)
     const bool lan = GetParam().lan != "deny";
     const auto expect_life = [&] {
         EXPECT_TRUE(target.tunnel_works()) << target.vpn().log();
-        const std::vector<std::string> short_time = {"-W0.3"};
-        EXPECT_EQ(answers(target.client(), guest.address4(), short_time), lan);
-        EXPECT_EQ(answers(target.client(), addr::neighbour4, short_time), lan);
-        EXPECT_EQ(answers(target.client(), "fe80::1%br0", short_time), lan);
+        for (const std::string& to :
+             {guest.address4(), std::string(addr::neighbour4), std::string("fe80::1%br0")}) {
+            const auto is_answered = [&](const char* wait) {
+                return answers(target.client(), to, {wait});
+            };
+            // The kernel may take a second until a new device carries anything.
+            EXPECT_EQ(lan ? eventually([&] { return is_answered("-W1"); }) : is_answered("-W0.3"),
+                      lan)
+                << to;
+        }
     };
     expect_life();
     target.client().must({"ip", "neigh", "flush", "all"});
     target.isp().must({"ip", "neigh", "flush", "all"});
     const auto before = target.vpn().connections();
     target.vpn().hup();
-    ASSERT_TRUE(target.vpn().wait_connected(before + 1)) << target.vpn().log();
+    ASSERT_TRUE(target.vpn().wait_connected(before + 1, connection_patience)) << target.vpn().log();
     expect_life();
     EXPECT_EQ(target.leaked(), 0U) << target.sniffer().counts().text();
 }
@@ -378,12 +398,18 @@ TEST(BeltAllow, LetsTheNamedGuestsOutAndNobodyElse)
         write_frame(ethernet(own, 0x88b5, bytes_of(of_trusted_type.text())), {});
         write_frame(ethernet(own, 0x88b6, bytes_of(of_strange_type.text())), {});
     });
-    EXPECT_TRUE(answers(trusted.box(), addr::site4));
+    EXPECT_TRUE(eventually([&] { return answers(trusted.box(), addr::site4, {"-W1"}); }));
     EXPECT_FALSE(answers(stranger.box(), addr::site4, {"-W0.3"}));
     // The machine's own packets are held as ever.
     const Traffic traffic(target.lab(), {.kinds = connected_kinds()});
     EXPECT_TRUE(traffic.wait_all_sent(20));
     EXPECT_TRUE(target.tunnel_works());
+    // What a new device is given to send may wait a second for its neighbour.
+    EXPECT_TRUE(target.sniffer().wait_until([](const Counts& counts) {
+        return std::ranges::all_of(
+            std::array{"trusted", "trusted address", "trusted type", ""},
+            [&](const char* kind) { return counts.leaked_kinds.contains(kind); });
+    }));
     target.sniffer().settle();
     EXPECT_THAT(
         target.sniffer().counts().leaked_kinds,
@@ -416,6 +442,9 @@ std::uint64_t written_past(Target& target, const std::string& payload)
             }
             return 0;
         });
+    }
+    if (target.has_to_leak()) {
+        sniffer.wait_until([](const Counts& counts) { return counts.leaked > 0; });
     }
     sniffer.settle();
     return sniffer.leaked();
