@@ -35,6 +35,12 @@ std::string look_up(const Box& client, const std::string& name)
         .out;
 }
 
+/// Whether the name has this address for programs. A resolver that is slow once is asked again.
+bool is_found(const Box& client, const std::string& name, const std::string& address)
+{
+    return eventually([&] { return look_up(client, name).find(address) != std::string::npos; });
+}
+
 /// How many of the questions for names with this end the network's resolver has heard.
 std::uint64_t heard(Lab& lab, const std::string& end)
 {
@@ -43,6 +49,12 @@ std::uint64_t heard(Lab& lab, const std::string& end)
         count += name.ends_with(end) ? 1U : 0U;
     }
     return count;
+}
+
+/// Waits until what `lock` has started to look names up has ended.
+bool wait_for_helper(const Box& client)
+{
+    return eventually([&] { return !client.run({"pgrep", "-x", "refresh"}).ok(); }, 2 * patience);
 }
 
 // ---- A tunnel's life ----
@@ -63,7 +75,8 @@ TEST(Questions, InNoStateGoToTheNetworksResolver)
         };
         if (locked) {
             client.must({"failclosed", "lock", "--server", "vpn4.example.net:1194/udp"});
-            ASSERT_TRUE(eventually([&] { return !our_hosts(client).empty(); }));
+            ASSERT_TRUE(wait_for_helper(client));
+            ASSERT_FALSE(our_hosts(client).empty());
             EXPECT_THAT(lab.dns().names_asked(), Contains("vpn4.example.net"));
             lab.dns().forget_queries();
         }
@@ -75,23 +88,23 @@ TEST(Questions, InNoStateGoToTheNetworksResolver)
         ASSERT_TRUE(vpn.wait_trying());
         ask();
         server.start();
-        ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+        ASSERT_TRUE(vpn.wait_connected(1, connection_patience)) << vpn.log();
         ask();
         vpn.hup();
         ask();
-        ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
+        ASSERT_TRUE(vpn.wait_connected(2, connection_patience)) << vpn.log();
         server.kill();
-        ASSERT_TRUE(vpn.process().wait_for("SIGUSR1[soft,"));
+        ASSERT_TRUE(vpn.process().wait_for("SIGUSR1[soft,ping-restart]")) << vpn.log();
         ask();
         server.start();
-        ASSERT_TRUE(vpn.wait_connected(3)) << vpn.log();
+        ASSERT_TRUE(vpn.wait_connected(3, connection_patience)) << vpn.log();
         if (locked) {
-            EXPECT_THAT(look_up(client, "www.example.org"), HasSubstr(addr::site4));
+            EXPECT_TRUE(is_found(client, "www.example.org", addr::site4));
         }
         vpn.kill();
         ask();
         vpn.start();
-        ASSERT_TRUE(vpn.wait_connected(4)) << vpn.log();
+        ASSERT_TRUE(vpn.wait_connected(4, connection_patience)) << vpn.log();
         vpn.term();
         ASSERT_TRUE(vpn.process().wait());
         const std::uint64_t questions = ask();
@@ -111,7 +124,7 @@ TEST(Questions, AreRefusedAtOnceWhileNothingIsConnected)
     client.must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
     const auto begin = std::chrono::steady_clock::now();
     client.run({"getent", "ahostsv4", "www.example.org"});
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s) << "its default is 5 s, twice";
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s) << "its default is 5 s, twice";
 }
 
 // ---- resolv.conf in other hands ----
@@ -151,14 +164,14 @@ TEST(OtherPaths, ToTheNetworksResolverAreClosed)
                            {"dot", Way::TcpSyn, Via::Route, addr::gateway4, 853, traffic_uid},
                            {"doq", Way::Udp, Via::Route, addr::gateway4, 853, traffic_uid}}});
             EXPECT_TRUE(traffic.wait_all_sent(5));
-            const std::uint64_t leaked = target.leaked();
             if (target.guard() == Guard::None) {
-                const auto kinds = target.sniffer().counts().leaked_kinds;
-                for (const auto& [kind, sent] : traffic.sent()) {
-                    EXPECT_TRUE(kinds.contains(kind)) << kind;
+                for (const auto& sent : traffic.sent()) {
+                    EXPECT_TRUE(target.sniffer().wait_until([&](const Counts& seen) {
+                        return seen.leaked_kinds.contains(sent.first);
+                    })) << sent.first;
                 }
             }
-            return leaked + heard(target.lab(), "");
+            return target.leaked() + heard(target.lab(), "");
         });
 }
 
@@ -183,8 +196,9 @@ TEST(SearchList, OfALeaseReachesNoResolver)
         for (const char* name : {"wpad", "intranet", "www.example.org"}) {
             look_up(target.client(), name);
         }
+        target.dhcpcd().recorder().forget();
         target.dhcpcd().rebind();
-        EXPECT_TRUE(target.dhcpcd().wait_lease());
+        EXPECT_TRUE(target.dhcpcd().wait_lease()) << target.dhcpcd().log();
         look_up(target.client(), "wpad");
         return std::pair(heard(target.lab(), "evil.example") + heard(target.lab(), "wpad"),
                          target.server().dns().names_asked());
@@ -220,6 +234,7 @@ TEST(HostileLease, IsNoLanguage)
                 extra.push_back("--dhcp-option-force=" + std::to_string(option) + "," + text);
             }
             lab.dns().restart(dhcp_arguments({.extra = extra}));
+            dhcpcd.recorder().forget();
             dhcpcd.rebind();
             ASSERT_TRUE(lab.dns().wait_lease()) << dhcpcd.log();
             ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
@@ -250,9 +265,11 @@ TEST(Resolved, WithTwoLinksThatWantAllNamesIsHeardInTheTunnelAlone)
             client.must({"resolvectl", "llmnr", "eth0", "no"});
             target.begin();
             target.lab().dns().forget_queries();
-            const std::string answer = look_up(client, "www.example.org");
             if (target.guard() == Guard::All) {
-                EXPECT_THAT(answer, HasSubstr(addr::site4)) << resolved.settings("tun0");
+                EXPECT_TRUE(is_found(client, "www.example.org", addr::site4))
+                    << resolved.settings("tun0");
+            } else {
+                look_up(client, "www.example.org");
             }
             return target.leaked() + heard(target.lab(), "");
         },
@@ -271,6 +288,8 @@ TEST(Lie, ThatNoServerCanBeIsNotBelieved)
     const Box& client = lab.client();
     lab.dns().set("vpn4.example.net", {no_servers.begin(), no_servers.end()});
     client.must({"failclosed", "lock", "--server", "vpn4.example.net:1194/udp"});
+    // What it loads at its end takes away what another one may ask.
+    ASSERT_TRUE(wait_for_helper(client));
     EXPECT_NE(failclosed(client, {"refresh"}).status, 0);
     EXPECT_THAT(lab.dns().names_asked(), Contains("vpn4.example.net"));
     EXPECT_THAT(endpoints(client), IsEmpty());
@@ -292,7 +311,8 @@ TEST(Lie, ThatASiteIsTheServerOpensNothingElseAndForgetsNoTrueServer)
         Lab lab(with_product());
         const Box& client = lab.client();
         client.must({"failclosed", "lock", "--server", "vpn4.example.net:1194/udp"});
-        ASSERT_TRUE(eventually([&] { return endpoints(client).size() == 1; }));
+        ASSERT_TRUE(wait_for_helper(client));
+        ASSERT_EQ(endpoints(client).size(), 1U);
         lab.dns().set("vpn4.example.net", {lie});
         EXPECT_EQ(failclosed(client, {"refresh"}).status, 0);
         EXPECT_EQ(endpoints(client), (Strings{"203.0.113.2:1194/udp", lie + ":1194/udp"}));
@@ -310,7 +330,7 @@ TEST(Lie, ThatASiteIsTheServerOpensNothingElseAndForgetsNoTrueServer)
         const VpnServer server(lab);
         const VpnClient vpn(lab, options);
         ASSERT_TRUE(vpn.wait_connected(1, 25s)) << vpn.log();
-        EXPECT_TRUE(answers(client, addr::inside4));
+        EXPECT_TRUE(eventually([&] { return answers(client, addr::inside4); }));
         const std::string named = "the VPN server vpn4.example.net has the address " + lie;
         EXPECT_THAT(client.run({"failclosed", "status"}).out, HasSubstr(named));
         EXPECT_THAT(client.run({"failclosed", "doctor"}).out, HasSubstr(named));
