@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The network as attacker: what it says about routes and names, and what follows from that.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,7 @@ Kinds questions_to(const std::string& to)
 std::uint64_t pour(Target& target, Traffic& traffic)
 {
     EXPECT_TRUE(traffic.wait_all_sent(10));
+    target.wait_for_leak();
     traffic.stop();
     return target.leaked();
 }
@@ -94,27 +96,48 @@ bool has_route(const Box& client, const std::string& family, const std::string& 
     });
 }
 
-Target::Options leased(Dhcp dhcp = {})
+/// None is renewed while a test lasts: the hook would put the other locks back in the middle of it.
+Dhcp lasting(Dhcp dhcp)
+{
+    dhcp.lease = 3600;
+    dhcp.t1 = 1800;
+    dhcp.t2 = 3000;
+    return dhcp;
+}
+
+Target::Options leased(const Dhcp& dhcp = {})
 {
     Target::Options options;
     options.lab.static_addresses = false;
-    options.lab.dns_extra = dhcp_arguments(dhcp);
+    options.lab.dns_extra = dhcp_arguments(lasting(dhcp));
     options.dhcpcd = Dhcpcd::Options{.ipv6 = false};
     // What is inside the tunnel has leaked wherever else it is seen.
     options.policy.never_lan = {"10.8.0.0/24"};
     return options;
 }
 
+/// Ends dhcpcd, once it has told of what the test is about, and leaves what it has set: no hook of
+/// its puts the other locks back from here on.
+void end_dhcpcd(Target& target)
+{
+    target.dhcpcd().kill();
+    if (!eventually(
+            [&] { return !target.client().run({"pgrep", "-f", "dhcpcd-run-hooks"}).ok(); })) {
+        throw LabError("the hooks do not end");
+    }
+    target.keep_guard();
+}
+
 /// Offers another lease and waits until the client has it, its hooks included.
 void lease_anew(Target& target, const Dhcp& dhcp)
 {
-    target.lab().dns().restart(dhcp_arguments(dhcp));
+    target.lab().dns().restart(dhcp_arguments(lasting(dhcp)));
     target.dhcpcd().recorder().forget();
     target.dhcpcd().rebind();
-    if (!target.dhcpcd().wait_lease()) {
+    if (!target.dhcpcd().wait_lease("eth0", connection_patience)) {
         throw LabError("no new lease:\n" + target.dhcpcd().log());
     }
-    target.keep_guard();
+    end_dhcpcd(target);
 }
 
 // ---- Routes in a lease ----
@@ -175,7 +198,8 @@ TEST(TunnelVision, NorUnderNetworkManager)
             manager.nmcli({"connection", "up", "eth0"});
             EXPECT_TRUE(has_route(target.client(), "-4", "198.51.100.20 via 192.168.50.1"));
             // Whatever the hooks have put back by then.
-            EXPECT_TRUE(manager.wait_for_event_done("up", "eth0", 2));
+            EXPECT_TRUE(manager.wait_for_event_done("up", "eth0", 2, connection_patience))
+                << manager.recorder().text();
             target.keep_guard();
             const std::uint64_t leaked = pour_each(target, traffic);
             return leaked;
@@ -187,8 +211,10 @@ TEST(TunnelVision, NorUnderNetworkManager)
 std::size_t bytes_to_server(Target& target)
 {
     constexpr std::size_t payload = 600; // keepalives are shorter
+    // Where each is answered, each has been sent before this ends.
+    const std::string wait = target.has_to_leak() ? "1" : "8";
     Wiretap wire(target.isp(), "lan0");
-    target.client().run({"ping", "-n", "-q", "-c", "20", "-i", "0.01", "-W", "1", "-s",
+    target.client().run({"ping", "-n", "-q", "-c", "20", "-i", "0.01", "-W", wait, "-s",
                          std::to_string(payload), addr::site4});
     target.sniffer().settle();
     std::size_t bytes = 0;
@@ -385,7 +411,8 @@ TEST(NameHijack, AServersNameThatIsPrivateOrLoopbackOpensNothing)
             expect_told(target, "192.168.50.9, which is none on the internet");
             if (target.guard() == Guard::All) {
                 target.vpn().start();
-                EXPECT_TRUE(target.vpn().wait_connected(2)) << target.vpn().log();
+                EXPECT_TRUE(target.vpn().wait_connected(2, connection_patience))
+                    << target.vpn().log();
             }
             return leaked;
         },
@@ -450,7 +477,7 @@ std::uint64_t plug_in_and_use(Target& target, bool announce)
     if (announce && target.guard() != Guard::None) {
         // As NetworkManager's dispatcher and dhcpcd's hook: the tunnel moves to the new way.
         EXPECT_EQ(failclosed(target.client(), {"reapply"}).status, 0);
-        EXPECT_TRUE(target.vpn().wait_connected(2)) << target.vpn().log();
+        EXPECT_TRUE(target.vpn().wait_connected(2, connection_patience)) << target.vpn().log();
         target.keep_guard();
     }
     const auto kinds = new_flows_to(addr::site4) + new_flows_to(addr::site6);
@@ -458,7 +485,12 @@ std::uint64_t plug_in_and_use(Target& target, bool announce)
     for (const char* address : {addr::site4, addr::site6}) {
         target.client().run({"ping", "-n", "-q", "-c2", "-i0.01", "-W1", "-I", "eth1", address});
     }
-    const std::uint64_t first = pour(target, traffic);
+    EXPECT_TRUE(traffic.wait_all_sent(10));
+    if (target.has_to_leak()) {
+        second.wait_until([](const Counts& seen) { return seen.leaked > 0; });
+    }
+    traffic.stop();
+    const std::uint64_t first = target.leaked();
     second.settle();
     return first + second.leaked();
 }
@@ -543,8 +575,16 @@ TEST(RogueRouter, NorToDhcpcd)
         {.firewall = Holds, .routing = Holds, .belt = Leaks},
         [](Target& target) {
             Traffic traffic(target.lab(), {.kinds = flows_to(addr::site6)});
+            target.dhcpcd().recorder().forget();
             advertise(target, rogue, "2001:db8:99::/64 dev eth0");
-            target.keep_guard();
+            EXPECT_TRUE(target.dhcpcd().recorder().wait_until([](const std::vector<Event>& events) {
+                return std::ranges::any_of(events, [](const Event& event) {
+                    const auto prefix = event.env.find("nd1_prefix_information1_prefix");
+                    return event.source == "dhcpcd-end" && event.action == "ROUTERADVERT" &&
+                           prefix != event.env.end() && prefix->second == rogue.on_link;
+                });
+            })) << target.dhcpcd().recorder().text();
+            end_dhcpcd(target);
             const std::uint64_t leaked = pour(target, traffic);
             expect_questions_alone(target);
             if (target.guard() == Guard::All) {
