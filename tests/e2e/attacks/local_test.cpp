@@ -591,7 +591,7 @@ bool talk_mptcp()
 {
     const int fd = mptcp_socket();
     const sockaddr_in peer = address_of(addr::site4, mptcp_port);
-    const timeval patience_for_each{2, 0};
+    const timeval patience_for_each{10, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience_for_each, sizeof(patience_for_each));
     bool answered = connect(fd, reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)) == 0;
     for (int i = 0; i < 20 && answered; ++i) {
