@@ -58,6 +58,17 @@ bool become(uid_t uid)
                         setresuid(uid, uid, uid) == 0);
 }
 
+/// Whoever started the test may ignore or block some, as nohup(1) does.
+void have_all_signals()
+{
+    for (int number = 1; number < NSIG; ++number) {
+        std::signal(number, SIG_DFL);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 int input_of(const std::string& text)
 {
     if (text.empty()) {
@@ -131,6 +142,7 @@ struct Process::Watch {
     int wake = -1;
     std::array<int, 2> pipes{-1, -1};
 
+    std::mutex reading; // held from the pipe to the text, so that nothing gets out of order
     mutable std::mutex mutex;
     mutable std::condition_variable changed;
     std::array<std::string, 2> streams;
@@ -154,6 +166,7 @@ struct Process::Watch {
             dup2(ends[0][1], 1);
             dup2(ends[1][1], 2);
             umask(022);
+            have_all_signals();
             body();
         });
         close(input);
@@ -180,6 +193,7 @@ struct Process::Watch {
     // Reads what is there. False at the end of the stream.
     bool drain(std::size_t stream)
     {
+        const std::lock_guard order(reading);
         char buffer[16384];
         while (true) {
             const ssize_t count = read(pipes[stream], buffer, sizeof(buffer));
@@ -193,6 +207,14 @@ struct Process::Watch {
             } else if (errno != EINTR) {
                 return errno == EAGAIN;
             }
+        }
+    }
+
+    // Who looks at the text need not wait for the thread to be given its turn.
+    void catch_up()
+    {
+        for (std::size_t i : {0U, 1U}) {
+            drain(i);
         }
     }
 
@@ -305,18 +327,21 @@ void Process::signal(int number) const
 
 std::string Process::out() const
 {
+    watch_->catch_up();
     const std::lock_guard lock(watch_->mutex);
     return watch_->streams[0];
 }
 
 std::string Process::err() const
 {
+    watch_->catch_up();
     const std::lock_guard lock(watch_->mutex);
     return watch_->streams[1];
 }
 
 std::string Process::output() const
 {
+    watch_->catch_up();
     const std::lock_guard lock(watch_->mutex);
     return watch_->output;
 }
@@ -382,6 +407,7 @@ bool Process::wait_for_match(const std::string& pattern, std::chrono::millisecon
 
 std::size_t Process::count(std::string_view text) const
 {
+    watch_->catch_up();
     const std::lock_guard lock(watch_->mutex);
     return count_in(watch_->output, text);
 }

@@ -26,10 +26,13 @@ class LabError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-inline constexpr std::chrono::milliseconds patience{10'000};
+/// How long a test waits for what must come. Whoever gives up has lost, so it is long: a machine
+/// may have other things to do, and a lost packet is sent again after seconds.
+inline constexpr std::chrono::milliseconds patience{30'000};
 
 /// What to run: {"ip", "link"}, or Command{"cat"}.with_input("text").as(65534). The environment is
-/// exactly `env`: nothing is inherited from the test. The working directory is /.
+/// exactly `env`, and every signal has its usual effect: nothing is inherited from the test. The
+/// working directory is /.
 struct Command {
     std::vector<std::string> argv;
     std::vector<std::string> env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
@@ -75,6 +78,7 @@ class Process {
     bool running() const;
     void signal(int number) const; ///< no effect on one that has ended
 
+    /// All that it has written before the call.
     std::string out() const;
     std::string err() const;
     std::string output() const; ///< stdout and stderr as they came in
