@@ -2,8 +2,11 @@
 // Real OpenVPN servers and clients in the lab, with a throw-away PKI that touches no disk.
 #include "tests/support/openvpn.hpp"
 
+#include <csignal>
+#include <fstream>
 #include <iterator>
 #include <regex>
+#include <thread>
 
 namespace failclosed::lab {
 
@@ -23,6 +26,19 @@ std::string lines(const std::vector<std::string>& list)
         text += line + "\n";
     }
     return text;
+}
+
+/// Whether the process has a handler for it.
+bool handles(pid_t pid, int signal)
+{
+    constexpr std::string_view handled = "SigCgt:";
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with(handled)) {
+            return (std::stoull(line.substr(handled.size()), nullptr, 16) >> (signal - 1) & 1) != 0;
+        }
+    }
+    return false;
 }
 
 std::vector<std::string> self_signed(const std::string& name)
@@ -210,12 +226,27 @@ bool VpnClient::wait_trying(std::size_t times, std::chrono::milliseconds timeout
 {
     static const std::regex trying("UDPv[46] link remote: |Attempting to establish TCP connection|"
                                    "RESOLVE: Cannot resolve");
-    return process_->wait_until(
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    bool by_udp = false;
+    const bool tries = process_->wait_until(
         [&](const std::string& output) {
             const std::sregex_iterator first(output.begin(), output.end(), trying);
-            return static_cast<std::size_t>(std::distance(first, {})) >= times;
+            const auto found = std::distance(first, {});
+            if (static_cast<std::size_t>(found) < times) {
+                return false;
+            }
+            by_udp = found > 0 && std::next(first, found - 1)->str().starts_with("UDP");
+            return true;
         },
         timeout);
+    // It says so a moment before it stops ignoring them, and says nothing of that.
+    while (tries && by_udp && !handles(process_->pid(), SIGHUP)) {
+        if (!process_->running() || std::chrono::steady_clock::now() > deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return tries;
 }
 
 VpnClient::Signals VpnClient::signals() const

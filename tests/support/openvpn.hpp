@@ -94,7 +94,8 @@ class VpnClient {
     bool wait_connected(std::size_t times = 1, std::chrono::milliseconds timeout = patience) const;
     std::size_t connections() const; ///< how often it was logged, over all start()s
     /// Waits until it tries to reach a server (whether there is one or not), `times` times since
-    /// the last start: not up yet, and waiting for no script.
+    /// the last start: not up yet, and waiting for no script. By UDP it then hears signals; while
+    /// it looks for an address or connects by TCP it hears none.
     bool wait_trying(std::size_t times = 1, std::chrono::milliseconds timeout = patience) const;
 
     /// Signals as its log tells them, over all start()s. It merges what comes while it is busy:
