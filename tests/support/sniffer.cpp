@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -15,7 +16,9 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,6 +54,54 @@ int listen_on(const std::string& interface)
     return fd;
 }
 
+/// A datagram to oneself, there and back. A full queue may lose it: then it is sent again.
+bool pass_queue(int fd)
+{
+    constexpr int most_tries = 20;
+    static std::atomic<int> number = 0;
+    for (int tries = 0; tries < most_tries; ++tries) {
+        const int sent = ++number;
+        int received = 0;
+        send(fd, &sent, sizeof(sent), 0);
+        while (recv(fd, &received, sizeof(received), 0) == sizeof(received)) {
+            if (received == sent) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/// What a processor sends over a wire waits in a queue of its own until it gets to it, which takes
+/// long where the host takes the processor away. A datagram on each gets behind it.
+void pass_queues_of_processors()
+{
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const timeval limit{0, 500'000};
+    sockaddr_in own{};
+    socklen_t size = sizeof(own);
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cpu_set_t all;
+    bool passed = bind(fd, reinterpret_cast<sockaddr*>(&own), size) == 0 &&
+                  getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
+                  connect(fd, reinterpret_cast<sockaddr*>(&own), size) == 0 &&
+                  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0 &&
+                  sched_getaffinity(0, sizeof(all), &all) == 0;
+    for (std::size_t processor = 0; passed && processor < CPU_SETSIZE; ++processor) {
+        if (CPU_ISSET(processor, &all)) {
+            cpu_set_t one;
+            CPU_ZERO(&one);
+            CPU_SET(processor, &one);
+            passed = sched_setaffinity(0, sizeof(one), &one) == 0 && pass_queue(fd);
+        }
+    }
+    close(fd);
+    if (!passed) {
+        throw LabError("sniffer: the processors' queues do not let anything pass");
+    }
+}
+
 } // namespace
 
 std::string Counts::text() const
@@ -68,6 +119,7 @@ std::string Counts::text() const
 }
 
 struct Sniffer::Impl {
+    const Box* isp = nullptr;
     int fd = -1;
     int wake = eventfd(0, EFD_CLOEXEC);
 
@@ -80,6 +132,8 @@ struct Sniffer::Impl {
     std::map<int, std::uint64_t> leaked_tags; // names are looked up when somebody asks
     std::map<int, std::uint64_t> lan_tags;
     Clock::time_point last_frame = Clock::now();
+    std::uint64_t arrived = 0; // in the socket or lost there, as far as the kernel was asked
+    std::uint64_t taken = 0;   // of these; neither is ever reset
 
     std::vector<std::uint8_t> buffer = std::vector<std::uint8_t>(batch * largest_frame);
     std::thread thread;
@@ -124,16 +178,25 @@ struct Sniffer::Impl {
             const auto at = static_cast<std::size_t>(i);
             count({buffer.data() + at * largest_frame, messages[at].msg_len});
         }
-        tpacket_stats statistics{};
-        socklen_t size = sizeof(statistics);
-        if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0) {
-            counts.lost += statistics.tp_drops;
-        }
+        ask_for_losses();
         if (received > 0) {
+            taken += static_cast<std::uint64_t>(received);
             last_frame = Clock::now();
             changed.notify_all();
         }
         return received > 0;
+    }
+
+    // The kernel tells of each frame once.
+    void ask_for_losses()
+    {
+        tpacket_stats statistics{};
+        socklen_t size = sizeof(statistics);
+        if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0) {
+            counts.lost += statistics.tp_drops;
+            taken += statistics.tp_drops;
+            arrived += statistics.tp_packets;
+        }
     }
 
     void listen()
@@ -157,6 +220,7 @@ struct Sniffer::Impl {
 Sniffer::Sniffer(const Lab& lab, Policy policy, const std::string& interface)
     : impl_(std::make_unique<Impl>(policy))
 {
+    impl_->isp = &lab.isp();
     impl_->fd = lab.isp().in([&] { return listen_on(interface); });
     impl_->thread = std::thread([impl = impl_.get()] { impl->listen(); });
 }
@@ -205,9 +269,15 @@ void Sniffer::set_policy(const Policy& policy)
 void Sniffer::settle() const
 {
     constexpr std::chrono::milliseconds quiet{30};
+    impl_->isp->in(pass_queues_of_processors);
     const auto start = Clock::now();
     std::unique_lock lock(impl_->mutex);
-    while (Clock::now() - start < std::chrono::seconds(1)) {
+    impl_->ask_for_losses();
+    const std::uint64_t sent_before = impl_->arrived;
+    while (impl_->taken < sent_before || Clock::now() - start < std::chrono::seconds(1)) {
+        if (Clock::now() - start > patience) {
+            throw LabError("the sniffer does not keep up");
+        }
         const auto since = std::max(impl_->last_frame, start);
         if (impl_->empty() && Clock::now() - since >= quiet) {
             return;
@@ -220,13 +290,13 @@ bool Sniffer::wait_until(const std::function<bool(const Counts&)>& met,
                          std::chrono::milliseconds timeout) const
 {
     const auto deadline = Clock::now() + timeout;
-    while (!met(counts())) {
+    for (Counts seen = counts(); !met(seen); seen = counts()) {
         std::unique_lock lock(impl_->mutex);
         if (Clock::now() > deadline) {
             return false;
         }
-        const auto seen = impl_->counts.frames;
-        impl_->changed.wait_until(lock, deadline, [&] { return impl_->counts.frames != seen; });
+        impl_->changed.wait_until(lock, deadline,
+                                  [&] { return impl_->counts.frames != seen.frames; });
     }
     return true;
 }

@@ -42,8 +42,8 @@ class Sniffer {
     void reset();                 ///< all counters to 0
     void set_policy(const Policy& policy);
 
-    /// Returns when all that was sent before is counted: the socket is empty and nothing has come
-    /// for 30 ms. Gives up after a second of unbroken traffic.
+    /// Returns when all that was sent before is counted, and nothing has come for 30 ms or, where
+    /// the traffic is unbroken, a second has passed.
     void settle() const;
     /// Waits until `met` holds for the counters.
     bool wait_until(const std::function<bool(const Counts&)>& met,
