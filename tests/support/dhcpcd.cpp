@@ -69,10 +69,11 @@ void Dhcpcd::start()
 void Dhcpcd::tell(int signal, const std::string& answer) const
 {
     const std::size_t before = process_->count(answer);
-    // dhcpcd 9 loses a signal that comes while one of its hooks runs.
+    // dhcpcd 9 loses a signal that comes while one of its hooks runs. One that is slow to answer
+    // must not get it twice.
     for (int tries = 0; tries < 10; ++tries) {
         process_->signal(signal);
-        if (process_->wait_for(answer, before + 1, std::chrono::seconds(1))) {
+        if (process_->wait_for(answer, before + 1, std::chrono::seconds(3))) {
             return;
         }
     }
@@ -81,7 +82,8 @@ void Dhcpcd::tell(int signal, const std::string& answer) const
 
 void Dhcpcd::wait_end() const
 {
-    if (!process_->wait()) {
+    // Its helpers and its last hook may outlive it.
+    if (!process_->wait_all_ended()) {
         throw LabError("dhcpcd does not end:\n" + log());
     }
 }

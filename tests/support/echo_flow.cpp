@@ -49,6 +49,7 @@ struct EchoFlow::Impl {
     std::uint64_t sent = 0;
     std::set<std::uint64_t> open; // numbers that wait for an answer
     bool stopping = false;
+    bool in_a_hurry = false; // nobody wants to know of the answers that are still to come
 
     std::thread thread;
 
@@ -89,7 +90,7 @@ struct EchoFlow::Impl {
     bool waits() const
     {
         const std::lock_guard lock(mutex);
-        return !open.empty();
+        return !open.empty() && !in_a_hurry;
     }
 
     bool goes_on() const
@@ -107,7 +108,7 @@ struct EchoFlow::Impl {
             while (receive(next)) {
             }
         }
-        while (waits() && receive(Clock::now() + std::chrono::milliseconds(500))) {
+        while (waits() && receive(Clock::now() + std::chrono::seconds(3))) {
         }
     }
 };
@@ -126,6 +127,10 @@ EchoFlow::EchoFlow(const Lab& lab, const std::string& address, std::chrono::micr
 
 EchoFlow::~EchoFlow()
 {
+    {
+        const std::lock_guard lock(impl_->mutex);
+        impl_->in_a_hurry = true;
+    }
     stop();
     close(impl_->fd);
 }

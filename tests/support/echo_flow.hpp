@@ -23,7 +23,7 @@ class EchoFlow {
 
     /// Waits for `times` more answers.
     bool wait_answers(std::uint64_t times, std::chrono::milliseconds timeout = patience) const;
-    /// Sends no more and waits until all are answered, or none came for half a second.
+    /// Sends no more and waits until all are answered, or none came for three seconds.
     void stop();
 
     std::uint64_t sent() const;     ///< accepted by the kernel

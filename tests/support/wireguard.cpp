@@ -19,6 +19,14 @@ Process start_device(const Box& box, const std::string& device)
     return process;
 }
 
+// It opens its port when it notices by itself that the device is up.
+void wait_up(const Box& box, const Process& process)
+{
+    if (!process.wait_for("requested Up, now Up")) {
+        throw LabError(box.name() + ": wireguard-go does not come up:\n" + process.output());
+    }
+}
+
 // `wg set` reads the key from a file only.
 void set(const Box& box, const std::string& device, const std::string& secret,
          std::vector<std::string> more)
@@ -50,6 +58,7 @@ WireGuardServer::WireGuardServer(const Lab& lab, Options options)
     set(box, device, keys_.secret, {"listen-port", std::to_string(options_.port)});
     box.ip("addr add " + std::string(inside4) + "/24 dev " + device + "\naddr add " + inside6 +
            "/64 dev " + device + " nodad\nlink set " + device + " up\n");
+    wait_up(box, *process_);
 }
 
 void WireGuardServer::add_peer(const WireGuardKeys& keys,
@@ -91,6 +100,7 @@ void WireGuardClient::start()
            "/128 dev " + device + " nodad\nlink set " + device + " up\nroute add " +
            WireGuardServer::inside4 + "/32 dev " + device + "\nroute add " +
            WireGuardServer::inside6 + "/128 dev " + device + "\n");
+    wait_up(box, *process_);
     if (!options_.redirect) {
         return;
     }
