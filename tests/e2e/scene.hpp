@@ -61,11 +61,16 @@ inline Outcome failclosed(const Box& client, std::vector<std::string> arguments)
     return client.run(arguments);
 }
 
+/// Whether it answers a ping. It is asked again and again, since a queue on the way may lose a
+/// packet; only once where an option says how long to wait for the answer, as {"-W0.3"}.
 inline bool answers(const Box& box, const std::string& address,
                     std::vector<std::string> options = {})
 {
-    std::vector<std::string> argv = {"ping", "-n", "-c1", "-W2", address};
+    std::vector<std::string> argv = {"ping", "-n", "-c1", address};
     argv.insert(argv.end(), options.begin(), options.end());
+    if (std::ranges::none_of(options, [](const auto& word) { return word.starts_with("-W"); })) {
+        argv.insert(argv.end(), {"-i0.2", "-w5"});
+    }
     return box.run(argv).ok();
 }
 
