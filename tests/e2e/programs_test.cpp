@@ -41,6 +41,12 @@ using ::testing::Not;
 
 constexpr uid_t nobody = 65534;
 
+/// Makes OpenVPN go on waiting for an answer. By itself it gives up after some seconds, and as soon
+/// as it tries to send without a network; it then pauses, and hears no signal in a pause.
+const std::vector<std::string> patience_lines = {"server-poll-timeout 60", "tls-timeout 30"};
+/// How long it takes to connect then, should its first packet have come before the server.
+constexpr auto of_the_patient = 100s;
+
 Command with_exactly(Command command, std::vector<std::string> variables)
 {
     command.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
@@ -356,10 +362,7 @@ TEST_F(TwoUnderlays, OnlyTheProgramWhoseWayChangedIsTold)
 
 TEST_F(Programs, ThatWaitForTheirServerAreToldOnceWhenTheNetworkReturns)
 {
-    // Of the list by default, as systemd starts it, and named by its administrator. Both go on
-    // waiting for an answer while the network is away: OpenVPN that tries to send then pauses, and
-    // hears no signal in a pause (see the next test).
-    const std::vector<std::string> patience_lines = {"server-poll-timeout 60", "tls-timeout 30"};
+    // Of the list by default, as systemd starts it, and named by its administrator.
     VpnClient::Options listed;
     listed.extra = patience_lines;
     listed.directory = "/etc/openvpn/client";
@@ -391,8 +394,8 @@ TEST_F(Programs, ThatWaitForTheirServerAreToldOnceWhenTheNetworkReturns)
 
     const VpnServer one(lab_);
     const VpnServer two(lab_, {.number = 2, .address = addr::other_server4});
-    ASSERT_TRUE(first.wait_connected(1, 20s)) << first.log();
-    ASSERT_TRUE(second.wait_connected(1, 20s)) << second.log();
+    ASSERT_TRUE(first.wait_connected(1, of_the_patient)) << first.log();
+    ASSERT_TRUE(second.wait_connected(1, of_the_patient)) << second.log();
     EXPECT_TRUE(answers(client(), addr::site4));
     expect_signals(of_first, first.process(), {.hup = 1}, first.config_path());
     expect_signals(of_second, second.process(), {.hup = 1}, second.config_path());
@@ -404,7 +407,8 @@ TEST_F(Programs, ThatAreToDropTheirPrivilegesAreNotToldToStartAnew)
 {
     VpnClient::Options options;
     options.user = "nobody";
-    options.extra = {"server-poll-timeout 60", "tls-timeout 30", "persist-key"};
+    options.extra = patience_lines;
+    options.extra.emplace_back("persist-key");
     VpnClient waiting(lab_, options);
     lock();
     ASSERT_TRUE(waiting.wait_trying()) << waiting.log();
@@ -413,7 +417,7 @@ TEST_F(Programs, ThatAreToDropTheirPrivilegesAreNotToldToStartAnew)
     ASSERT_NO_FATAL_FAILURE(find_network());
     expect_signals(counter, waiting.process(), {.usr1 = 1}, "user nobody");
     const VpnServer server(lab_);
-    ASSERT_TRUE(waiting.wait_connected(1, 20s)) << waiting.log();
+    ASSERT_TRUE(waiting.wait_connected(1, of_the_patient)) << waiting.log();
     EXPECT_TRUE(waiting.process().running());
     EXPECT_TRUE(answers(client(), addr::site4));
 }
@@ -439,6 +443,7 @@ TEST_F(Programs, OfOthersHearNothing)
     // Configs that match the list, so that it is not for want of those that a decoy is passed over.
     VpnClient::Options options;
     options.directory = "/etc/openvpn/client";
+    options.extra = patience_lines;
     VpnClient ours(lab_, options);
     const auto write = [&](const std::string& path, const std::string& text) {
         client().write_file(path, text);
