@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "tests/e2e/attacks/attack.hpp"
+#include "tests/e2e/attacks/flood.hpp"
 #include "tests/support/http.hpp"
 #include "tests/support/tag.hpp"
 #include "tests/support/traffic.hpp"
@@ -25,6 +26,8 @@ using testing::Not;
 using KindNames = std::set<std::string>;
 
 constexpr char member[] = "member"; ///< the name of traffic_uid, who signs in
+/// How long one waits for the end of a sign-in that lasts some seconds.
+constexpr std::chrono::seconds its_time{60};
 
 /// A locked client without a tunnel, in a network with web servers at the ISP and behind it.
 class Hotel {
@@ -156,7 +159,7 @@ TEST(PortalTest, AdmitsOneUserToWebPagesAndTheLeasesResolverForItsTimeOnly)
     const Traffic traffic(hotel.lab());
     EXPECT_EQ(hotel.leaving(traffic), KindNames{}); // before
 
-    const Outcome outcome = hotel.portal({"--for", "4s", "--user", member});
+    const Outcome outcome = hotel.portal({"--for", "15s", "--user", member});
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr("user 4242: DNS at 192.168.50.1, TCP 80 and 443"));
     EXPECT_THAT(status_of(hotel.client()), HasSubstr(R"("portal":{"uid":4242,)"));
@@ -167,7 +170,7 @@ TEST(PortalTest, AdmitsOneUserToWebPagesAndTheLeasesResolverForItsTimeOnly)
     EXPECT_EQ(without(during, admitted_kinds()), KindNames{});
 
     // Nobody runs anything of ours from here on.
-    EXPECT_TRUE(eventually([&] { return hotel.leaving(traffic).empty(); }));
+    EXPECT_TRUE(eventually([&] { return hotel.leaving(traffic).empty(); }, its_time));
     EXPECT_EQ(hotel.leaving(traffic), KindNames{});
     EXPECT_THAT(status_of(hotel.client()), Not(HasSubstr("\"portal\"")));
     EXPECT_EQ(failclosed(hotel.client(), {"check"}).status, 0);
@@ -297,10 +300,11 @@ TEST(PortalTest, WhatTheProgramLeavesBehindIsRefused)
 {
     Hotel hotel;
     hotel.client().must({"mkdir", "-m", "777", "/run/hotel"});
-    const Outcome outcome = hotel.portal(
-        as_member("(while echo x >>/run/hotel/tries; do (echo x >/dev/udp/192.168.50.1/53); done) "
-                  "</dev/null >/dev/null 2>&1 & " +
-                  std::string(fetch_site)));
+    const Outcome outcome =
+        hotel.portal(as_member(": >/run/hotel/tries; (while echo x >>/run/hotel/tries; do (echo x "
+                               ">/dev/udp/192.168.50.1/53); done) "
+                               "</dev/null >/dev/null 2>&1 & " +
+                               std::string(fetch_site)));
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr("NetworkManager is online"));
     const auto tries = [&] { return hotel.client().read_file("/run/hotel/tries").size(); };
@@ -339,9 +343,12 @@ TEST(PortalTest, SaysHowTheProgramEnded)
 TEST(PortalTest, TheProgramDoesNotHaveTheCallersTerminal)
 {
     Hotel hotel;
-    const std::string ask = "bash -c \"(: >/dev/tty) && echo has it\"";
+    // In a file: what is on the terminal when its program ends, script(1) waits for no longer than
+    // 10 ms.
+    const std::string ask = "bash -c \"(: >/dev/tty) && echo has it\" >/run/answer 2>&1";
     const auto on_terminal = [&](const std::string& command) {
-        return hotel.client().run({"script", "-qec", command, "/dev/null"}).out;
+        hotel.client().run({"script", "-qec", command, "/dev/null"});
+        return hotel.client().read_file("/run/answer");
     };
     EXPECT_THAT(on_terminal(ask), HasSubstr("has it"));
     const std::string answer = on_terminal("failclosed portal --user member -- " + ask);
@@ -368,17 +375,20 @@ TEST(PortalTest, ItsTimeHoldsAlsoWhereItIsKilled)
 {
     Hotel hotel;
     Process portal = hotel.client().start(
-        {"failclosed", "portal", "--for", "2s", "--user", member, "--", "bash", "-c",
+        {"failclosed", "portal", "--for", "6s", "--user", member, "--", "bash", "-c",
          "echo begun; while :; do (exec 3<>/dev/tcp/198.51.100.20/80) 2>/dev/null; done"});
     ASSERT_TRUE(portal.wait_for("begun")) << portal.output();
     portal.kill();
     EXPECT_TRUE(hotel.sniffer().wait_until([](const Counts& counts) { return counts.leaked > 0; }));
-    EXPECT_TRUE(eventually([&] {
-        hotel.sniffer().settle();
-        hotel.sniffer().reset();
-        return !hotel.sniffer().wait_until([](const Counts& counts) { return counts.leaked > 0; },
-                                           std::chrono::milliseconds(500));
-    }));
+    EXPECT_TRUE(eventually(
+        [&] {
+            hotel.sniffer().settle();
+            hotel.sniffer().reset();
+            return !hotel.sniffer().wait_until(
+                [](const Counts& counts) { return counts.leaked > 0; },
+                std::chrono::milliseconds(500));
+        },
+        its_time));
     EXPECT_EQ(failclosed(hotel.client(), {"reapply"}).status, 0);
     EXPECT_EQ(failclosed(hotel.client(), {"check"}).status, 0);
 }
@@ -391,8 +401,8 @@ TEST(PortalTest, ATunnelEndsItAndRefusesIt)
     const Traffic traffic(hotel.lab());
     ASSERT_EQ(hotel.portal({"--for", "10m", "--user", member}).status, 0);
     EXPECT_THAT(hotel.leaving(traffic), IsSupersetOf(certain_kinds));
-    VpnClient vpn(hotel.lab());
-    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    VpnClient vpn(hotel.lab(), impatient());
+    ASSERT_TRUE(vpn.wait_connected(1, std::chrono::seconds(40))) << vpn.log();
     EXPECT_EQ(hotel.leaving(traffic), KindNames{});
     EXPECT_THAT(status_of(hotel.client()), Not(HasSubstr("\"portal\"")));
     EXPECT_TRUE(answers(hotel.client(), addr::inside4));
