@@ -192,13 +192,14 @@ TEST_P(PushedGround, KeepsTheTunnelUp)
     Target::Options options;
     options.server.extra = push_all(ground.pushes);
     options.client.redirect_gateway = ground.redirect;
+    options.client.extra = {"hand-window 4"}; // as flood.hpp's impatient()
     {
         Target ordinary(Guard::None, options);
         EXPECT_EQ(ordinary.tunnel_works(), ground.ordinary);
     }
     Target target(Guard::All, options);
     for (std::size_t connection = 1; connection <= 2; ++connection) {
-        ASSERT_TRUE(target.vpn().wait_connected(connection)) << target.vpn().log();
+        ASSERT_TRUE(target.vpn().wait_connected(connection, 40s)) << target.vpn().log();
         EXPECT_TRUE(target.tunnel_works()) << target.vpn().log();
         EXPECT_TRUE(target.tunnel_works(addr::inside6));
         EXPECT_EQ(failclosed(target.client(), {"check"}).status, 0);
@@ -521,6 +522,20 @@ TEST_F(Hook, NeedsNothingOfWhoeverCallsIt)
     expect_closed();
 }
 
+/// Seconds in user and system mode, from what a shell's `times` has printed: "0m0.01s 0m0.00s", and
+/// the same for its children in the second line.
+double time_of_children(const std::string& times)
+{
+    double minutes[2] = {};
+    double seconds[2] = {};
+    const std::size_t line = times.find('\n') + 1;
+    if (std::sscanf(times.c_str() + line, "%lfm%lfs %lfm%lfs", &minutes[0], &seconds[0],
+                    &minutes[1], &seconds[1]) != 4) {
+        throw LabError("no times: " + times);
+    }
+    return 60 * (minutes[0] + minutes[1]) + seconds[0] + seconds[1];
+}
+
 TEST_F(Hook, IsQuickWithTwoThousandRoutes)
 {
     make_device("tun0");
@@ -535,11 +550,13 @@ TEST_F(Hook, IsQuickWithTwoThousandRoutes)
         variables["route_network_" + std::to_string(2000 + i)] = "198." + network + ".0";
         variables["route_gateway_" + std::to_string(2000 + i)] = addr::gateway4;
     }
-    const auto begin = std::chrono::steady_clock::now();
-    const Outcome outcome = run(variables);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    std::printf("2,000 routes, and as many that are refused: %.2f s\n", took.count());
-    EXPECT_LT(took, 1s);
+    // What it takes of the processor, its own and the kernel's for it: a machine that has more to
+    // do than this takes longer.
+    const Outcome outcome =
+        run(variables, {"/bin/sh", "-c", std::string(hook_path) + "; code=$?; times; exit $code"});
+    const double took = time_of_children(outcome.out);
+    std::printf("2,000 routes, and as many that are refused: %.2f s\n", took);
+    EXPECT_LT(took, 1.0) << outcome.out;
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_LE(std::ranges::count(outcome.err, '\n'), 17) << outcome.err;
     EXPECT_THAT(client().must({"ip", "route", "get", "100.71.249.9"}), HasSubstr("dev tun0"));
