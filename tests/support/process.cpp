@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
@@ -142,7 +143,14 @@ struct Process::Watch {
     int wake = -1;
     std::array<int, 2> pipes{-1, -1};
 
-    std::mutex reading; // held from the pipe to the text, so that nothing gets out of order
+    // Held from the pipes to the text, so that nothing gets out of order.
+    std::mutex reading;
+    // What was read and is not told yet, each piece with its stream. Of somebody who writes all the
+    // time it is told when there are so many.
+    std::vector<std::pair<std::size_t, std::string>> unread;
+    static constexpr std::size_t most_unread = 256;
+    std::array<std::atomic<bool>, 2> ended{};
+
     mutable std::mutex mutex;
     mutable std::condition_variable changed;
     std::array<std::string, 2> streams;
@@ -190,32 +198,44 @@ struct Process::Watch {
         }
     }
 
-    // Reads what is there. False at the end of the stream.
-    bool drain(std::size_t stream)
+    void read_from(std::size_t stream)
     {
-        const std::lock_guard order(reading);
-        char buffer[16384];
-        while (true) {
-            const ssize_t count = read(pipes[stream], buffer, sizeof(buffer));
+        std::array<char, 16384> buffer;
+        while (!ended[stream] && unread.size() < most_unread) {
+            const ssize_t count = read(pipes[stream], buffer.data(), buffer.size());
             if (count > 0) {
-                const std::lock_guard lock(mutex);
-                streams[stream].append(buffer, static_cast<std::size_t>(count));
-                output.append(buffer, static_cast<std::size_t>(count));
-                changed.notify_all();
-            } else if (count == 0) {
-                return false;
-            } else if (errno != EINTR) {
-                return errno == EAGAIN;
+                unread.emplace_back(stream,
+                                    std::string(buffer.data(), static_cast<std::size_t>(count)));
+            } else if (count < 0 && errno == EAGAIN) {
+                return;
+            } else if (count == 0 || errno != EINTR) {
+                ended[stream] = true;
             }
         }
     }
 
-    // Who looks at the text need not wait for the thread to be given its turn.
-    void catch_up()
+    // Reads both pipes until both are empty, and only then tells of it: whoever sees a text sees
+    // all that was written before it as well, to the other pipe too, by whatever process. Whoever
+    // looks at the text calls it too, and need not wait for the thread to be given its turn. False
+    // where there may be more.
+    bool drain()
     {
-        for (std::size_t i : {0U, 1U}) {
-            drain(i);
+        const std::lock_guard order(reading);
+        std::size_t before = 0;
+        do {
+            before = unread.size();
+            read_from(0);
+            read_from(1);
+        } while (unread.size() > before);
+        const bool all = unread.size() < most_unread;
+        const std::lock_guard lock(mutex);
+        for (const auto& [stream, text] : unread) {
+            streams[stream] += text;
+            output += text;
         }
+        unread.clear();
+        changed.notify_all();
+        return all;
     }
 
     void reap()
@@ -236,10 +256,13 @@ struct Process::Watch {
             if (poll(fds.data(), fds.size(), -1) < 0) {
                 continue;
             }
+            // Also at the process's end, so that its status never comes before its last words.
+            const bool look = fds[0].revents != 0 || fds[1].revents != 0 || fds[2].revents != 0;
+            if (look && !drain()) {
+                continue;
+            }
             for (std::size_t i : {0U, 1U}) {
-                // Also at the process's end, so that its status never comes before its last words.
-                const bool look = fds[i].revents != 0 || fds[2].revents != 0;
-                if (fds[i].fd >= 0 && look && !drain(i)) {
+                if (ended[i]) {
                     fds[i].fd = -1;
                 }
             }
@@ -327,21 +350,21 @@ void Process::signal(int number) const
 
 std::string Process::out() const
 {
-    watch_->catch_up();
+    watch_->drain();
     const std::lock_guard lock(watch_->mutex);
     return watch_->streams[0];
 }
 
 std::string Process::err() const
 {
-    watch_->catch_up();
+    watch_->drain();
     const std::lock_guard lock(watch_->mutex);
     return watch_->streams[1];
 }
 
 std::string Process::output() const
 {
-    watch_->catch_up();
+    watch_->drain();
     const std::lock_guard lock(watch_->mutex);
     return watch_->output;
 }
@@ -407,7 +430,7 @@ bool Process::wait_for_match(const std::string& pattern, std::chrono::millisecon
 
 std::size_t Process::count(std::string_view text) const
 {
-    watch_->catch_up();
+    watch_->drain();
     const std::lock_guard lock(watch_->mutex);
     return count_in(watch_->output, text);
 }
