@@ -144,14 +144,14 @@ TEST(BootLock, LetsALeaseAndThenTheTunnelThrough)
     // A renewal is a datagram of an ordinary socket to the lease's own server.
     lease.signal(SIGUSR1);
     ASSERT_TRUE(lease.wait_for("obtained", 2)) << lease.output();
-    EXPECT_TRUE(answers(client, addr::gateway4));
+    EXPECT_TRUE(gets_answers(client, addr::gateway4));
 
     const VpnServer server(lab);
     client.write_file("/etc/openvpn/lab.conf", "client\ndev tun\nremote 203.0.113.2 1194\n");
     ASSERT_EQ(failclosed(client, {"lock"}).status, 0);
     VpnClient vpn(lab);
     ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
-    EXPECT_TRUE(answers(client, addr::site4));
+    EXPECT_TRUE(gets_answers(client, addr::site4));
     ASSERT_TRUE(traffic.wait_all_sent(50));
     sniffer.settle();
     EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();

@@ -500,7 +500,7 @@ class OpenMachine : public Machine {
   protected:
     void SetUp() override {}
 
-    void expect_not_armed_yet() const { EXPECT_TRUE(answers(client(), addr::site4)); }
+    void expect_not_armed_yet() const { EXPECT_TRUE(gets_answers(client(), addr::site4)); }
 };
 
 TEST_F(OpenMachine, IsClosedByTheFirstTunnel)

@@ -117,6 +117,15 @@ inline std::set<std::string> our_hosts(const Box& client)
     return found;
 }
 
+/// Whether answers come, though single packets are lost: where programs send without pause, the
+/// tunnel's queue is full at times.
+inline bool gets_answers(const Box& box, const std::string& address,
+                         std::vector<std::string> options = {})
+{
+    options.emplace_back("-W0.5");
+    return eventually([&] { return answers(box, address, options); }, 3 * patience);
+}
+
 /// All that the kernel holds of firewall, rules and routes, without counters.
 inline std::string kernel_state(const Box& client)
 {
