@@ -349,16 +349,16 @@ class Machine {
 
     void enter() const { network_.enter(); }
 
-    /// Adds the elements for longer than a test takes.
+    /// Adds the elements for longer than all tests take.
     void admit(const std::vector<TimedElement>& elements, Loader loader)
     {
         for (const auto& [set, element] : elements) {
             for (const TableFamily family : kLeavingTables) {
                 if (loader == Loader::Nft) {
                     must({"nft", "add element " + std::string(to_string(family)) + " failclosed " +
-                                     set.name + " { " + to_nft(element) + " timeout 60s }"});
+                                     set.name + " { " + to_nft(element) + " timeout 1h }"});
                 } else if (!nftables_->add_timed(own(family), set, {element},
-                                                 std::chrono::seconds(60))) {
+                                                 std::chrono::hours(1))) {
                     throw std::runtime_error(set.name);
                 }
             }
@@ -380,8 +380,10 @@ class Machine {
     }
 
     /// Whether the kernel answers the IP packet, which comes in on eth0, through the tunnel, where
-    /// routes lead there. Takes back what else the tests need: for the last question only.
-    bool answers_through_tunnel(const Packet& packet, std::span<const std::uint8_t> bytes)
+    /// routes lead there. Silence, of more than the second that fragments are waited for, is
+    /// believed after `time`. Takes back what else the tests need: for the last question only.
+    bool answers_through_tunnel(const Packet& packet, std::span<const std::uint8_t> bytes,
+                                std::chrono::milliseconds time)
     {
         must({"nft", "delete table inet witness; delete table netdev witness"});
         write_sysctl("ipv4/ipfrag_time", "1");
@@ -392,7 +394,7 @@ class Machine {
         // The device's own multicast listener reports are older than the rules.
         const auto wanted = packet.source.bytes();
         const std::size_t offset = v6 ? 24 : 16;
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(2'500);
+        const auto deadline = std::chrono::steady_clock::now() + time;
         for (;;) {
             const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
                 deadline - std::chrono::steady_clock::now());
@@ -492,7 +494,7 @@ class Machine {
     Fate observe(Path path, const Packet& packet, std::span<const std::uint8_t> about, Done done)
     {
         const Counters before = counters();
-        const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
         send(path, packet, about);
         Fate outcome;
         do {

@@ -271,10 +271,12 @@ TEST(SecurityMachine, DoesNotAnswerNeighboursThroughATunnel)
         }
     }
     for (const EarlyAnswer& one : early_answers()) {
-        EXPECT_TRUE(Machine(open, Loader::Netlink).answers_through_tunnel(one.packet, one.bytes))
-            << "a leak is not seen";
-        EXPECT_FALSE(
-            Machine(ruleset, Loader::Netlink).answers_through_tunnel(one.packet, one.bytes));
+        const auto is_answered = [&](const Ruleset& rules, std::chrono::milliseconds time) {
+            return Machine(rules, Loader::Netlink)
+                .answers_through_tunnel(one.packet, one.bytes, time);
+        };
+        EXPECT_TRUE(is_answered(open, std::chrono::seconds(10))) << "a leak is not seen";
+        EXPECT_FALSE(is_answered(ruleset, std::chrono::milliseconds(2'500)));
     }
 }
 

@@ -35,12 +35,33 @@ class RefreshTurnTest : public testing::Test {
     std::string folder_ = "/tmp/failclosed-refresh.XXXXXX";
 };
 
+/// How long it takes to get the turn, at the best: a machine that is busy is no reason to fail, and
+/// who waits does so each time. `prepare` comes before each.
+template <typename Prepare>
+std::chrono::nanoseconds quickest_turn(const std::string& stamp, Prepare prepare)
+{
+    auto quickest = std::chrono::nanoseconds::max();
+    for (int i = 0; i < 5 && quickest >= 500ms; ++i) {
+        prepare();
+        const auto start = std::chrono::steady_clock::now();
+        const auto turn = take_refresh_turn(stamp);
+        EXPECT_TRUE(turn && turn->valid());
+        quickest =
+            std::min<std::chrono::nanoseconds>(quickest, std::chrono::steady_clock::now() - start);
+    }
+    return quickest;
+}
+
+TEST_F(RefreshTurnTest, TheFirstDoesNotWait)
+{
+    EXPECT_LT(quickest_turn(stamp(), [&] { std::filesystem::remove(stamp() + ".turn"); }), 500ms);
+}
+
 TEST_F(RefreshTurnTest, OneRunsOneWaitsAndTheOthersGo)
 {
     const auto start = std::chrono::steady_clock::now();
     auto first = take_refresh_turn(stamp());
     ASSERT_TRUE(first && first->valid());
-    EXPECT_LT(std::chrono::steady_clock::now() - start, 500ms) << "the first does not wait";
 
     std::vector<std::future<Result<UniqueFd>>> others;
     for (int i = 0; i < 20; ++i) {
@@ -69,13 +90,8 @@ TEST_F(RefreshTurnTest, OneRunsOneWaitsAndTheOthersGo)
 TEST_F(RefreshTurnTest, AWrongTimeKeepsNobodyWaiting)
 {
     for (const std::string noted : {"", "x", "-1", "99999999999999999999", "9000000000000000000"}) {
-        {
-            std::ofstream(stamp() + ".turn") << noted;
-        }
-        const auto start = std::chrono::steady_clock::now();
-        const auto turn = take_refresh_turn(stamp());
-        EXPECT_TRUE(turn && turn->valid());
-        EXPECT_LT(std::chrono::steady_clock::now() - start, 500ms) << noted;
+        const auto note = [&] { std::ofstream(stamp() + ".turn") << noted; };
+        EXPECT_LT(quickest_turn(stamp(), note), 500ms) << noted;
     }
 }
 
