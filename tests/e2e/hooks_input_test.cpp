@@ -29,7 +29,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int time_limit_ms = 2000;
+constexpr int stuck_ms = 20'000;
+/// What a call takes for what it says. The machine may be busy with something else for a while;
+/// what is slow by itself is so each time.
+constexpr long slow_ms = 2000;
+constexpr int attempts = 3;
 
 unsigned rounds()
 {
@@ -67,6 +71,23 @@ class Runner {
     /// wrong is told on standard output.
     bool run(const std::string& name, const test::Call& call)
     {
+        for (int attempt = 1; attempt <= attempts; ++attempt) {
+            if (!run_once(name, call)) {
+                return false;
+            }
+            if (took_ms_ <= slow_ms) {
+                slowest_ms_ = std::max(slowest_ms_, took_ms_);
+                return true;
+            }
+        }
+        return failed(name, "took more than 2 s each time");
+    }
+
+    [[nodiscard]] long slowest_ms() const { return slowest_ms_; }
+
+  private:
+    bool run_once(const std::string& name, const test::Call& call)
+    {
         std::vector<std::string> words = {hook_.program};
         // What no caller can pass.
         const auto passable = [](const std::string& text) {
@@ -84,9 +105,6 @@ class Runner {
         return judge(name, pid) && is_closed(name);
     }
 
-    [[nodiscard]] long slowest_ms() const { return slowest_ms_; }
-
-  private:
     static std::vector<char*> pointers(std::vector<std::string>& strings)
     {
         std::vector<char*> result;
@@ -102,7 +120,7 @@ class Runner {
         const auto begin = std::chrono::steady_clock::now();
         const int descriptor = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
         pollfd end{descriptor, POLLIN, 0};
-        const bool in_time = poll(&end, 1, time_limit_ms) == 1;
+        const bool in_time = poll(&end, 1, stuck_ms) == 1;
         close(descriptor);
         if (!in_time) {
             kill(pid, SIGKILL);
@@ -110,10 +128,9 @@ class Runner {
         int status = 0;
         waitpid(pid, &status, 0);
         const auto took = std::chrono::steady_clock::now() - begin;
-        slowest_ms_ = std::max<long>(
-            slowest_ms_, std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+        took_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
         if (!in_time) {
-            return failed(name, "took more than 2 s");
+            return failed(name, "is stuck");
         }
         if (!WIFEXITED(status)) {
             return failed(name, "ended by signal " + std::to_string(WTERMSIG(status)));
@@ -139,6 +156,7 @@ class Runner {
 
     const Hook& hook_;
     posix_spawn_file_actions_t actions_{};
+    long took_ms_ = 0;
     long slowest_ms_ = 0;
 };
 
