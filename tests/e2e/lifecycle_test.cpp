@@ -348,7 +348,7 @@ TEST_F(Machine, ServerThatOrdersARestartIsFollowed)
 TEST_F(Machine, OpenvpnThatEndsItselfLeavesItClosed)
 {
     serve();
-    connect(with({"pull-filter ignore \"ping-restart\"", "ping-exit 2"}));
+    connect(with({"pull-filter ignore \"ping-restart\"", "ping-exit 5"}));
     expect_up();
     server().kill();
     EXPECT_TRUE(vpn().process().wait(patient_time)) << vpn().log();
@@ -442,6 +442,7 @@ TEST_F(Machine, PeerModeIsATunnelToo)
                                    pki().server_key + "</key>\n" + keys,
                                0600);
     const Process peer = lab_.internet().start({"openvpn", "--config", "/etc/openvpn/peer.conf"});
+    ASSERT_TRUE(peer.wait_for("UDPv4 link remote")) << peer.output();
     client().write_file("/etc/openvpn/peer.conf",
                         "dev tun0\nproto udp\nnobind\nremote 203.0.113.2 1194\ntls-client\n"
                         "remote-cert-tls server\nifconfig 10.77.0.2 10.77.0.1\n"
@@ -452,7 +453,8 @@ TEST_F(Machine, PeerModeIsATunnelToo)
                             "</key>\n" + keys,
                         0600);
     const Process program = client().start({"openvpn", "--config", "/etc/openvpn/peer.conf"});
-    EXPECT_TRUE(program.wait_for("Initialization Sequence Completed")) << program.output();
+    EXPECT_TRUE(program.wait_for("Initialization Sequence Completed", 1, patient_time))
+        << program.output();
     expect_up({"10.77.0.1"});
     program.signal(SIGTERM);
     EXPECT_TRUE(program.wait()) << program.output();
