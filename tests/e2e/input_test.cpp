@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Bad input at every entry point, many at once, and killed in between: closed, and nothing by half.
 #include <algorithm>
+#include <chrono>
+#include <csignal>
 #include <random>
 #include <string>
 #include <thread>
@@ -478,21 +480,37 @@ TEST_F(Input, OfManyAtOnceEndsAsOneAfterTheOther)
     expect_nothing_leaked();
 }
 
+/// Kills runs at moments that are spread over all of the time that they take, on this machine and
+/// as busy as it is: it learns from those that were over before.
+class Killer {
+  public:
+    explicit Killer(unsigned seed) : random_(seed) {}
+
+    void run_shortly(const Box& box, const Command& run)
+    {
+        std::uniform_int_distribution<long> moment(0, longest_.count());
+        const Process victim = box.start(run);
+        std::this_thread::sleep_for(std::chrono::microseconds(moment(random_)));
+        victim.kill();
+        const bool was_over = victim.wait() != 128 + SIGKILL;
+        longest_ = was_over ? std::max(shortest, longest_ * 9 / 10) : longest_ * 11 / 10;
+    }
+
+  private:
+    static constexpr std::chrono::microseconds shortest{1000};
+
+    std::mt19937 random_;
+    std::chrono::microseconds longest_{20'000};
+};
+
 TEST_F(Input, OfKilledRunsIsTakenUpByTheNext)
 {
-    std::mt19937 random(20180405); // NOLINT: the same moments every time
+    std::mt19937 random(20180405); // NOLINT: the same commands every time
+    Killer killer(20180406);
     const auto commands = mixed_commands();
-    // How long one takes: moments are spread over all of it.
-    const auto begin = std::chrono::steady_clock::now();
-    EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
-    const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now() - begin);
-    std::uniform_int_distribution<long> moment(0, whole.count());
     std::uniform_int_distribution<std::size_t> choice(0, commands.size() - 1);
     for (int i = 0; i < 150; ++i) {
-        const Process victim = client().start(commands[choice(random)]);
-        std::this_thread::sleep_for(std::chrono::microseconds(moment(random)));
-        victim.kill();
+        killer.run_shortly(client(), commands[choice(random)]);
         ASSERT_TRUE(client().run({"nft", "list", "table", "inet", "failclosed"}).ok()) << i;
         if (i % 10 == 0) {
             EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0) << i;
@@ -509,20 +527,14 @@ TEST_F(Input, OfKilledRunsIsTakenUpByTheNext)
 // The two commands that open or close: wherever they are cut short, the next run finishes it.
 TEST_F(Input, OfKilledLockAndUnlockIsNeverHalfOpen)
 {
-    std::mt19937 random(20180406); // NOLINT: the same moments every time
+    Killer killer(20180407);
     ASSERT_EQ(failclosed(client(), {"unlock"}).status, 0);
     const std::string open = kernel_state(client());
     const std::string files =
         client().read_file("/etc/resolv.conf") + client().read_file("/etc/hosts");
-    const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(failclosed(client(), {"lock"}).status, 0);
-    const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now() - begin);
-    std::uniform_int_distribution<long> moment(0, whole.count());
     const auto run_shortly = [&](const char* verb) {
-        const Process victim = client().start({"failclosed", verb});
-        std::this_thread::sleep_for(std::chrono::microseconds(moment(random)));
-        victim.kill();
+        killer.run_shortly(client(), {"failclosed", verb});
     };
     int cut_short = 0;
     for (int i = 0; i < 40; ++i) {
@@ -533,6 +545,8 @@ TEST_F(Input, OfKilledLockAndUnlockIsNeverHalfOpen)
             EXPECT_EQ(kernel_state(client()), open) << i;
         } else {
             ++cut_short;
+            // What it let out while it was open for a moment was sent before.
+            sniffer_->settle();
             sniffer_->reset();
             ASSERT_TRUE(traffic_->wait_all_sent(2));
             sniffer_->settle();
