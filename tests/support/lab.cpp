@@ -3,8 +3,10 @@
 #include "tests/support/lab.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -111,6 +113,25 @@ void configure(const Box& client, const Wire& wire, bool with_addresses)
         lines += "link set " + name + " up\n";
     }
     client.ip(lines);
+}
+
+// The kernel makes a device's link-local address, and the local routes of all its addresses, in its
+// own time. Who compares what was before with what is after must not see them come.
+void await_own_addresses(const Box& client, const Wire& wire, bool with_addresses)
+{
+    const int expected = with_addresses ? 2 : 1;
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    for (int found = 0; found < expected;) {
+        // Columns: destination and its length, source and its length, ..., device.
+        std::istringstream routes(client.read_file("/proc/1/net/ipv6_route"));
+        found = 0;
+        for (std::string line; std::getline(routes, line);) {
+            found += line.substr(32, 4) == " 80 " && line.ends_with(std::string(" ") + wire.client);
+        }
+        if (std::chrono::steady_clock::now() > deadline) {
+            throw LabError(std::string(wire.client) + " gets no IPv6 addresses");
+        }
+    }
 }
 
 int dual_stack_socket(int type)
@@ -234,6 +255,12 @@ Lab::Lab(Options options)
                                           .extra = options_.dns_extra});
     if (!options_.install_root.empty()) {
         install(options_.install_root);
+    }
+    if (options_.link_up) {
+        await_own_addresses(client_, first_wire, options_.static_addresses);
+    }
+    if (options_.link_up && options_.second_uplink) {
+        await_own_addresses(client_, second_wire, options_.static_addresses);
     }
 }
 
