@@ -583,7 +583,7 @@ TEST_F(Input, OfARunThatIsStoppedHoldsOthersUpForSecondsOnly)
     });
     ASSERT_TRUE(stopped.wait_for("locked"));
     const Process waiting = client().start({"/usr/lib/failclosed/nm-dispatcher", "eth0", "pre-up"});
-    EXPECT_EQ(waiting.wait(30s), 1);
+    EXPECT_EQ(waiting.wait(60s), 1);
     EXPECT_THAT(waiting.err(), HasSubstr("another run has held it"));
     stopped.kill();
     expect_intact("a run without the lock");
