@@ -32,7 +32,8 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using Strings = std::set<std::string>;
 
-/// Locks, and waits until the names have addresses.
+/// Locks, and waits until the names have addresses and the helper has noted that it learnt them:
+/// the tunnel would have it ask once more.
 void lock_and_learn(const Box& client, const std::vector<std::string>& servers,
                     const Strings& hosts)
 {
@@ -44,6 +45,7 @@ void lock_and_learn(const Box& client, const std::vector<std::string>& servers,
     ASSERT_EQ(locked.status, 0) << locked.err;
     ASSERT_TRUE(eventually([&] { return our_hosts(client) == hosts; }))
         << client.read_file("/etc/hosts");
+    ASSERT_TRUE(eventually([&] { return client.exists("/run/failclosed/refreshed"); }));
 }
 
 void expect_nothing_leaks(const Lab& lab, const Policy& policy = {})
