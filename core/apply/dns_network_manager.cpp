@@ -2,6 +2,7 @@
 // NetworkManager, where it writes resolv.conf (or feeds its own dnsmasq) itself.
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 
 #include "core/apply/dns_backends.hpp"
 #include "core/apply/dns_bus.hpp"
@@ -12,17 +13,35 @@
 namespace failclosed {
 namespace {
 
-constexpr const char* kService = "org.freedesktop.NetworkManager";
 constexpr const char* kName = "NetworkManager";
 constexpr std::size_t kFileLimit = 1 << 20;
+
+/// Nothing where none runs that could be asked.
+Result<std::optional<std::string>> get(const BusModule& bus)
+{
+    char* value = nullptr;
+    char* error = nullptr;
+    const Result<bool> runs = bus_answer(kName, bus.nm_get(&value, &error), error);
+    const Owned<char, std::free> text(value);
+    if (!runs) {
+        return Failure(runs.error());
+    }
+    return *runs ? std::optional<std::string>(text.get()) : std::nullopt;
+}
+
+Result<std::optional<std::string>> get(const DnsRun& run)
+{
+    const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
+    return bus ? get(*bus) : Failure(bus.error());
+}
 
 bool in_charge(const DnsRun& run, const ResolvConfView& view)
 {
     if (!leads_to_network_manager(view.link) && !is_network_managers(view.contents)) {
         return false;
     }
-    const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
-    return bus && service_runs(*bus, kService, kName) == true;
+    const auto now = get(run);
+    return now && *now;
 }
 
 std::string quoted(const std::string& text)
@@ -50,16 +69,6 @@ std::string render(const DnsPlan& plan)
     return "{'searches': " + searches + ", 'domains': <{'*': <{'servers': " + servers + "}>}>}";
 }
 
-Result<std::string> get(const BusModule& bus)
-{
-    char* value = nullptr;
-    char* error = nullptr;
-    const FailclosedAnswer answer = bus.nm_get(&value, &error);
-    const Owned<char, std::free> text(value);
-    const Status got = bus_status(kName, answer, error);
-    return got ? Result<std::string>(text.get()) : Failure(got.error());
-}
-
 Status set(const BusModule& bus, const std::string& value)
 {
     char* error = nullptr;
@@ -73,15 +82,15 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     if (!bus) {
         return Failure(bus.error());
     }
-    Result<std::string> now = get(*bus);
-    if (!now) {
-        return Failure(now.error());
+    Result<std::optional<std::string>> now = get(*bus);
+    if (!now || !*now) {
+        return now ? fail(std::string(kName) + ": does not run any more") : Failure(now.error());
     }
     const std::string wanted = render(plan);
-    const bool same = bus->nm_same(now->c_str(), wanted.c_str()) == FailclosedYes;
+    const bool same = bus->nm_same((*now)->c_str(), wanted.c_str()) == FailclosedYes;
     if (!run.journal.network_manager) {
         auto& left = run.journal.network_manager_left;
-        run.journal.network_manager = left ? std::move(*left) : std::move(*now);
+        run.journal.network_manager = left ? std::move(*left) : **std::move(now);
         left.reset();
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
@@ -111,13 +120,9 @@ Result<bool> put_back_in_file(const std::string& path, const std::string& before
 }
 
 /// Where NetworkManager.conf has DNS settings, NetworkManager takes no others, these neither.
-Status put_back_over_bus(const BusModule& bus, const std::string& before)
+Status put_back_over_bus(const BusModule& bus, const std::string& now, const std::string& before)
 {
-    const Result<std::string> now = get(bus);
-    if (!now) {
-        return Failure(now.error());
-    }
-    const bool same = bus.nm_same(now->c_str(), before.c_str()) == FailclosedYes;
+    const bool same = bus.nm_same(now.c_str(), before.c_str()) == FailclosedYes;
     return same ? Status() : set(bus, before);
 }
 
@@ -132,12 +137,12 @@ Status restore(DnsRun& run)
     if (!bus) {
         return Failure(bus.error());
     }
-    const Result<bool> runs = service_runs(*bus, kService, kName);
-    if (!runs) {
-        return Failure(runs.error());
+    const auto now = get(*bus);
+    if (!now) {
+        return Failure(now.error());
     }
-    if (*runs) {
-        if (Status back = put_back_over_bus(*bus, set ? *set : *left); !back) {
+    if (*now) {
+        if (Status back = put_back_over_bus(*bus, **now, set ? *set : *left); !back) {
             return back;
         }
         left.reset();
@@ -162,12 +167,12 @@ Result<bool> holds(const DnsRun& run, const DnsPlan& plan)
     if (!bus) {
         return Failure(bus.error());
     }
-    const Result<std::string> now = get(*bus);
+    const auto now = get(*bus);
     if (!now) {
         return Failure(now.error());
     }
-    return run.journal.network_manager &&
-           bus->nm_same(now->c_str(), render(plan).c_str()) == FailclosedYes;
+    return *now && run.journal.network_manager &&
+           bus->nm_same((*now)->c_str(), render(plan).c_str()) == FailclosedYes;
 }
 
 } // namespace
@@ -187,12 +192,8 @@ Result<bool> network_manager_has_left(const DnsRun& run)
     if (!run.journal.network_manager_left) {
         return true;
     }
-    const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
-    if (!bus) {
-        return Failure(bus.error());
-    }
-    const Result<bool> runs = service_runs(*bus, kService, kName);
-    return runs ? Result<bool>(!*runs) : Failure(runs.error());
+    const auto now = get(run);
+    return now ? Result<bool>(!*now) : Failure(now.error());
 }
 
 const DnsBackend kNetworkManagerBackend = {DnsSystem::NetworkManager, in_charge, apply, restore,

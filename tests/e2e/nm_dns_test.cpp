@@ -446,6 +446,22 @@ TEST_F(Starting, HasNothingOfTheTunnelAfterTheReset)
     EXPECT_TRUE(has_the_lease()) << configuration();
 }
 
+TEST_F(Starting, DoesNotRunBeforeItAnswers)
+{
+    const Process nobody = client().start(
+        {"python3", "-c",
+         "import dbus.mainloop.glib, dbus.service\n"
+         "from gi.repository import GLib\n"
+         "dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)\n"
+         "name = dbus.service.BusName('org.freedesktop.NetworkManager', dbus.SystemBus())\n"
+         "print('has the name', flush=True)\n"
+         "GLib.MainLoop().run()\n"});
+    ASSERT_TRUE(nobody.wait_for("has the name")) << nobody.output();
+    const Outcome unlocked = failclosed(client(), {"unlock"});
+    EXPECT_EQ(unlocked.status, 0) << unlocked.err;
+    EXPECT_THAT(client().read_file(file), Not(HasSubstr("10.8.0.1")));
+}
+
 TEST_F(Starting, HasNothingOfTheTunnelWhereTheMachineIsOpen)
 {
     ASSERT_NO_FATAL_FAILURE(start_after("unlock"));

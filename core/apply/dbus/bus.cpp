@@ -2,6 +2,8 @@
 // One connection to the system bus per process.
 #include "core/apply/dbus/bus.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -59,7 +61,29 @@ void pass_on(GError* problem, char** error)
     }
 }
 
-/// FailclosedNo where nobody listens.
+bool is_absence(const GError* problem)
+{
+    return std::ranges::any_of(
+        std::array{G_DBUS_ERROR_SERVICE_UNKNOWN, G_DBUS_ERROR_NAME_HAS_NO_OWNER,
+                   G_DBUS_ERROR_UNKNOWN_OBJECT, G_DBUS_ERROR_UNKNOWN_INTERFACE,
+                   G_DBUS_ERROR_UNKNOWN_METHOD},
+        [&](GDBusError code) { return g_error_matches(problem, G_DBUS_ERROR, code); });
+}
+
+Variant ask(const Target& target, const char* method, GVariant* parameters, GError** problem)
+{
+    const Variant held(g_variant_ref_sink(parameters));
+    GDBusConnection* bus = connection(problem);
+    if (bus == nullptr) {
+        return nullptr;
+    }
+    return Variant(g_dbus_connection_call_sync(
+        bus, target.service, target.path, target.interface, method, held.get(), nullptr,
+        G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutSeconds * 1000, nullptr, problem));
+}
+
+} // namespace
+
 FailclosedAnswer find_bus(char** error)
 {
     GError* problem = nullptr;
@@ -75,30 +99,29 @@ FailclosedAnswer find_bus(char** error)
     return FailclosedFailed;
 }
 
-} // namespace
-
 Variant call(const Target& target, const char* method, GVariant* parameters, char** error)
 {
-    const Variant held(g_variant_ref_sink(parameters));
     GError* problem = nullptr;
-    GDBusConnection* bus = connection(&problem);
-    Variant answer;
-    if (bus != nullptr) {
-        answer.reset(g_dbus_connection_call_sync(
-            bus, target.service, target.path, target.interface, method, held.get(), nullptr,
-            G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutSeconds * 1000, nullptr, &problem));
-    }
+    Variant answer = ask(target, method, parameters, &problem);
     const Problem owned(problem);
     pass_on(problem, error);
     return answer;
 }
 
-Variant get_property(const Target& target, const char* property, char** error)
+Variant get_property(const Target& target, const char* property, char** error, bool* absent)
 {
     const Target properties{target.service, target.path, "org.freedesktop.DBus.Properties"};
+    GError* problem = nullptr;
     const Variant answer =
-        call(properties, "Get", g_variant_new("(ss)", target.interface, property), error);
+        ask(properties, "Get", g_variant_new("(ss)", target.interface, property), &problem);
+    const Problem owned(problem);
+    if (absent != nullptr) {
+        *absent = problem != nullptr && is_absence(problem);
+    }
     if (!answer) {
+        if (absent == nullptr || !*absent) {
+            pass_on(problem, error);
+        }
         return nullptr;
     }
     if (!g_variant_is_of_type(answer.get(), G_VARIANT_TYPE("(v)"))) {

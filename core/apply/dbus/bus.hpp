@@ -25,7 +25,12 @@ struct Target {
 /// `*error` where `error` is not null.
 Variant call(const Target& target, const char* method, GVariant* parameters, char** error);
 
-/// The property's value, without its box.
-Variant get_property(const Target& target, const char* property, char** error);
+/// The property's value, without its box. Where `absent` is not null, it says whether nobody has
+/// the service's name, or whoever has it does not have the object; `*error` stays untouched then.
+Variant get_property(const Target& target, const char* property, char** error,
+                     bool* absent = nullptr);
+
+/// FailclosedNo where nobody listens.
+FailclosedAnswer find_bus(char** error);
 
 } // namespace failclosed::dbus

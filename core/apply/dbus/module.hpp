@@ -38,6 +38,8 @@ enum FailclosedAnswer failclosed_resolved_set(const struct FailclosedLinkDns* dn
 enum FailclosedAnswer failclosed_resolved_revert(int index, char** error);
 
 /// NetworkManager's GlobalDnsConfiguration as GVariant text in `*value`, to be freed with free(3).
+/// FailclosedNo where none runs, or one that starts has its name on the bus, but nothing to answer
+/// with yet.
 enum FailclosedAnswer failclosed_nm_get(char** value, char** error);
 
 /// Whether the two texts mean the same configuration, empty parts not counted.

@@ -52,9 +52,13 @@ bool holds_all(GVariant* holder, GVariant* wanted)
 
 FAILCLOSED_EXPORT FailclosedAnswer failclosed_nm_get(char** value, char** error)
 {
-    const Variant held = get_property(kManager, kProperty, error);
+    if (const FailclosedAnswer found = find_bus(error); found != FailclosedYes) {
+        return found;
+    }
+    bool absent = false;
+    const Variant held = get_property(kManager, kProperty, error, &absent);
     if (!held) {
-        return FailclosedFailed;
+        return absent ? FailclosedNo : FailclosedFailed;
     }
     gchar* text = g_variant_print(held.get(), TRUE);
     *value = strdup(text);
