@@ -120,6 +120,19 @@ class Machine {
         require(manager.wait_for_event_done("up", wire == "lan0" ? "eth0" : "eth1"), "no `up`");
     }
 
+    /// NetworkManager calls failclosed no more, and all that it has called have ended.
+    void silence()
+    {
+        box().must(
+            {"find", "/etc/NetworkManager/dispatcher.d", "-name", "90-failclosed", "-delete"});
+        const auto count = [&](const std::string& text) { return bus.process().count(text); };
+        require(eventually([&] {
+                    return count("90-failclosed\": complete") ==
+                           count("90-failclosed\": run script");
+                }),
+                "hooks do not end");
+    }
+
     void require(bool met, const std::string& what)
     {
         if (!met) {
@@ -616,6 +629,7 @@ class Gate {
 TEST(Signals, OneForAHundredEventsInASecond)
 {
     Machine machine;
+    machine.silence();
     machine.box().must({"ip", "route", "replace", "default", "via", addr::other_gateway4, "dev",
                         "eth0", "metric", "100"});
     machine.box().must({"ip", "route", "flush", "default", "via", addr::gateway4});
