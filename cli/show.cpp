@@ -34,8 +34,14 @@ bool needs_root(const char* verb)
 StatusReport look()
 {
     LiveSystem system;
-    const Inspection found = inspect(system);
+    Inspection found = inspect(system);
     StatusReport report;
+    report.differences = differences(system, found);
+    // A run may be between its steps. With its lock held it has ended, and none begins.
+    if (!report.differences.empty() && system.lock()) {
+        found = inspect(system);
+        report.differences = differences(system, found);
+    }
     report.state = found.state;
     report.config = found.config.config;
     if (found.state.armed == Armed::No) {
@@ -49,7 +55,6 @@ StatusReport look()
         report.portal_left = report.state.portal->until - found.snapshot.uptime;
     }
     report.boot_lock = is_enabled_at_boot();
-    report.differences = differences(system, found);
     const auto exists = system.firewall_exists();
     const bool loaded = exists && *exists;
     if (found.state.armed == Armed::Yes) {

@@ -2,6 +2,7 @@
 // One real OpenVPN through all that it can go through; never a packet past the tunnel.
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -11,10 +12,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 
 #include "tests/e2e/scene.hpp"
 #include "tests/e2e/storm.hpp"
 #include "tests/support/sniffer.hpp"
+#include "tests/support/stepper.hpp"
 #include "tests/support/traffic.hpp"
 
 namespace failclosed::lab {
@@ -470,6 +473,33 @@ std::set<std::string> descriptors_of(const Box& box, const std::string& program)
                                   .out;
     const auto lines = lines_of(links);
     return {lines.begin(), lines.end()};
+}
+
+/// Whether it waits for a file's lock (flock(2)).
+bool waits_for_lock(const Process& process)
+{
+    std::ifstream file("/proc/" + std::to_string(process.pid()) + "/syscall");
+    long number = -1;
+    return file >> number && number == SYS_flock;
+}
+
+TEST(Check, WaitsForARunThatIsBetweenItsSteps)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
+    // It has noted one more server, and has not admitted it yet.
+    Stepper run(client, {"failclosed", "lock", "--server", "203.0.113.3:1194/udp"}, {SYS_sendto});
+    while (client.read_file("/var/lib/failclosed/servers").find("203.0.113.3") ==
+               std::string::npos &&
+           run.step()) {
+    }
+    ASSERT_FALSE(run.ended());
+    const Process check = client.start({"failclosed", "check"});
+    EXPECT_TRUE(eventually([&] { return waits_for_lock(check) || !check.running(); }));
+    EXPECT_TRUE(check.running()) << check.output();
+    EXPECT_EQ(run.finish(), 0) << run.err();
+    EXPECT_EQ(check.wait(), 0) << check.output();
 }
 
 TEST_F(Machine, RefreshHelperKeepsNoneOfOpenvpnsDescriptors)
