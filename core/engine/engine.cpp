@@ -232,7 +232,8 @@ class Run {
                  system_.load_beside(base_ruleset()));
         }
         auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall) : load_without_links();
-        if (!loaded && look_again()) {
+        // A device that is not there (ENOENT) may be there again by the time of the second look.
+        if (!loaded && (look_again() || loaded.error().number() == ENOENT)) {
             loaded = ensure_firewall(system_, wanted_.firewall);
         }
         if (!loaded) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The engine over a system that fails on demand: every failure ends closed, and says so.
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <optional>
 #include <set>
@@ -47,6 +48,8 @@ class FakeSystem final : public System {
     bool has_egress = true;
     /// Devices that go between the first look and the loading of rules that name them.
     std::vector<InterfaceName> vanishing;
+    /// One goes while rules that name it are loaded, and is made anew at once.
+    bool replaced_device = false;
     /// Who is admitted to sign in, and for how long.
     std::optional<Portal> portal;
     Seconds remaining{0};
@@ -119,6 +122,9 @@ class FakeSystem final : public System {
                 return std::ranges::find(vanishing, link.name) != vanishing.end();
             });
             return fail("no such device");
+        }
+        if (has_belt(ruleset) && std::exchange(replaced_device, false)) {
+            return fail_errno("no such device", ENOENT);
         }
         if (broken.contains("full_firewall") && ruleset != base_ruleset()) {
             return fail("full_firewall");
@@ -547,6 +553,17 @@ TEST(Engine, ADeviceThatGoesMeanwhileTakesNoOtherOnesGuardAlong)
     system.snapshot.links.push_back({.name = device("usb0"), .index = 4, .up = true});
     handle(system, UnderlayChanged{});
     EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("usb0"))) << "it is back";
+}
+
+TEST(Engine, ADeviceThatIsMadeAnewMeanwhileTakesNoGuardAway)
+{
+    FakeSystem system;
+    system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
+    system.replaced_device = true;
+    const Outcome outcome = handle(system, tunnel_up());
+    EXPECT_TRUE(outcome.enforced);
+    EXPECT_TRUE(outcome.warnings.empty());
+    EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("eth0")));
 }
 
 TEST(Engine, AtBootLinksGoDownWhereNoFirewallLoads)
