@@ -125,8 +125,8 @@ inline std::set<std::string> our_hosts(const Box& client)
     return found;
 }
 
-/// Whether answers come, though single packets are lost: where programs send without pause, the
-/// tunnel's queue is full at times.
+/// As answers(), with the patience for where programs send without pause: the tunnel's queue is
+/// full nearly all the time then, and a tunnel may have to come back first.
 inline bool gets_answers(const Box& box, const std::string& address,
                          std::vector<std::string> options = {})
 {
