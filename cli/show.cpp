@@ -2,6 +2,8 @@
 // status, check, plan: verbs that look and change nothing.
 #include <array>
 #include <cstdio>
+#include <optional>
+#include <utility>
 
 #include <poll.h>
 #include <sys/timerfd.h>
@@ -22,6 +24,10 @@ namespace {
 
 constexpr Seconds kWatchInterval{1};
 
+/// Many times what a run takes, and little where a run waits for a program that asks us:
+/// resolvconf's subscribers may do so.
+constexpr Seconds kRunWait{1};
+
 bool needs_root(const char* verb)
 {
     if (geteuid() == 0) {
@@ -33,15 +39,18 @@ bool needs_root(const char* verb)
 
 StatusReport look()
 {
-    LiveSystem system;
-    Inspection found = inspect(system);
     StatusReport report;
-    report.differences = differences(system, found);
-    // A run may be between its steps. With its lock held it has ended, and none begins.
-    if (!report.differences.empty() && system.lock()) {
-        found = inspect(system);
-        report.differences = differences(system, found);
+    std::optional<LiveSystem> looking(std::in_place);
+    Inspection found = inspect(*looking);
+    report.differences = differences(*looking, found);
+    if (!report.differences.empty()) {
+        // A run may be between its steps. With its lock held it has ended, and none begins.
+        looking.emplace();
+        static_cast<void>(looking->lock(kRunWait));
+        found = inspect(*looking);
+        report.differences = differences(*looking, found);
     }
+    LiveSystem& system = *looking;
     report.state = found.state;
     report.config = found.config.config;
     if (found.state.armed == Armed::No) {

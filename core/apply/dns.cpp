@@ -85,8 +85,7 @@ Result<bool> has_left(const DnsRun& run)
     const Journal& journal = run.journal;
     const bool undone =
         !journal.network_manager && !journal.resolvconf && journal.resolved_links.empty();
-    const Result<bool> file = undone ? has_left_resolv_conf(run) : false;
-    return file && *file ? network_manager_has_left(run) : file;
+    return undone ? has_left_resolv_conf(run) : false;
 }
 
 } // namespace

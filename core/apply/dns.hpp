@@ -52,8 +52,7 @@ class Dns {
     /// Puts back what was there before the first apply(), and forgets it. A resolv.conf that
     /// another program has written meanwhile is left alone. For a service that does not run, what
     /// it has stored is put right, so that none that was stopped or removed stands in the way. A
-    /// NetworkManager that was about to run may have read that before: what was there before is
-    /// kept for the next call of apply() or restore() that finds it running.
+    /// NetworkManager that is starting meanwhile is waited for, five seconds at most.
     [[nodiscard]] Status restore() const;
 
     /// The system that apply() would use now.

@@ -48,9 +48,6 @@ bool is_network_managers(const std::string& contents);
 /// Whether a link with this target leads to the file that NetworkManager writes in any case.
 bool leads_to_network_manager(const std::string& target);
 
-/// False while a NetworkManager runs that may hold settings of ours from before its start.
-Result<bool> network_manager_has_left(const DnsRun& run);
-
 /// resolv.conf as `plan` wants it.
 ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NetworkManager, where it writes resolv.conf (or feeds its own dnsmasq) itself.
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <optional>
+#include <thread>
 
 #include "core/apply/dns_backends.hpp"
 #include "core/apply/dns_bus.hpp"
+#include "core/apply/process.hpp"
 #include "core/base/file.hpp"
 #include "core/base/owned.hpp"
 #include "core/codec/network_manager_file.hpp"
@@ -15,13 +18,17 @@ namespace {
 
 constexpr const char* kName = "NetworkManager";
 constexpr std::size_t kFileLimit = 1 << 20;
+/// From NetworkManager's reading its files to its answering on the bus, on a busy machine.
+constexpr std::chrono::seconds kLongestStart{5};
+constexpr std::chrono::milliseconds kLookAgain{20};
 
 /// Nothing where none runs that could be asked.
 Result<std::optional<std::string>> get(const BusModule& bus)
 {
     char* value = nullptr;
     char* error = nullptr;
-    const Result<bool> runs = bus_answer(kName, bus.nm_get(&value, &error), error);
+    const FailclosedAnswer answer = bus.nm_get(&value, &error);
+    const Result<bool> runs = bus_answer(kName, answer, error);
     const Owned<char, std::free> text(value);
     if (!runs) {
         return Failure(runs.error());
@@ -89,9 +96,7 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     const std::string wanted = render(plan);
     const bool same = bus->nm_same((*now)->c_str(), wanted.c_str()) == FailclosedYes;
     if (!run.journal.network_manager) {
-        auto& left = run.journal.network_manager_left;
-        run.journal.network_manager = left ? std::move(*left) : **std::move(now);
-        left.reset();
+        run.journal.network_manager = std::move(*now);
         if (Status saved = run.file.save(run.journal); !saved) {
             return saved;
         }
@@ -100,23 +105,29 @@ Status apply(DnsRun& run, const DnsPlan& plan)
 }
 
 /// For a NetworkManager that does not run: what would bring our settings back when it starts.
-/// False where that was not there.
-Result<bool> put_back_in_file(const std::string& path, const std::string& before)
+Status put_back_in_file(const std::string& path, const std::string& before)
 {
     const Result<std::string> contents = read_file(path, kFileLimit);
     if (!contents) {
-        return contents.error().number() == ENOENT ? Result<bool>(false)
-                                                   : Failure(contents.error());
+        return contents.error().number() == ENOENT ? Status() : Failure(contents.error());
     }
     const Result<std::string> wanted = replace_global_dns(*contents, before);
-    if (!wanted) {
-        return Failure(wanted.error().during(kName));
+    return wanted ? replace_file(path, *wanted) : Failure(wanted.error().during(kName));
+}
+
+/// The same as get() of one that is starting, as soon as it has something to answer with: it has
+/// read its file before that. Nothing where none starts.
+Result<std::optional<std::string>> get_from_starting(const BusModule& bus)
+{
+    const auto deadline = std::chrono::steady_clock::now() + kLongestStart;
+    for (;;) {
+        auto now = get(bus);
+        if (!now || *now || !any_is_called(kName) || std::chrono::steady_clock::now() > deadline) {
+            return now;
+        }
+        // That it has its name on the bus is announced, that it has its objects is not.
+        std::this_thread::sleep_for(kLookAgain);
     }
-    if (*wanted == *contents) {
-        return false;
-    }
-    const Status replaced = replace_file(path, *wanted);
-    return replaced ? Result<bool>(true) : Failure(replaced.error());
 }
 
 /// Where NetworkManager.conf has DNS settings, NetworkManager takes no others, these neither.
@@ -128,36 +139,31 @@ Status put_back_over_bus(const BusModule& bus, const std::string& now, const std
 
 Status restore(DnsRun& run)
 {
-    auto& set = run.journal.network_manager;
-    auto& left = run.journal.network_manager_left;
-    if (!set && !left) {
+    if (!run.journal.network_manager) {
         return {};
     }
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
     if (!bus) {
         return Failure(bus.error());
     }
-    const auto now = get(*bus);
+    const std::string& before = *run.journal.network_manager;
+    auto now = get(*bus);
+    if (now && !*now) {
+        // First the file: whatever has read ours there is about to run by now.
+        if (Status back = put_back_in_file(run.paths.network_manager_file, before); !back) {
+            return back;
+        }
+        now = get_from_starting(*bus);
+    }
     if (!now) {
         return Failure(now.error());
     }
     if (*now) {
-        if (Status back = put_back_over_bus(*bus, **now, set ? *set : *left); !back) {
+        if (Status back = put_back_over_bus(*bus, **now, before); !back) {
             return back;
         }
-        left.reset();
-    } else if (set) {
-        const Result<bool> back = put_back_in_file(run.paths.network_manager_file, *set);
-        if (!back) {
-            return Failure(back.error());
-        }
-        if (*back) {
-            left = std::move(*set);
-        }
-    } else {
-        return {};
     }
-    set.reset();
+    run.journal.network_manager.reset();
     return run.file.save(run.journal);
 }
 
@@ -185,15 +191,6 @@ bool is_network_managers(const std::string& contents)
 bool leads_to_network_manager(const std::string& target)
 {
     return target.find("/run/NetworkManager/") != std::string::npos;
-}
-
-Result<bool> network_manager_has_left(const DnsRun& run)
-{
-    if (!run.journal.network_manager_left) {
-        return true;
-    }
-    const auto now = get(run);
-    return now ? Result<bool>(!*now) : Failure(now.error());
 }
 
 const DnsBackend kNetworkManagerBackend = {DnsSystem::NetworkManager, in_charge, apply, restore,

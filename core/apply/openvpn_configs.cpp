@@ -124,18 +124,6 @@ bool is_ours(const ProcessInfo& process, const std::vector<FileId>& files)
             is_openvpn_unit(read_file(in_proc(pid, "cgroup"), kLargestProcFile).value_or("")));
 }
 
-std::vector<pid_t> all_processes()
-{
-    std::vector<pid_t> pids;
-    const Owned<DIR, closedir> directory(opendir("/proc"));
-    while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
-        if (const auto pid = parse_number(entry->d_name, 1, INT32_MAX)) {
-            pids.push_back(static_cast<pid_t>(*pid));
-        }
-    }
-    return pids;
-}
-
 } // namespace
 
 std::vector<std::string> matching_files(const std::vector<std::string>& patterns)

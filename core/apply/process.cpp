@@ -2,11 +2,13 @@
 // Reading /proc, and posix_spawn(3) for what outlives us.
 #include "core/apply/process.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <optional>
 #include <string_view>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -52,6 +54,26 @@ std::string proc_path(pid_t pid, const char* file)
 }
 
 } // namespace
+
+std::vector<pid_t> all_processes()
+{
+    std::vector<pid_t> pids;
+    const Owned<DIR, closedir> directory(opendir("/proc"));
+    while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
+        if (const auto pid = to_number<pid_t>(entry->d_name)) {
+            pids.push_back(*pid);
+        }
+    }
+    return pids;
+}
+
+bool any_is_called(std::string_view name)
+{
+    return std::ranges::any_of(all_processes(), [&](pid_t pid) {
+        const auto found = read_file(proc_path(pid, "comm"), kLargestProcFile);
+        return found && *found == std::string(name) + "\n";
+    });
+}
 
 Result<ProcessInfo> read_process(pid_t pid)
 {

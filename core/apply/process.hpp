@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/result.hpp"
@@ -20,6 +21,12 @@ struct ProcessInfo {
 
     friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
 };
+
+/// The numbers of all processes that /proc has; none where it cannot be listed.
+std::vector<pid_t> all_processes();
+
+/// Whether any process has this name (proc_pid_comm(5)), of which the kernel keeps 15 bytes.
+bool any_is_called(std::string_view name);
 
 /// proc_pid_stat(5), proc_pid_status(5). An error where there is no such process, or it is over
 /// and only its parent has not asked for it yet (a zombie).

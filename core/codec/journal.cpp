@@ -143,9 +143,6 @@ std::string render_journal(const Journal& journal)
     if (journal.network_manager) {
         put(file.get(), kBefore, "network-manager", *journal.network_manager);
     }
-    if (journal.network_manager_left) {
-        put(file.get(), kBefore, "network-manager-left", *journal.network_manager_left);
-    }
     if (journal.resolvconf) {
         put(file.get(), kBefore, "resolvconf", *journal.resolvconf);
     }
@@ -189,7 +186,6 @@ Result<Journal> parse_journal(std::string_view text)
     return Journal{.resolv_conf = get_resolv_conf(file.get()),
                    .resolv_conf_left = *left,
                    .network_manager = get(file.get(), kBefore, "network-manager"),
-                   .network_manager_left = get(file.get(), kBefore, "network-manager-left"),
                    .resolvconf = get(file.get(), kBefore, "resolvconf"),
                    .resolved_links = std::move(*links),
                    .sysctls = std::move(*sysctls)};

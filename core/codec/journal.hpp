@@ -43,9 +43,6 @@ struct Journal {
     std::optional<std::int64_t> resolv_conf_left;
     /// NetworkManager's GlobalDnsConfiguration before ours, as GVariant text.
     std::optional<std::string> network_manager;
-    /// The same, after it was put back into NetworkManager's file while none ran: one that was
-    /// about to run may have read ours there before.
-    std::optional<std::string> network_manager_left;
     /// The resolvconf(8) program that holds a record of ours.
     std::optional<std::string> resolvconf;
     /// Links that systemd-resolved holds settings of ours for.

@@ -92,7 +92,6 @@ class Run {
         } else if (unlocks) {
             open();
         } else {
-            leave_names();
             outcome_.protection = Outcome::Protection::Open;
         }
         return std::move(outcome_);
@@ -233,7 +232,7 @@ class Run {
         }
         auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall) : load_without_links();
         // A device that is not there (ENOENT) may be there again by the time of the second look.
-        if (!loaded && (look_again() || loaded.error().number() == ENOENT)) {
+        if (!loaded && (look_again() || (observed_ && loaded.error().number() == ENOENT))) {
             loaded = ensure_firewall(system_, wanted_.firewall);
         }
         if (!loaded) {
@@ -338,16 +337,6 @@ class Run {
         const auto hosts_held = system_.hosts_hold(wanted_.hosts);
         if (!hosts_held || !*hosts_held) {
             note(outcome_.warnings, "/etc/hosts", system_.apply_hosts(wanted_.hosts));
-        }
-    }
-
-    // The machine is open. A service that was starting when it was opened may hold names of ours
-    // all the same, and its start brings events.
-    void leave_names()
-    {
-        const auto left = system_.dns_holds({});
-        if (locked_ && left && !*left) {
-            note(outcome_.warnings, "DNS", system_.apply_dns({}));
         }
     }
 

@@ -108,6 +108,11 @@ std::string LiveSystem::refresh_stamp()
 
 Status LiveSystem::lock()
 {
+    return lock(kLongestWait);
+}
+
+Status LiveSystem::lock(Seconds wait)
+{
     if (auto made = make_directory(kRunDirectory); !made) {
         return made;
     }
@@ -117,15 +122,15 @@ Status LiveSystem::lock()
         return fail_errno("opening " + path);
     }
     // The kernel frees it when we end, however we end.
-    const Alarm limit(kLongestWait);
+    const Alarm limit(wait);
     while (flock(file.get(), LOCK_EX) != 0) {
         if (errno != EINTR) {
             return fail_errno("locking " + path);
         }
         if (limit.is_over()) {
             return fail("locking " + path + ": another run has held it for " +
-                        std::to_string(kLongestWait.count()) + " s: end that one (fuser -v " +
-                        path + " tells which)");
+                        std::to_string(wait.count()) + " s: end that one (fuser -v " + path +
+                        " tells which)");
         }
     }
     lock_ = std::move(file);

@@ -36,6 +36,8 @@ class LiveSystem final : public System {
     static std::string refresh_stamp();
 
     Status lock() override;
+    /// The same, for no longer than `wait`.
+    Status lock(Seconds wait);
     LoadedConfig load_config() override;
     LoadedState load_state() override;
     Status save_state(const State& state) override;

@@ -396,8 +396,9 @@ void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family fami
 /// Whoever brings a network up adds a route through its gateway before anybody can have told us of
 /// that network. For an IPv4 route of main the kernel looks the gateway up by these rules: as user
 /// 0, and for what is on the link alone, so that it passes by the unreachable end of the tunnels'
-/// table. No packet does, but root's that are to be sent to a neighbour or nowhere (SO_DONTROUTE):
-/// the firewall judges those.
+/// table. No packet does, but root's that are to be sent to a neighbour or nowhere (SO_DONTROUTE),
+/// and root's over main's own routes while somebody has emptied that table: the firewall judges
+/// those.
 RoutingRule find_next_hops()
 {
     auto rule = lookup(Family::V4, kNextHopPriority, RT_TABLE_MAIN);

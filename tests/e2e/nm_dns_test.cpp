@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -371,13 +373,11 @@ TEST_F(ManagedNames, AFileThatItWroteOverOursGivesWayToOursInOneStep)
     EXPECT_EQ(client().must({"readlink", resolv_conf}), "/etc/mine.conf\n");
 }
 
-// A NetworkManager that starts reads its file, and answers on D-Bus a moment later. What a hook
-// takes out of the file in between, it has.
+// A NetworkManager that starts reads its file, and answers on D-Bus a moment later. What is taken
+// out of the file in between, it has: so it is waited for.
 class Starting : public ManagedNames {
   protected:
-    static constexpr char file[] = "/var/lib/NetworkManager/NetworkManager-intern.conf";
-
-    /// Connects, and takes NetworkManager away.
+    /// Connects, and starts NetworkManager anew as far as that moment.
     void SetUp() override
     {
         ASSERT_NO_FATAL_FAILURE(lock());
@@ -385,74 +385,101 @@ class Starting : public ManagedNames {
         vpn_.emplace(lab_);
         ASSERT_TRUE(vpn_->wait_connected()) << vpn_->log();
         ASSERT_TRUE(manager_->wait_for_event_done("up", "tun0")) << configuration();
-        ours_ = client().read_file(file);
-        ASSERT_THAT(ours_, HasSubstr("10.8.0.1"));
+        ASSERT_NO_FATAL_FAILURE(silence_hook());
         manager_->stop();
+        ASSERT_TRUE(file_has_ours());
+        // It comes no further than to a bus that says nothing.
+        bus_.process().signal(SIGSTOP);
+        const UniqueFd events(inotify_init1(IN_CLOEXEC));
+        ASSERT_GE(
+            inotify_add_watch(events.get(), client().outside_path(file).c_str(), IN_CLOSE_NOWRITE),
+            0);
+        start_ = std::async(std::launch::async, [this] { manager_->start(); });
+        pollfd read_by_it{events.get(), POLLIN, 0};
+        ASSERT_EQ(poll(&read_by_it, 1, static_cast<int>(patience.count())), 1);
+        client().must({"pkill", "-STOP", "-x", "NetworkManager"});
+        bus_.process().signal(SIGCONT);
+        client().must({"mv", away, hook});
     }
 
-    /// Starts NetworkManager as if it had read its file before `command`.
-    void start_after(const std::string& command)
+    bool file_has_ours() const
     {
-        EXPECT_EQ(failclosed(client(), {command}).status, 0);
-        EXPECT_THAT(client().read_file(file), Not(HasSubstr("10.8.0.1")));
-        start_with_ours();
+        return client().read_file(file).find("10.8.0.1") != std::string::npos;
     }
 
-    void start_with_ours()
+    /// Lets it go on when our settings are out of its file.
+    void go_on_after_the_file()
     {
-        client().write_file(file, ours_);
-        manager_->recorder().forget();
-        manager_->start();
-        ASSERT_TRUE(manager_->wait_activated("eth0")) << manager_->log();
-        ASSERT_TRUE(manager_->wait_for_event_done("up", "eth0")) << manager_->recorder().text();
+        ASSERT_TRUE(eventually([&] { return !file_has_ours(); }));
+        go_on();
+    }
+
+    void go_on()
+    {
+        client().must({"pkill", "-CONT", "-x", "NetworkManager"});
+        start_.get();
     }
 
     bool has_the_lease()
     {
         return eventually([&] {
-            return resolvers().find(addr::gateway4) != std::string::npos &&
-                   client().read_file(file).find("10.8.0.1") == std::string::npos;
+            return resolvers().find(addr::gateway4) != std::string::npos && !file_has_ours();
         });
     }
 
     std::optional<VpnClient> vpn_;
 
   private:
-    std::string ours_;
+    static constexpr char file[] = "/var/lib/NetworkManager/NetworkManager-intern.conf";
+
+    std::future<void> start_;
 };
 
-TEST_F(Starting, HasNothingOfTheTunnelAfterItsEnd)
+TEST_F(Starting, HasNothingOfTheTunnelAfterUnlock)
 {
-    ASSERT_NO_FATAL_FAILURE(start_after("reapply"));
+    const Process unlock = client().start({"failclosed", "unlock"});
+    ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
+    EXPECT_EQ(unlock.wait(), 0) << unlock.output();
+    EXPECT_TRUE(has_the_lease()) << configuration();
+    EXPECT_TRUE(looks_up(from_isp)) << configuration();
+}
+
+TEST_F(Starting, HasNothingOfATunnelThatEndsMeanwhile)
+{
+    vpn_->term();
+    ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
+    ASSERT_TRUE(vpn_->process().wait()) << vpn_->log();
+    EXPECT_TRUE(has_the_lease()) << configuration();
+    EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).status == 0; }));
+}
+
+TEST_F(Starting, HasWhatWasBeforeTheTunnelAfterItsEnd)
+{
+    const Process reapply = client().start({"failclosed", "reapply"});
+    ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
+    EXPECT_EQ(reapply.wait(), 0) << reapply.output();
     EXPECT_TRUE(looks_up(from_inside)) << configuration();
     vpn_->term();
-    ASSERT_TRUE(vpn_->process().wait());
+    ASSERT_TRUE(vpn_->process().wait()) << vpn_->log();
     EXPECT_TRUE(has_the_lease()) << configuration();
 }
 
-TEST_F(Starting, HasNothingOfATunnelThatEndedMeanwhile)
+TEST_F(Starting, IsNotWaitedForWithoutEnd)
 {
-    vpn_->term();
-    ASSERT_TRUE(vpn_->process().wait());
-    ASSERT_NO_FATAL_FAILURE(start_after("reapply"));
-    EXPECT_TRUE(has_the_lease()) << configuration();
-    // The hook that has told NetworkManager notes that last.
-    EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).status == 0; }))
-        << failclosed(client(), {"check"}).out;
+    EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    EXPECT_FALSE(file_has_ours());
+    go_on();
 }
 
-TEST_F(Starting, HasNothingOfTheTunnelAfterTheReset)
+// What has its name has its objects a moment later.
+TEST_F(ManagedNames, OneThatDoesNotAnswerYetDoesNotRun)
 {
-    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
-    // No hook sees to it before.
-    ASSERT_NO_FATAL_FAILURE(silence_hook());
-    ASSERT_NO_FATAL_FAILURE(start_with_ours());
-    client().must({"failclosed-reset", "--open"});
-    EXPECT_TRUE(has_the_lease()) << configuration();
-}
-
-TEST_F(Starting, DoesNotRunBeforeItAnswers)
-{
+    ASSERT_NO_FATAL_FAILURE(lock());
+    ASSERT_NO_FATAL_FAILURE(start({}));
+    const VpnClient vpn(lab_);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_TRUE(manager_->wait_for_event_done("up", "tun0")) << configuration();
+    manager_->stop();
     const Process nobody = client().start(
         {"python3", "-c",
          "import dbus.mainloop.glib, dbus.service\n"
@@ -464,14 +491,6 @@ TEST_F(Starting, DoesNotRunBeforeItAnswers)
     ASSERT_TRUE(nobody.wait_for("has the name")) << nobody.output();
     const Outcome unlocked = failclosed(client(), {"unlock"});
     EXPECT_EQ(unlocked.status, 0) << unlocked.err;
-    EXPECT_THAT(client().read_file(file), Not(HasSubstr("10.8.0.1")));
-}
-
-TEST_F(Starting, HasNothingOfTheTunnelWhereTheMachineIsOpen)
-{
-    ASSERT_NO_FATAL_FAILURE(start_after("unlock"));
-    EXPECT_TRUE(has_the_lease()) << configuration();
-    EXPECT_TRUE(looks_up(from_isp)) << configuration();
 }
 
 // What the tests above would see.

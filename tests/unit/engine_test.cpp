@@ -394,21 +394,6 @@ TEST(Engine, UnlockOpensNamesFirstThenRoutesThenFirewall)
     EXPECT_FALSE(system.closed());
 }
 
-TEST(Engine, NamesThatComeBackAfterAnOpeningAreTakenAway)
-{
-    FakeSystem system;
-    handle(system, tunnel_up());
-    const DnsPlan ours = system.dns;
-    handle(system, UnlockRequested{});
-    ASSERT_NE(system.dns, ours);
-    system.dns = ours;
-    system.calls.clear();
-    const Outcome outcome = handle(system, ReapplyRequested{});
-    EXPECT_EQ(outcome.protection, Outcome::Protection::Open);
-    EXPECT_EQ(system.dns, DnsPlan());
-    EXPECT_EQ(system.calls, (std::vector<std::string>{"lock", "apply_dns"}));
-}
-
 TEST(Engine, DownKeepsTheLockAndPutsNamesBack)
 {
     FakeSystem system;

@@ -19,7 +19,6 @@ Journal full_journal()
     return {.resolv_conf = ResolvConfBefore{Kind::Regular, kBytes},
             .resolv_conf_left = INT64_MAX,
             .network_manager = "@a{sv} {}",
-            .network_manager_left = "{'searches': <['a.example']>}",
             .resolvconf = "/sbin/resolvconf",
             .resolved_links = {*InterfaceName::parse("tun0"), *InterfaceName::parse("t;=]")},
             .sysctls = {{{"net", "ipv4", "conf", "all", "rp_filter"}, "2", "1"}, {{}, "", kBytes}}};

@@ -126,7 +126,7 @@ inline void expect_under_flood(const Outcomes& outcomes, Targets& targets, const
 {
     const auto attack = [&](Target& target) {
         const auto leaked = flood_during(target, kinds, [&] { strike(target); });
-        if (leaked > 0 && target.guard() == Guard::All && outcomes.all == Holds) {
+        if (leaked > 0 && expected(outcomes, target.guard()) == Holds) {
             std::printf("%s", target.sniffer().counts().text().c_str());
         }
         if (mend) {
