@@ -285,7 +285,8 @@ TEST(Servers, BehindAnHttpProxyAreTheProxy)
     policy.servers = {{addr::other_server4, "tcp", 3128}};
     const Sniffer sniffer(lab, policy);
     VpnClient::Options options = client_to({"203.0.113.2 1194"}, "tcp-client");
-    options.extra = {"http-proxy 203.0.113.3 3128"};
+    // The proxy serves once, and OpenVPN takes its time over the answer.
+    options.extra = {"http-proxy 203.0.113.3 3128", "server-poll-timeout 30"};
     lab.client().write_file("/etc/openvpn/early.conf",
                             "client\ndev tun\nproto tcp-client\nremote 203.0.113.2 1194\n"
                             "http-proxy 203.0.113.3 3128\n");
