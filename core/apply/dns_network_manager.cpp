@@ -148,7 +148,8 @@ Status restore(DnsRun& run)
     }
     const std::string& before = *run.journal.network_manager;
     auto now = get(*bus);
-    if (now && !*now) {
+    const bool starts = now && !*now;
+    if (starts) {
         // First the file: whatever has read ours there is about to run by now.
         if (Status back = put_back_in_file(run.paths.network_manager_file, before); !back) {
             return back;
@@ -159,7 +160,10 @@ Status restore(DnsRun& run)
         return Failure(now.error());
     }
     if (*now) {
-        if (Status back = put_back_over_bus(*bus, **now, before); !back) {
+        const Status back = put_back_over_bus(*bus, **now, before);
+        // One that has just started takes nothing where its NetworkManager.conf has DNS settings,
+        // and it holds nothing of ours then.
+        if (!back && !starts) {
             return back;
         }
     }

@@ -388,6 +388,7 @@ class Starting : public ManagedNames {
         ASSERT_NO_FATAL_FAILURE(silence_hook());
         manager_->stop();
         ASSERT_TRUE(file_has_ours());
+        configure();
         // It comes no further than to a bus that says nothing.
         bus_.process().signal(SIGSTOP);
         const UniqueFd events(inotify_init1(IN_CLOEXEC));
@@ -401,6 +402,9 @@ class Starting : public ManagedNames {
         bus_.process().signal(SIGCONT);
         client().must({"mv", away, hook});
     }
+
+    /// What the administrator does before it starts again.
+    virtual void configure() const {}
 
     bool file_has_ours() const
     {
@@ -469,6 +473,27 @@ TEST_F(Starting, IsNotWaitedForWithoutEnd)
     EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
     EXPECT_FALSE(file_has_ours());
     go_on();
+}
+
+class StartingWithItsOwn : public Starting {
+  protected:
+    void configure() const override
+    {
+        client().write_file("/etc/NetworkManager/conf.d/dns.conf",
+                            std::string("[global-dns-domain-*]\nservers=") + other_resolver4 +
+                                "\n");
+    }
+};
+
+TEST_F(StartingWithItsOwn, TakesNothingAndHoldsNothingUp)
+{
+    const Process reapply = client().start({"failclosed", "reapply"});
+    ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
+    ASSERT_TRUE(reapply.wait().has_value()) << reapply.output();
+    const Outcome unlocked = failclosed(client(), {"unlock"});
+    EXPECT_EQ(unlocked.status, 0) << unlocked.err;
+    EXPECT_TRUE(looks_up(from_isp)) << configuration();
+    EXPECT_THAT(resolvers(), HasSubstr(other_resolver4));
 }
 
 // What has its name has its objects a moment later.
