@@ -26,7 +26,7 @@ constexpr Seconds kWatchInterval{1};
 
 /// Many times what a run takes, and little where a run waits for a program that asks us:
 /// resolvconf's subscribers may do so.
-constexpr Seconds kRunWait{1};
+constexpr Seconds kRunWait{2};
 
 bool needs_root(const char* verb)
 {

@@ -539,6 +539,18 @@ class Openresolv : public DnsSystems {
     }
 };
 
+// As a service that resolvconf restarts, and that starts on a locked machine alone. The run that
+// calls resolvconf waits for it.
+TEST_F(Openresolv, ASubscriberMayAskWhetherTheMachineIsLocked)
+{
+    ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
+    client().write_file("/lib/resolvconf/libc.d/zz-asks",
+                        "#!/bin/sh\nfailclosed check\necho $? >>/run/asked\n", 0755);
+    open(unlock);
+    EXPECT_THAT(client().read_file("/run/asked"), Not(StartsWith("0"))) << "in the middle of a run";
+    EXPECT_THAT(resolvers(), HasSubstr(addr::gateway4));
+}
+
 TEST_F(Openresolv, WritesTheTunnelsResolversAlone)
 {
     const std::string before = resolvers();
