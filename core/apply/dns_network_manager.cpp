@@ -130,11 +130,17 @@ Result<std::optional<std::string>> get_from_starting(const BusModule& bus)
     }
 }
 
-/// Where NetworkManager.conf has DNS settings, NetworkManager takes no others, these neither.
-Status put_back_over_bus(const BusModule& bus, const std::string& now, const std::string& before)
+/// False where it does not take them: where NetworkManager.conf has DNS settings it takes no
+/// others, and holds none of ours.
+Result<bool> put_back_over_bus(const BusModule& bus, const std::string& now,
+                               const std::string& before)
 {
-    const bool same = bus.nm_same(now.c_str(), before.c_str()) == FailclosedYes;
-    return same ? Status() : set(bus, before);
+    if (bus.nm_same(now.c_str(), before.c_str()) == FailclosedYes) {
+        return true;
+    }
+    char* error = nullptr;
+    const FailclosedAnswer answer = bus.nm_set(before.c_str(), &error);
+    return bus_answer(kName, answer, error);
 }
 
 Status restore(DnsRun& run)
@@ -147,11 +153,11 @@ Status restore(DnsRun& run)
         return Failure(bus.error());
     }
     const std::string& before = *run.journal.network_manager;
+    const std::string& path = run.paths.network_manager_file;
     auto now = get(*bus);
-    const bool starts = now && !*now;
-    if (starts) {
+    if (now && !*now) {
         // First the file: whatever has read ours there is about to run by now.
-        if (Status back = put_back_in_file(run.paths.network_manager_file, before); !back) {
+        if (Status back = put_back_in_file(path, before); !back) {
             return back;
         }
         now = get_from_starting(*bus);
@@ -159,11 +165,12 @@ Status restore(DnsRun& run)
     if (!now) {
         return Failure(now.error());
     }
-    if (*now) {
-        const Status back = put_back_over_bus(*bus, **now, before);
-        // One that has just started takes nothing where its NetworkManager.conf has DNS settings,
-        // and it holds nothing of ours then.
-        if (!back && !starts) {
+    const Result<bool> taken = *now ? put_back_over_bus(*bus, **now, before) : true;
+    if (!taken) {
+        return Failure(taken.error());
+    }
+    if (!*taken) {
+        if (Status back = put_back_in_file(path, before); !back) {
             return back;
         }
     }

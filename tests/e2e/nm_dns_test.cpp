@@ -496,6 +496,18 @@ TEST_F(StartingWithItsOwn, TakesNothingAndHoldsNothingUp)
     EXPECT_THAT(resolvers(), HasSubstr(other_resolver4));
 }
 
+TEST_F(StartingWithItsOwn, TakesNothingBackLaterEither)
+{
+    // No hook puts anything back before unlock does.
+    client().must({"mv", hook, away});
+    go_on();
+    ASSERT_TRUE(manager_->wait_activated("eth0")) << manager_->log();
+    const Outcome unlocked = failclosed(client(), {"unlock"});
+    EXPECT_EQ(unlocked.status, 0) << unlocked.err;
+    EXPECT_FALSE(file_has_ours());
+    EXPECT_TRUE(looks_up(from_isp)) << configuration();
+}
+
 // What has its name has its objects a moment later.
 TEST_F(ManagedNames, OneThatDoesNotAnswerYetDoesNotRun)
 {

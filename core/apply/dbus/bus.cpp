@@ -70,6 +70,15 @@ bool is_absence(const GError* problem)
         [&](GDBusError code) { return g_error_matches(problem, G_DBUS_ERROR, code); });
 }
 
+bool is_refusal(const GError* problem)
+{
+    if (problem == nullptr) {
+        return false;
+    }
+    const Owned<gchar, g_free> name(g_dbus_error_get_remote_error(problem));
+    return name && !g_str_has_prefix(name.get(), "org.freedesktop.DBus.");
+}
+
 Variant ask(const Target& target, const char* method, GVariant* parameters, GError** problem)
 {
     const Variant held(g_variant_ref_sink(parameters));
@@ -99,11 +108,15 @@ FailclosedAnswer find_bus(char** error)
     return FailclosedFailed;
 }
 
-Variant call(const Target& target, const char* method, GVariant* parameters, char** error)
+Variant call(const Target& target, const char* method, GVariant* parameters, char** error,
+             bool* refused)
 {
     GError* problem = nullptr;
     Variant answer = ask(target, method, parameters, &problem);
     const Problem owned(problem);
+    if (refused != nullptr) {
+        *refused = is_refusal(problem);
+    }
     pass_on(problem, error);
     return answer;
 }

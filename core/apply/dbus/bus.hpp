@@ -22,8 +22,10 @@ struct Target {
 
 /// Calls a method and waits for the answer, two seconds at most; a service that is not running is
 /// not started. `parameters` may float. Null on failure, with a new copy of the reason in
-/// `*error` where `error` is not null.
-Variant call(const Target& target, const char* method, GVariant* parameters, char** error);
+/// `*error` where `error` is not null. Where `refused` is not null, it says whether the service
+/// itself gave that reason, and not the bus.
+Variant call(const Target& target, const char* method, GVariant* parameters, char** error,
+             bool* refused = nullptr);
 
 /// The property's value, without its box. Where `absent` is not null, it says whether nobody has
 /// the service's name, or whoever has it does not have the object; `*error` stays untouched then.

@@ -45,5 +45,6 @@ enum FailclosedAnswer failclosed_nm_get(char** value, char** error);
 /// Whether the two texts mean the same configuration, empty parts not counted.
 enum FailclosedAnswer failclosed_nm_same(const char* one, const char* other);
 
+/// FailclosedNo where NetworkManager itself refuses it; `*error` says why then, too.
 enum FailclosedAnswer failclosed_nm_set(const char* value, char** error);
 }

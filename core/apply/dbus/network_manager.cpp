@@ -83,5 +83,9 @@ FAILCLOSED_EXPORT FailclosedAnswer failclosed_nm_set(const char* value, char** e
         return FailclosedFailed;
     }
     GVariant* boxed = g_variant_new("(ssv)", kManager.interface, kProperty, wanted.get());
-    return call(kProperties, "Set", boxed, error) ? FailclosedYes : FailclosedFailed;
+    bool refused = false;
+    if (call(kProperties, "Set", boxed, error, &refused)) {
+        return FailclosedYes;
+    }
+    return refused ? FailclosedNo : FailclosedFailed;
 }
