@@ -528,6 +528,10 @@ TEST_P(WireGuardGo, IsRecordedWhileItRuns)
     WireGuardClient tunnel(lab_, server);
     for (std::size_t round = 1; round <= 2; ++round) {
         ASSERT_TRUE(manager_.wait_for_event_done("up", "wg0", round)) << story();
+        if (!eventually([&] { return failclosed(client(), {"check"}).ok(); }, 5s)) {
+            // It was announced between two of its addresses: known-limits.md says what helps.
+            EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+        }
         expect_working("wg0");
         EXPECT_TRUE(eventually([&] { return answers(client(), addr::site6, {"-W0.5"}); }));
         EXPECT_TRUE(answers(client(), WireGuardServer::inside4));

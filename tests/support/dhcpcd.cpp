@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 
 namespace failclosed::lab {
 
@@ -69,6 +71,11 @@ void Dhcpcd::start()
 void Dhcpcd::tell(int signal, const std::string& answer) const
 {
     const std::size_t before = process_->count(answer);
+    // One that has just been started would die of it.
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (!process_->handles(signal) && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     // dhcpcd 9 loses a signal that comes while one of its hooks runs. One that is slow to answer
     // must not get it twice.
     for (int tries = 0; tries < 10; ++tries) {

@@ -3,7 +3,6 @@
 #include "tests/support/openvpn.hpp"
 
 #include <csignal>
-#include <fstream>
 #include <iterator>
 #include <regex>
 #include <thread>
@@ -26,19 +25,6 @@ std::string lines(const std::vector<std::string>& list)
         text += line + "\n";
     }
     return text;
-}
-
-/// Whether the process has a handler for it.
-bool handles(pid_t pid, int signal)
-{
-    constexpr std::string_view handled = "SigCgt:";
-    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-    for (std::string line; std::getline(status, line);) {
-        if (line.starts_with(handled)) {
-            return (std::stoull(line.substr(handled.size()), nullptr, 16) >> (signal - 1) & 1) != 0;
-        }
-    }
-    return false;
 }
 
 std::vector<std::string> self_signed(const std::string& name)
@@ -240,7 +226,7 @@ bool VpnClient::wait_trying(std::size_t times, std::chrono::milliseconds timeout
         },
         timeout);
     // It says so a moment before it stops ignoring them, and says nothing of that.
-    while (tries && by_udp && !handles(process_->pid(), SIGHUP)) {
+    while (tries && by_udp && !process_->handles(SIGHUP)) {
         if (!process_->running() || std::chrono::steady_clock::now() > deadline) {
             return false;
         }

@@ -348,6 +348,18 @@ void Process::signal(int number) const
     pidfd_send_signal(watch_->pidfd, number, nullptr, 0);
 }
 
+bool Process::handles(int number) const
+{
+    constexpr std::string_view handled = "SigCgt:";
+    std::ifstream status("/proc/" + std::to_string(pid()) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with(handled)) {
+            return (std::stoull(line.substr(handled.size()), nullptr, 16) >> (number - 1) & 1) != 0;
+        }
+    }
+    return false;
+}
+
 std::string Process::out() const
 {
     watch_->drain();

@@ -77,6 +77,8 @@ class Process {
     pid_t inner_pid() const; ///< as the box sees it; 0 once it has been reaped
     bool running() const;
     void signal(int number) const; ///< no effect on one that has ended
+    /// Whether it has a handler for the signal.
+    bool handles(int number) const;
 
     /// All that it has written before the call.
     std::string out() const;
