@@ -530,7 +530,9 @@ TEST_F(Leased, AnAddressOfItsOwnMakingIsNoNetwork)
     traffic_.emplace(lab_, Traffic::Options{.interval = 20ms});
     dhcpcd_.emplace(client(),
                     Dhcpcd::Options{.quick = false, .ipv6 = false, .extra = "nodelay\nreboot 1\n"});
-    vpn_.emplace(lab_, VpnClient::Options{});
+    VpnClient::Options patient;
+    patient.extra = {"server-poll-timeout 120"};
+    vpn_.emplace(lab_, patient);
     ASSERT_TRUE(vpn_->wait_trying()) << vpn_->log();
     counter_.emplace(client(), vpn_->process());
     ASSERT_NO_FATAL_FAILURE(expect_event("IPV4LL", 1, 25s));
@@ -539,6 +541,12 @@ TEST_F(Leased, AnAddressOfItsOwnMakingIsNoNetwork)
     ASSERT_TRUE(traffic_->wait_all_sent(20));
     expect_hups(0);
     EXPECT_EQ(vpn_->connections(), 0U);
+    // Without any route it paused, and in a pause it hears nothing and needs not be told.
+    ASSERT_TRUE(eventually([&] {
+        const std::string log = vpn_->log();
+        return log.rfind("UDPv4 link remote") > log.rfind("Restart pause") &&
+               vpn_->process().handles(SIGHUP);
+    })) << vpn_->log();
 
     lab_.dns().start();
     dhcpcd().rebind();
