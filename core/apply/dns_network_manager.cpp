@@ -51,7 +51,7 @@ bool in_charge(const DnsRun& run, const ResolvConfView& view)
     return now && *now;
 }
 
-std::string quoted(const std::string& text)
+std::string keyfile_string(const std::string& text)
 {
     return "'" + text + "'";
 }
@@ -62,7 +62,7 @@ std::string render_list(const std::vector<T>& items, ToText to_text)
 {
     std::string text;
     for (const T& item : items) {
-        text += (text.empty() ? "" : ", ") + quoted(to_text(item));
+        text += (text.empty() ? "" : ", ") + keyfile_string(to_text(item));
     }
     return "<@as [" + text + "]>";
 }

@@ -221,7 +221,7 @@ void Loader::read_files()
             module->read(&query_, file.text.data(), file.text.size(), file.name.c_str());
         rethrow();
         if (answer == FailclosedNmFailed) {
-            warn(found_.warnings, "NetworkManager's profile " + quoted(file.name) +
+            warn(found_.warnings, "NetworkManager's profile " + in_quotes(file.name) +
                                       ": not one of its key files; `nmcli connection load` tells "
                                       "what is wrong");
         }
@@ -252,7 +252,7 @@ LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
                 user->second = *uid;
             } else {
                 warn(result.warnings,
-                     "look up user " + quoted(name) + ": " + uid.error().message());
+                     "look up user " + in_quotes(name) + ": " + uid.error().message());
             }
         }
         return user->second;

@@ -237,18 +237,18 @@ Status read_file_into(Config& config, const KeyFile& file)
 {
     for (const auto& group : file.groups()) {
         if (group != kGroup) {
-            return fail("group " + quoted(group) + " is not known; the only one is [failclosed]");
+            return fail("group " + in_quotes(group) + " is not known; the only one is [failclosed]");
         }
     }
     for (const auto& name : file.keys(kGroup)) {
         const auto key = std::ranges::find(kKeys, name, &ConfigKey::name);
         if (key == kKeys.end()) {
-            return fail("key " + quoted(name) + " is not known; keys are " + all_keys());
+            return fail("key " + in_quotes(name) + " is not known; keys are " + all_keys());
         }
         const auto value = file.get(kGroup, name).value_or("");
         const auto set = kSetters[static_cast<std::size_t>(key - kKeys.begin())];
         if (!set(config, value)) {
-            return fail(name + "=" + quoted(value) + " is not allowed; it may be " +
+            return fail(name + "=" + in_quotes(value) + " is not allowed; it may be " +
                         std::string(key->allowed));
         }
     }

@@ -48,12 +48,12 @@ DhcpcdEvent parse_dhcpcd_event(const Environment& environment)
     const auto server = IpAddress::parse(server_text);
     const bool usable = server && server->family() == Family::V4 && server->is_unicast_host();
     if (!name) {
-        warn(result.warnings, "dhcpcd names no valid device: interface=" + quoted(name_text));
+        warn(result.warnings, "dhcpcd names no valid device: interface=" + in_quotes(name_text));
         result.event = UnderlayChanged{};
     } else if (ended) {
         result.event = UnderlayChanged{name, {}};
     } else if (!usable) {
-        warn(result.warnings, "DHCP server is left out: " + quoted(server_text));
+        warn(result.warnings, "DHCP server is left out: " + in_quotes(server_text));
         result.event = UnderlayChanged{};
     } else {
         result.event = UnderlayChanged{name, server};

@@ -43,7 +43,7 @@ Result<KeyFile> KeyFile::parse(std::string_view text)
     // without keys, but GLib wants some data.
     if (!text.empty() && g_key_file_load_from_data(handle.get(), text.data(), text.size(),
                                                    G_KEY_FILE_KEEP_TRANSLATIONS, &error) == FALSE) {
-        const std::string message = quoted(error->message);
+        const std::string message = in_quotes(error->message);
         g_error_free(error);
         return fail("not a key file: " + message);
     }

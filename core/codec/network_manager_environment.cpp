@@ -93,7 +93,7 @@ std::optional<InterfaceName> Reader::interface(std::string_view text)
 {
     const auto name = InterfaceName::parse(text);
     if (!name && !text.empty()) {
-        warn(result_.warnings, "NetworkManager names no valid device: " + quoted(text));
+        warn(result_.warnings, "NetworkManager names no valid device: " + in_quotes(text));
     }
     return name;
 }
@@ -104,7 +104,7 @@ std::string Reader::profile()
     const bool valid = !uuid.empty() && uuid.size() <= kLongestUuid &&
                        uuid.find_first_not_of("0123456789abcdefABCDEF-") == std::string_view::npos;
     if (!valid) {
-        warn(result_.warnings, "profile of the VPN is none: CONNECTION_UUID=" + quoted(uuid));
+        warn(result_.warnings, "profile of the VPN is none: CONNECTION_UUID=" + in_quotes(uuid));
         return {};
     }
     return std::string(uuid);
@@ -169,7 +169,7 @@ Event Reader::lease(const std::optional<InterfaceName>& device, bool down)
     }
     const auto server = IpAddress::parse(text);
     if (!server || server->family() != Family::V4 || !server->is_unicast_host()) {
-        warn(result_.warnings, "DHCP server is left out: " + quoted(text));
+        warn(result_.warnings, "DHCP server is left out: " + in_quotes(text));
         return UnderlayChanged{};
     }
     return UnderlayChanged{device, server};
@@ -184,7 +184,7 @@ void Reader::read_addresses(Tunnel& tunnel, TunnelParts& parts, Family family,
         const auto words = words_of(text);
         const auto address = words.empty() ? std::nullopt : parse_address(words[0], family);
         if (!address) {
-            warn(result_.warnings, "tunnel address is left out: " + quoted(text));
+            warn(result_.warnings, "tunnel address is left out: " + in_quotes(text));
         } else if (address->address.is_link_local()) {
             continue;
         } else if (count++ == kMaxAddresses) {
@@ -230,7 +230,7 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
         }
         const bool is_piece = network && network->length() < kShortestNetwork;
         if (!network || network->family() != family || !(is_piece || can_be_inside(*network))) {
-            warn(result_.warnings, "tunnel route is left out: " + quoted(text));
+            warn(result_.warnings, "tunnel route is left out: " + in_quotes(text));
         } else {
             parts.add_network(*network);
             note_gateway(tunnel, words.size() > 1 ? words[1] : std::string_view{});

@@ -126,8 +126,8 @@ class Reader {
 
 void Reader::complain(std::string_view what)
 {
-    warn(result_.warnings, "NetworkManager profile " + quoted(profile_.id) + " (" +
-                               quoted(plugin_) + "): " + std::string(what));
+    warn(result_.warnings, "NetworkManager profile " + in_quotes(profile_.id) + " (" +
+                               in_quotes(plugin_) + "): " + std::string(what));
 }
 
 std::string_view Reader::value(std::string_view key) const
@@ -141,7 +141,7 @@ std::string_view Reader::server(std::string_view key)
 {
     const auto text = value(key);
     if (text.empty()) {
-        complain("no " + quoted(key) + " in it" + std::string(kNameIt));
+        complain("no " + in_quotes(key) + " in it" + std::string(kNameIt));
     }
     return text;
 }
@@ -221,7 +221,7 @@ void Reader::openvpn_remote(std::string_view item, const OpenvpnConnection& defa
     if (protocol && !protocol->empty()) {
         const auto known = OpenvpnProtocol::parse(*protocol);
         if (!known) {
-            complain("remote " + quoted(item) + ": no protocol: " + quoted(*protocol));
+            complain("remote " + in_quotes(item) + ": no protocol: " + in_quotes(*protocol));
             return;
         }
         connection.protocol = *known;
@@ -246,7 +246,7 @@ void Reader::openvpn()
         } else if (proxy_type == "socks") {
             defaults.socks_proxy = {host, or_default(value("proxy-port"), "1080")};
         } else {
-            complain("no type of proxy: " + quoted(proxy_type));
+            complain("no type of proxy: " + in_quotes(proxy_type));
             return;
         }
     }

@@ -22,19 +22,19 @@ std::string hex(std::uint32_t value)
     return text.data();
 }
 
-std::string quoted(std::string text)
+std::string nft_string(std::string text)
 {
     std::ranges::replace(text, '"', '?');
     return '"' + text + '"';
 }
 
-std::string quoted(const InterfaceName& name)
+std::string nft_string(const InterfaceName& name)
 {
     std::string text = name.text();
     if (text.back() == '*') { // would stand for every name that begins like this
         text.insert(text.size() - 1, 1, '\\');
     }
-    return quoted(std::move(text));
+    return nft_string(std::move(text));
 }
 
 std::string protocol_name(std::uint8_t number)
@@ -62,7 +62,7 @@ std::string join(const Items& items, std::string_view separator, Print print)
 // ---- Keys and elements ----
 
 struct PartText {
-    std::string operator()(const InterfaceName& name) const { return quoted(name); }
+    std::string operator()(const InterfaceName& name) const { return nft_string(name); }
 
     std::string operator()(const IpAddress& address) const { return address.to_string(); }
 
@@ -169,12 +169,12 @@ class RuleText {
 
     std::string operator()(const FromInterface& match) const
     {
-        return "iifname " + negation(match.negated) + quoted(match.name);
+        return "iifname " + negation(match.negated) + nft_string(match.name);
     }
 
     std::string operator()(const ToInterface& match) const
     {
-        return "oifname " + negation(match.negated) + quoted(match.name);
+        return "oifname " + negation(match.negated) + nft_string(match.name);
     }
 
     std::string operator()(const FromNetwork& match) const
@@ -273,7 +273,7 @@ class RuleText {
     std::string operator()(const Log& action) const
     {
         return "limit rate " + std::to_string(action.per_minute) + "/minute burst " +
-               std::to_string(action.burst) + " packets log prefix " + quoted(action.prefix);
+               std::to_string(action.burst) + " packets log prefix " + nft_string(action.prefix);
     }
 
     std::string operator()(const std::monostate&) const { return {}; }
@@ -401,7 +401,7 @@ std::string rule_text(const KernelRule& rule)
         parts.push_back(std::visit(text, rule.rule->end));
     }
     if (!rule.rule->comment.empty()) {
-        parts.push_back("comment " + quoted(rule.rule->comment));
+        parts.push_back("comment " + nft_string(rule.rule->comment));
     }
     std::erase(parts, "");
     return join(parts, " ", [](const std::string& part) { return part; });
@@ -454,7 +454,7 @@ std::string chain_text(const Chain& chain, TableFamily family)
     if (chain.base) {
         text += chain.base->type == ChainType::Nat ? "\t\ttype nat" : "\t\ttype filter";
         text.append(" hook ").append(hook_name(chain.base->hook));
-        text += chain.base->device ? " device " + quoted(*chain.base->device) : "";
+        text += chain.base->device ? " device " + nft_string(*chain.base->device) : "";
         text += " priority " + std::to_string(chain.base->priority) + "; policy ";
         text += verdict_text(chain.base->policy) + ";\n";
     }

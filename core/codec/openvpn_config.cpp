@@ -154,7 +154,7 @@ void Parser::read_text(std::string_view text, bool in_connection)
         const auto line = take_line(text);
         auto words = line.size() < kMaxLine ? split_line(line) : std::nullopt;
         if (!words) {
-            warn(config_.warnings, "OpenVPN config: line cannot be read: " + quoted(line));
+            warn(config_.warnings, "OpenVPN config: line cannot be read: " + in_quotes(line));
             continue;
         }
         if (words->empty()) {
@@ -186,7 +186,7 @@ void Parser::read_inline(const std::string& tag, std::string_view& text)
             return;
         }
     }
-    warn(config_.warnings, "OpenVPN config: " + quoted(end) + " is missing");
+    warn(config_.warnings, "OpenVPN config: " + in_quotes(end) + " is missing");
 }
 
 void Parser::read_connection(std::string_view text)
@@ -218,7 +218,7 @@ std::optional<OpenvpnProtocol> Parser::read_protocol(const std::string& text)
 {
     const auto protocol = OpenvpnProtocol::parse(text);
     if (!protocol) {
-        warn(config_.warnings, "OpenVPN config: no protocol: " + quoted(text));
+        warn(config_.warnings, "OpenVPN config: no protocol: " + in_quotes(text));
     }
     return protocol;
 }
@@ -266,7 +266,7 @@ void Parser::read_general_option(std::span<const std::string> words)
         if (mark) {
             config_.mark = static_cast<std::uint32_t>(*mark);
         } else {
-            warn(config_.warnings, "OpenVPN config: no mark: " + quoted(words[1]));
+            warn(config_.warnings, "OpenVPN config: no mark: " + in_quotes(words[1]));
         }
     } else if (name == "server" || name == "server-ipv6" ||
                (name == "mode" && words[1] == "server")) {
@@ -321,14 +321,14 @@ void Parser::read_option(std::span<const std::string> words, bool in_connection)
 void Parser::include(const std::string& path)
 {
     if (depth_ >= kMaxDepth || includes_ >= kMaxIncludes) {
-        warn(config_.warnings, "OpenVPN config: too many includes: " + quoted(path));
+        warn(config_.warnings, "OpenVPN config: too many includes: " + in_quotes(path));
         return;
     }
     ++includes_;
     const Result<std::string> text = read_ ? read_(path) : fail("includes are not read here");
     if (!text) {
         warn(config_.warnings,
-             "OpenVPN config: include of " + quoted(path) + ": " + text.error().message());
+             "OpenVPN config: include of " + in_quotes(path) + ": " + text.error().message());
         return;
     }
     ++depth_;
@@ -402,12 +402,12 @@ Result<Remote> OpenvpnConnection::remote() const
     const auto host_text = proxy ? proxy->host : host;
     const auto port_text = proxy ? proxy->port : port;
     if (protocol.listens) {
-        return fail("remote " + quoted(host_text) + ": tcp-server waits, it reaches no server");
+        return fail("remote " + in_quotes(host_text) + ": tcp-server waits, it reaches no server");
     }
     const auto port_number = Port::parse(port_text);
     if (!port_number) {
-        return fail("remote " + quoted(host_text) + ": port must be 1 to 65535, not " +
-                    quoted(port_text));
+        return fail("remote " + in_quotes(host_text) + ": port must be 1 to 65535, not " +
+                    in_quotes(port_text));
     }
     // A proxy is reached over TCP whatever goes through it; datagrams through SOCKS are IPv4 only.
     const bool over_ipv4 = proxy && !http_proxy && protocol.transport == Transport::Udp;
@@ -415,14 +415,14 @@ Result<Remote> OpenvpnConnection::remote() const
     const auto family = over_ipv4 ? std::optional(Family::V4) : protocol.family;
     if (const auto address = IpAddress::parse(host_text)) {
         if (!address->is_unicast_host()) {
-            return fail("remote " + quoted(host_text) + ": not an address of another host");
+            return fail("remote " + in_quotes(host_text) + ": not an address of another host");
         }
         return Remote{*address, transport, port_number, family};
     }
     if (auto name = HostName::parse(host_text)) {
         return Remote{*std::move(name), transport, port_number, family};
     }
-    return fail("remote " + quoted(host_text) + ": neither an address nor a host name");
+    return fail("remote " + in_quotes(host_text) + ": neither an address nor a host name");
 }
 
 OpenvpnConfig parse_openvpn_config(std::string_view text, const IncludeReader& read)

@@ -84,7 +84,7 @@ Result<InterfaceName> Reader::interface(std::span<const char* const> arguments) 
     }
     const auto name = InterfaceName::parse(text);
     if (!name) {
-        return fail("OpenVPN names no valid tunnel device: dev=" + quoted(text));
+        return fail("OpenVPN names no valid tunnel device: dev=" + in_quotes(text));
     }
     return *name;
 }
@@ -102,12 +102,12 @@ Status Reader::read_address4(Tunnel& tunnel)
     const auto mask = IpAddress::parse(mask_text);
     const auto peer = IpAddress::parse(peer_text);
     if (!local || local->family() != Family::V4 || !local->is_unicast_host()) {
-        return fail("tunnel address is none: ifconfig_local=" + quoted(local_text));
+        return fail("tunnel address is none: ifconfig_local=" + in_quotes(local_text));
     }
     if (!mask_text.empty()) {
         const auto prefix = mask ? IpPrefix::from_netmask(*local, *mask) : std::nullopt;
         if (!prefix) {
-            return fail("tunnel netmask is none: ifconfig_netmask=" + quoted(mask_text));
+            return fail("tunnel netmask is none: ifconfig_netmask=" + in_quotes(mask_text));
         }
         tunnel.addresses.push_back({*local, prefix->length()});
     } else {
@@ -116,7 +116,7 @@ Status Reader::read_address4(Tunnel& tunnel)
     parts_.add_network(tunnel.addresses.back().prefix());
     if (!peer_text.empty()) {
         if (!peer || peer->family() != Family::V4 || !peer->is_unicast_host()) {
-            return fail("tunnel peer is none: ifconfig_remote=" + quoted(peer_text));
+            return fail("tunnel peer is none: ifconfig_remote=" + in_quotes(peer_text));
         }
         parts_.add_network(IpPrefix::host(*peer));
     }
@@ -135,10 +135,10 @@ Status Reader::read_address6(Tunnel& tunnel)
     const auto bits = parse_number(bits_text, 0, 128);
     const auto peer = IpAddress::parse(peer_text);
     if (!local || local->family() != Family::V6 || !local->is_unicast_host()) {
-        return fail("tunnel address is none: ifconfig_ipv6_local=" + quoted(local_text));
+        return fail("tunnel address is none: ifconfig_ipv6_local=" + in_quotes(local_text));
     }
     if (!bits) {
-        return fail("tunnel prefix is none: ifconfig_ipv6_netbits=" + quoted(bits_text));
+        return fail("tunnel prefix is none: ifconfig_ipv6_netbits=" + in_quotes(bits_text));
     }
     tunnel.addresses.push_back({*local, static_cast<unsigned>(*bits)});
     parts_.add_network(tunnel.addresses.back().prefix());
@@ -146,7 +146,7 @@ Status Reader::read_address6(Tunnel& tunnel)
     if (peer && peer->family() == Family::V6 && peer->is_unicast_host()) {
         parts_.add_network(IpPrefix::host(*peer));
     } else if (!peer_text.empty() && !(peer && peer->is_unspecified())) {
-        warn(warnings, "tunnel peer is left out: ifconfig_ipv6_remote=" + quoted(peer_text));
+        warn(warnings, "tunnel peer is left out: ifconfig_ipv6_remote=" + in_quotes(peer_text));
     }
     return {};
 }
@@ -166,7 +166,7 @@ void Reader::read_gateways(Tunnel& tunnel)
         if (gateway && gateway->family() == family && gateway->is_unicast_host()) {
             tunnel.gateways.push_back(*gateway);
         } else if (!text.empty() && !(gateway && gateway->is_unspecified())) {
-            warn(warnings, "tunnel gateway is left out: " + quoted(text));
+            warn(warnings, "tunnel gateway is left out: " + in_quotes(text));
         }
     }
 }
@@ -219,8 +219,8 @@ void Reader::read_routes4()
                                 ? IpPrefix::from_netmask(*network, *mask)
                                 : std::nullopt;
         add_route(
-            "route " + std::to_string(number) + ", " + quoted(text) + " netmask " +
-                quoted(mask_text) + ",",
+            "route " + std::to_string(number) + ", " + in_quotes(text) + " netmask " +
+                in_quotes(mask_text) + ",",
             prefix,
             is_around_tunnel(find_in(gateways, number), "route_net_gateway", "route_vpn_gateway"));
     }
@@ -232,7 +232,7 @@ void Reader::read_routes6()
     for (const auto& [number, text] : environment_.numbered("route_ipv6_network_")) {
         const auto prefix = IpPrefix::parse(text);
         const bool is_ipv6 = prefix && prefix->family() == Family::V6;
-        add_route("IPv6 route " + std::to_string(number) + ", " + quoted(text) + ",",
+        add_route("IPv6 route " + std::to_string(number) + ", " + in_quotes(text) + ",",
                   is_ipv6 ? prefix : std::nullopt,
                   is_around_tunnel(find_in(gateways, number), "net_gateway_ipv6",
                                    "ifconfig_ipv6_remote"));
@@ -258,7 +258,7 @@ void Reader::read_dns_servers()
         const auto port = environment_.get(server + "_port_" + std::string(index_text));
         if (!number || !index || (!transport.empty() && transport != "plain") ||
             (!port.empty() && port != "53")) {
-            warn(warnings, "resolver " + quoted(text) + " is left out: not plain DNS on port 53");
+            warn(warnings, "resolver " + in_quotes(text) + " is left out: not plain DNS on port 53");
             not_plain_.insert(text);
         } else {
             addresses.emplace(std::pair(*number, *index), text);
@@ -294,7 +294,7 @@ void Reader::read_foreign_option(std::string_view option)
     const bool domain =
         type == "DOMAIN" || type == "DOMAIN-SEARCH" || type == "ADAPTER_DOMAIN_SUFFIX";
     if ((resolver || domain) && words.size() != 3) {
-        warn(warnings, "option is left out: " + quoted(option));
+        warn(warnings, "option is left out: " + in_quotes(option));
     } else if (resolver && not_plain_.contains(words[2])) {
         return;
     } else if (resolver) {
@@ -319,7 +319,7 @@ const OpenvpnProcess* Reader::find_process()
         return &*found;
     }
     if (!text.empty()) {
-        warn(warnings, "daemon_pid=" + quoted(text) + " did not start this program");
+        warn(warnings, "daemon_pid=" + in_quotes(text) + " did not start this program");
     }
     return &facts_.ancestors.front();
 }
@@ -346,7 +346,7 @@ std::vector<OpenvpnProtocol> Reader::protocols(const OpenvpnConnection& connecti
     if (const auto protocol = OpenvpnProtocol::parse(text)) {
         protocols.push_back(*protocol);
     } else if (!text.empty()) {
-        warn(warnings, "remote " + quoted(connection.host) + ": no protocol: " + quoted(text));
+        warn(warnings, "remote " + in_quotes(connection.host) + ": no protocol: " + in_quotes(text));
         return {};
     }
     const auto remote = connection.remote();
@@ -417,7 +417,7 @@ std::optional<Reader::Answer> Reader::answer()
     const auto port = Port::parse(port_text);
     if (!address || !address->is_unicast_host() || !port) {
         warn(warnings,
-             "address that answered is left out: " + quoted(text) + " port " + quoted(port_text));
+             "address that answered is left out: " + in_quotes(text) + " port " + in_quotes(port_text));
         return std::nullopt;
     }
     return Answer{*address, *port};

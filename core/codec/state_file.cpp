@@ -218,7 +218,7 @@ class Group {
     void refuse(const std::string& key, const std::string& text)
     {
         if (!error_) {
-            error_ = Error("[" + name_ + "] " + key + "=" + quoted(text) + " is missing or wrong");
+            error_ = Error("[" + name_ + "] " + key + "=" + in_quotes(text) + " is missing or wrong");
         }
     }
 

@@ -39,7 +39,7 @@ void TunnelParts::add_resolver(std::string_view text, std::optional<Family> fami
     const auto address = IpAddress::parse(text);
     if (!address || !address->is_unicast_host() || address->is_link_local() ||
         (family && address->family() != *family)) {
-        warn(warnings_, "resolver is left out: " + quoted(text));
+        warn(warnings_, "resolver is left out: " + in_quotes(text));
     } else if (std::ranges::find(resolvers_, *address) != resolvers_.end()) {
         return;
     } else if (resolvers_.size() < kMaxResolvers) {
@@ -53,7 +53,7 @@ void TunnelParts::add_search_domain(std::string_view text)
 {
     const auto name = HostName::parse(text);
     if (!name) {
-        warn(warnings_, "search domain is left out: " + quoted(text));
+        warn(warnings_, "search domain is left out: " + in_quotes(text));
     } else if (std::ranges::find(search_domains_, *name) != search_domains_.end()) {
         return;
     } else if (search_domains_.size() < kMaxSearchDomains) {

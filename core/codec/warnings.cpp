@@ -25,7 +25,7 @@ void warn(Warnings& warnings, std::string line)
     }
 }
 
-std::string quoted(std::string_view text)
+std::string in_quotes(std::string_view text)
 {
     std::string result = "'";
     for (const char c : text.substr(0, kMaxQuoted)) {

@@ -20,6 +20,6 @@ void warn(Warnings& warnings, std::string line);
 
 /// `text` in single quotes, on one line of printable ASCII: everything else, quotes and
 /// backslashes too, becomes \xNN, and what is over 64 bytes is cut off.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 } // namespace failclosed

@@ -8,6 +8,7 @@
 
 #include "tests/support/box.hpp"
 #include "tests/support/lab.hpp"
+#include "tests/support/paths.hpp"
 
 namespace failclosed::lab {
 namespace {
@@ -24,7 +25,7 @@ class SetupTest : public testing::Test {
     SetupTest()
     {
         namespace fs = std::filesystem;
-        fs::copy(SETUP_PROGRAM, box.outside_path("/usr/src"));
+        fs::copy(source_root() / "setup", box.outside_path("/usr/src"));
         fs::copy(Lab::install_root(), box.outside_path("/usr/src/stage"),
                  fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     }

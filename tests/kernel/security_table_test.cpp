@@ -13,6 +13,7 @@
 #include "tests/kernel/network.hpp"
 #include "tests/kernel/security_rows.hpp"
 #include "tests/kernel/security_scene.hpp"
+#include "tests/support/paths.hpp"
 
 namespace failclosed::test {
 
@@ -49,7 +50,7 @@ std::vector<std::string> cells(const std::string& line)
 
 std::vector<Line> document_lines()
 {
-    std::ifstream file(FAILCLOSED_DOCS "/security.md");
+    std::ifstream file(source_root() / "docs/security.md");
     std::vector<Line> lines;
     for (std::string text; std::getline(file, text);) {
         if (!std::regex_search(text, std::regex("^\\| (out|in|fwd|arp|wire)-"))) {

@@ -12,6 +12,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/paths.hpp"
+
 namespace failclosed::test {
 namespace {
 
@@ -30,7 +32,7 @@ std::set<std::string> tests()
 {
     static const std::regex macro(R"(TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\))");
     std::set<std::string> found;
-    for (const auto& entry : fs::recursive_directory_iterator(FAILCLOSED_SOURCES "/tests")) {
+    for (const auto& entry : fs::recursive_directory_iterator(source_root() / "tests")) {
         if (entry.path().extension() != ".cpp") {
             continue;
         }
@@ -52,19 +54,39 @@ std::vector<std::string> split(const std::string& text, char separator)
     return parts;
 }
 
-/// The cells of each row: id, attack, the locks, test or limit, and what others would do.
-std::vector<std::vector<std::string>> rows()
+/// The cells of the rows of docs/security.md that begin with an id of this form.
+std::vector<std::vector<std::string>> rows_with(const std::string& id)
 {
-    std::istringstream document(text_of(FAILCLOSED_SOURCES "/docs/security.md"));
+    std::istringstream document(text_of(source_root() / "docs/security.md"));
     std::vector<std::vector<std::string>> found;
     for (std::string line; std::getline(document, line);) {
-        if (std::regex_search(line, std::regex("^\\| [0-9]+ \\|"))) {
+        if (std::regex_search(line, std::regex("^\\| " + id + " \\|"))) {
             auto cells = split(line, '|');
             cells.erase(cells.begin());
             found.push_back(std::move(cells));
         }
     }
     return found;
+}
+
+/// id, attack, the three locks, tests or limits, and the verdicts on two other projects
+std::vector<std::vector<std::string>> rows()
+{
+    return rows_with("[0-9]+");
+}
+
+void expect_existing(const std::string& id, const std::string& tests_and_limits)
+{
+    static const auto existing = tests();
+    static const std::string limits = text_of(source_root() / "docs/known-limits.md");
+    ASSERT_GT(existing.size(), 500U);
+    for (const auto& name : split(tests_and_limits, ',')) {
+        if (name.starts_with("limit: ")) {
+            EXPECT_NE(limits.find(name.substr(7)), std::string::npos) << id << ": " << name;
+        } else {
+            EXPECT_TRUE(existing.contains(name)) << id << ": " << name;
+        }
+    }
 }
 
 TEST(AttackTable, HasEveryAttack)
@@ -81,18 +103,18 @@ TEST(AttackTable, HasEveryAttack)
 
 TEST(AttackTable, NamesTestsAndLimitsThatExist)
 {
-    const auto existing = tests();
-    const std::string limits = text_of(FAILCLOSED_SOURCES "/docs/known-limits.md");
-    ASSERT_GT(existing.size(), 500U);
     for (const auto& row : rows()) {
         ASSERT_EQ(row.size(), 8U) << row.at(0);
-        for (const auto& name : split(row[5], ',')) {
-            if (name.starts_with("limit: ")) {
-                EXPECT_NE(limits.find(name.substr(7)), std::string::npos) << row[0] << ": " << name;
-            } else {
-                EXPECT_TRUE(existing.contains(name)) << row[0] << ": " << name;
-            }
-        }
+        expect_existing(row[0], row[5]);
+    }
+}
+
+TEST(SecondReviewTable, NamesTestsAndLimitsThatExist)
+{
+    const auto findings = rows_with("R[0-9]+[a-z]?");
+    for (const auto& row : findings) {
+        ASSERT_EQ(row.size(), 4U) << row.at(0);
+        expect_existing(row[0], row[3]);
     }
 }
 

@@ -27,7 +27,7 @@ struct Dispatch : Call {
 
     static Dispatch named(const std::string& name)
     {
-        return load(std::filesystem::path(FAILCLOSED_FIXTURES "/" + name + ".env"));
+        return load(fixtures() / (name + ".env"));
     }
 
     [[nodiscard]] Result<NetworkManagerEvent> parse() const

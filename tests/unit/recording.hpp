@@ -14,11 +14,7 @@
 
 #include "core/codec/openvpn_environment.hpp"
 #include "core/codec/state_file.hpp"
-
-// Given by the build: the folder tests/fixtures of the sources.
-#ifndef FAILCLOSED_FIXTURES
-#error "FAILCLOSED_FIXTURES has to name the folder tests/fixtures"
-#endif
+#include "tests/support/paths.hpp"
 
 namespace failclosed::test {
 
@@ -102,7 +98,7 @@ inline std::vector<std::filesystem::path> recordings_in(const std::string& folde
 {
     std::vector<std::filesystem::path> paths;
     for (const auto& entry :
-         std::filesystem::recursive_directory_iterator(FAILCLOSED_FIXTURES "/" + folder)) {
+         std::filesystem::recursive_directory_iterator(fixtures() / folder)) {
         if (entry.path().extension() == ".env") {
             paths.push_back(entry.path());
         }
@@ -118,7 +114,7 @@ inline std::vector<std::filesystem::path> all_recordings()
 
 inline Recording recording(const std::string& name)
 {
-    return Recording::load(std::string(FAILCLOSED_FIXTURES "/openvpn/") + name + ".env");
+    return Recording::load(fixtures() / "openvpn" / (name + ".env"));
 }
 
 struct EventText {

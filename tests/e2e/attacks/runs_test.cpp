@@ -15,6 +15,7 @@
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
 #include "tests/support/stepper.hpp"
+#include "tests/support/paths.hpp"
 
 namespace failclosed::lab {
 
@@ -221,7 +222,7 @@ TEST(Installation, OverItselfUnderAFloodOpensNothing)
     namespace fs = std::filesystem;
     Target target(Guard::All);
     const Box& client = target.client();
-    fs::copy(SETUP_PROGRAM, client.outside_path("/usr/src"));
+    fs::copy(source_root() / "setup", client.outside_path("/usr/src"));
     fs::copy(Lab::install_root(), client.outside_path("/usr/src/stage"),
              fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     const auto leaked = flood_during(target, ordinary_kinds() + bound_kinds(), [&] {
