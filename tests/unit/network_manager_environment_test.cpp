@@ -27,7 +27,7 @@ struct Dispatch : Call {
 
     static Dispatch named(const std::string& name)
     {
-        return load(fixtures() / (name + ".env"));
+        return load(test::fixtures() / (name + ".env"));
     }
 
     [[nodiscard]] Result<NetworkManagerEvent> parse() const
