@@ -25,7 +25,7 @@ class SetupTest : public testing::Test {
     SetupTest()
     {
         namespace fs = std::filesystem;
-        fs::copy(source_root() / "setup", box.outside_path("/usr/src"));
+        fs::copy(test::source_root() / "setup", box.outside_path("/usr/src"));
         fs::copy(Lab::install_root(), box.outside_path("/usr/src/stage"),
                  fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     }
@@ -219,14 +219,34 @@ TEST_F(SetupTest, KeepsEverythingWhereUnlockFailedAndTheMachineIsLocked)
 
 TEST_F(SetupTest, RemovesTheLinksOfAnEnabledUnit)
 {
+    const std::string before = box.must({"find", "/etc/systemd/system"});
     ASSERT_EQ(setup({"install"}).status, 0);
-    const std::string link = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
-    box.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
-    box.must({"ln", "-s", kUnit, link});
+    box.must({"systemctl", "--quiet", "enable", "failclosed-lock.service"});
+    ASSERT_TRUE(box.exists("/etc/systemd/system/dhcpcd@.service.requires/failclosed-lock.service"));
 
     ASSERT_EQ(setup({"uninstall"}).status, 0);
 
-    EXPECT_FALSE(box.exists(link));
+    EXPECT_EQ(box.must({"find", "/etc/systemd/system"}), before);
+    EXPECT_EQ(box.must({"find", "/usr/lib/systemd/system", "-name", "dhcpcd@.service.d"}), "");
+}
+
+// An older version's unit may have gated fewer units.
+TEST_F(SetupTest, UpgradeGivesAnEnabledBootLockItsNewLinks)
+{
+    const std::string wants = "/etc/systemd/system/sysinit.target.wants";
+    const std::string requires_link =
+        "/etc/systemd/system/dhcpcd@.service.requires/failclosed-lock.service";
+    ASSERT_EQ(setup({"install"}).status, 0);
+    EXPECT_FALSE(box.exists(wants + "/failclosed-lock.service"));
+    box.must({"mkdir", "-p", wants});
+    box.must({"ln", "-s", kUnit, wants + "/failclosed-lock.service"});
+
+    const Outcome upgraded = setup({"install"});
+
+    ASSERT_EQ(upgraded.status, 0);
+    EXPECT_EQ(upgraded.err, "");
+    EXPECT_TRUE(box.exists(wants + "/failclosed-lock.service"));
+    EXPECT_TRUE(box.exists(requires_link));
 }
 
 TEST_F(SetupTest, RefusesWordsThatItDoesNotKnow)
