@@ -196,7 +196,8 @@ int lock(const Arguments& arguments)
          {"openvpn-config", "An OpenVPN configuration whose servers to admit", "FILE"},
          {"uid", "A user whose sockets talk to --server", "UID"},
          {"mark", "The firewall mark of packets to --server, in place of users", "MARK"},
-         {"boot", "Now and at every boot, before the network; the boot unit runs this", ""}},
+         {"boot", "Now and at every boot, before the network", ""},
+         {"at-boot", "As the boot unit does: enable nothing, look no name up", ""}},
         arguments);
     if (!options) {
         return usage_error("lock", options.error());
@@ -218,7 +219,8 @@ int lock(const Arguments& arguments)
     LiveSystem system;
     auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
     std::vector<std::string> errors;
-    LockRequested event{{}, options->has("boot")};
+    const bool is_boot = options->has("at-boot");
+    LockRequested event{{}, is_boot || options->has("boot")};
     for (const auto& file : options->all("openvpn-config")) {
         if (const auto learned = learn_servers(learnt, file); !learned) {
             errors.push_back(learned.error().during("--openvpn-config").message());
@@ -239,13 +241,13 @@ int lock(const Arguments& arguments)
     if (outcome.state.servers.empty()) {
         outcome.warnings.emplace_back(kNoServer);
     }
-    if (event.boot) {
+    if (event.boot && !is_boot) {
         if (const auto enabled = enable_at_boot(); !enabled) {
             outcome.warnings.push_back(enabled.error().during("not enabled at boot").message());
         }
     }
-    // The boot unit runs before the network: there is nobody to ask yet.
-    if (!is_started_by_systemd()) {
+    // Before the network there is no resolver to ask.
+    if (!is_boot) {
         start_refresh_where_needed(outcome);
     }
     return finish(outcome);

@@ -40,16 +40,8 @@ bool is_enabled_at_boot()
     return exists(kLink);
 }
 
-bool is_started_by_systemd()
-{
-    return getppid() == 1;
-}
-
 Status enable_at_boot()
 {
-    if (is_enabled_at_boot() || is_started_by_systemd()) {
-        return {};
-    }
     if (!exists(kUnitFile)) {
         return fail(std::string("there is no ") + kUnitFile);
     }
@@ -58,7 +50,7 @@ Status enable_at_boot()
             return run_program({program, "--quiet", "enable", kUnit}, "", kTimeLimit);
         }
     }
-    return fail("systemctl is not installed: let your init system run `failclosed lock --boot` "
+    return fail("systemctl is not installed: let your init system run `failclosed lock --at-boot` "
                 "before the network");
 }
 

@@ -17,12 +17,9 @@ std::string read_boot_id(const std::string& file);
 /// Whether systemd will start failclosed-lock.service at boot.
 bool is_enabled_at_boot();
 
-/// Whether pid 1 runs us: as the boot unit, before there is any network.
-bool is_started_by_systemd();
-
-/// Enables the unit by `systemctl enable`, which needs no running systemd; nothing is done where it
-/// is enabled already, or where systemd itself is starting it. Fails where the unit or systemctl(1)
-/// is not installed.
+/// Enables the unit by `systemctl enable`, which needs no running systemd. An enabled unit is enabled
+/// again: an older version may have asked for fewer links. Not for the boot unit's own run, which
+/// must not wait for the service manager. Fails if the unit or systemctl(1) is not installed.
 Status enable_at_boot();
 
 } // namespace failclosed

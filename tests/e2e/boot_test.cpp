@@ -39,7 +39,7 @@ TEST_P(Boot, NothingLeavesFromTheFirstMomentOn)
     const Lab lab(before_devices());
     if (is_protected) {
         make_early(lab.client());
-        const Outcome locked = failclosed(lab.client(), {"lock", "--boot"});
+        const Outcome locked = failclosed(lab.client(), {"lock", "--at-boot"});
         // What could not be written is said; what matters is done.
         EXPECT_EQ(locked.status, 1) << locked.err;
         EXPECT_THAT(locked.err, Not(HasSubstr("NOT CLOSED")));
@@ -102,6 +102,72 @@ TEST(BootLock, LooksNamesUpWhereItIsNotTheBoot)
     EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
     EXPECT_TRUE(eventually(
         [&] { return endpoints(client) == std::set<std::string>{"203.0.113.2:1194/udp"}; }));
+}
+
+constexpr const char* kEnabled = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
+
+TEST(BootLock, CommandEnablesTheUnit)
+{
+    const Lab lab(with_product());
+    EXPECT_EQ(failclosed(lab.client(), {"lock", "--boot"}).status, 0);
+    EXPECT_TRUE(lab.client().exists(kEnabled));
+}
+
+// As `systemd-run failclosed lock --boot`, and a unit of the administrator's own.
+TEST(BootLock, CommandEnablesTheUnitAsAChildOfProcess1)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    const Process shell =
+        client.start({"sh", "-c",
+                      "sh -c 'until grep -q \"^PPid:.1$\" /proc/$$/status; do :; done;"
+                      " grep PPid /proc/$$/status; exec failclosed lock --boot' &"});
+    ASSERT_TRUE(shell.wait_all_ended());
+    EXPECT_THAT(shell.output(), HasSubstr("PPid:\t1\n"));
+    EXPECT_THAT(shell.output(), Not(HasSubstr("not enabled at boot")));
+    EXPECT_TRUE(client.exists(kEnabled));
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+}
+
+TEST(BootLock, CommandAddsLinksThatAnOlderVersionDidNotMake)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
+    client.must({"ln", "-s", "/usr/lib/systemd/system/failclosed-lock.service", kEnabled});
+    EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    EXPECT_TRUE(
+        client.exists("/etc/systemd/system/dhcpcd@.service.requires/failclosed-lock.service"));
+}
+
+TEST(BootLock, CommandSaysWhatToDoWithoutSystemd)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"rm", "/usr/bin/systemctl"});
+    const Outcome locked = failclosed(client, {"lock", "--boot"});
+    EXPECT_EQ(locked.status, 0) << locked.err;
+    EXPECT_THAT(locked.err, HasSubstr("not enabled at boot"));
+    EXPECT_THAT(locked.err, HasSubstr("failclosed lock --at-boot"));
+}
+
+// systemctl would wait for a service manager that is busy with the boot.
+TEST(BootLock, UnitClosesAndCallsNoServiceManager)
+{
+    const Lab lab(before_devices());
+    const Box& client = lab.client();
+    client.write_file("/usr/bin/systemctl", "#!/bin/sh\ntouch /tmp/called\n", 0755);
+    const std::string command = client.must(
+        {"sed", "-n", "s/^ExecStart=//p", "/usr/lib/systemd/system/failclosed-lock.service"});
+    ASSERT_THAT(command, HasSubstr("/usr/sbin/failclosed lock"));
+    const Outcome locked = client.run({"sh", "-c", "exec " + command});
+    EXPECT_EQ(locked.status, 0) << locked.err;
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    EXPECT_FALSE(client.exists("/tmp/called"));
+
+    // What it would have called.
+    EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    EXPECT_TRUE(client.exists("/tmp/called"));
 }
 
 TEST(BootLock, IsShownByStatus)
