@@ -78,7 +78,7 @@ bool in_charge(const DnsRun& run, const ResolvConfView& view)
         return false;
     }
     const Result<BusModule> bus = BusModule::load(run.paths.module_directory);
-    return bus && service_runs(*bus, kService, kName) == true;
+    return bus && service_runs(*bus, kService, kName).value_or(false);
 }
 
 Result<bool> link_holds(const BusModule& bus, const LinkDns& link)

@@ -231,7 +231,7 @@ void Reader::openvpn_remote(std::string_view item, const OpenvpnConnection& defa
 
 void Reader::openvpn()
 {
-    users_.emplace_back("nm-openvpn");
+    users_ = {"root", "nm-openvpn"};
     if (value("remote-random-hostname") == "yes") {
         complain("remote-random-hostname makes up names, which cannot be known before they are "
                  "used");
@@ -269,7 +269,7 @@ void Reader::openvpn()
 /// a server that tells another port is used by TCP alone.
 void Reader::openconnect()
 {
-    users_.emplace_back("nm-openconnect");
+    users_ = {"root", "nm-openconnect"};
     if (const auto proxy = value("proxy"); !proxy.empty()) {
         const auto address = split_address(authority(proxy));
         const auto port = or_default(address.port, proxy.starts_with("socks") ? "1080" : "80");
@@ -389,7 +389,7 @@ ProfileServers Reader::read() &&
         add(server("right"), kIpsec);
     } else if (plugin_ == "fortisslvpn" || plugin_ == "sstp") {
         if (plugin_ == "sstp") {
-            users_.emplace_back("sstpc");
+            users_ = {"root", "sstpc"};
         }
         tls_gateway();
     } else if (plugin_ == "iodine") {
