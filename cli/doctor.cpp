@@ -22,6 +22,7 @@
 #include "core/apply/bystanders.hpp"
 #include "core/apply/dns.hpp"
 #include "core/apply/netlink.hpp"
+#include "core/apply/networkd.hpp"
 #include "core/apply/openvpn_configs.hpp"
 #include "core/apply/state_store.hpp"
 #include "core/apply/sysctl.hpp"
@@ -413,6 +414,10 @@ void check_hooks(Checks& checks)
     checks.insert(checks.end(), bad.begin(), bad.end());
     checks.push_back(check_hook({"dhcpcd-hook", dhcpcd_hook()}));
     checks.push_back(check_hook({"udev-rule", FAILCLOSED_UDEV_DIR "/90-failclosed.rules"}));
+    const fs::path units = "/usr/lib/systemd/system";
+    checks.push_back(check_hook(
+        {"networkd-hook", units / "systemd-networkd.service.wants/failclosed-networkd.path"}));
+    checks.push_back(check_hook({"nftables-hook", units / "nftables.service.d/failclosed.conf"}));
 }
 
 // ---- What others do ----
@@ -480,6 +485,71 @@ void check_connectivity_check(Checks& checks)
                           "NetworkManager asks " + uri +
                               " over each device; what would leave past the tunnel is refused",
                           "[connectivity] enabled=false in /etc/NetworkManager/conf.d"});
+    }
+}
+
+/// What systemd-networkd does to one kind of the kernel's entries that others have made.
+struct ForeignKind {
+    const char* name;
+    const char* key;
+    const NetworkdSetting& setting;
+    bool is_known;
+};
+
+/// Of a daemon that does not run the configuration still tells what its next start does.
+void check_networkd(Checks& checks)
+{
+    const Networkd networkd = look_at_networkd();
+    for (const auto& line : networkd.unread) {
+        checks.push_back({Health::Note, "networkd", line});
+    }
+    if (!networkd.is_running) {
+        checks.push_back({Health::Ok, "networkd", "systemd-networkd does not run"});
+        return;
+    }
+    const auto& config = networkd.config;
+    const std::string from_now_on = "then systemctl restart systemd-networkd";
+    bool is_kept = true;
+    // Of next hops it has none itself, and a version that does not know the setting has nothing to
+    // set.
+    for (const auto& [name, key, setting, is_known] :
+         {ForeignKind{"routing rules (lock 2)", "ManageForeignRoutingPolicyRules", config.rules,
+                      networkd.knows_rules},
+          ForeignKind{"routes (lock 2)", "ManageForeignRoutes", config.routes,
+                      networkd.knows_routes},
+          ForeignKind{"next hops of other programs", "ManageForeignNextHops",
+                      networkd.knows_next_hops ? config.next_hops : NetworkdSetting{false, ""},
+                      true}}) {
+        if (!is_known) {
+            is_kept = false;
+            checks.push_back({Health::Note, "networkd",
+                              std::string("this systemd-networkd does not know ") + key +
+                                  ": it may delete " + name +
+                                  " when it configures a device, until the next event",
+                              "upgrade systemd to 249 or later"});
+        } else if (setting.is_on) {
+            is_kept = false;
+            std::string why = setting.file.empty() ? "no file sets " + std::string(key) + "=no"
+                                                   : setting.file + " sets " + key + "=yes";
+            if (setting.file.empty() && !config.stopped_at.empty()) {
+                why = "a section header in " + config.stopped_at +
+                      " is broken, and it reads no further";
+            }
+            checks.push_back(
+                {Health::Bad, "networkd",
+                 std::string("systemd-networkd deletes ") + name +
+                     " when it configures a device: " + why,
+                 std::string(key) + "=no in /etc/systemd/networkd.conf.d, " + from_now_on});
+        }
+    }
+    if (networkd.is_outdated) {
+        checks.push_back({Health::Note, "networkd",
+                          "systemd-networkd was started before its configuration was changed, and "
+                          "may still follow the old one",
+                          "systemctl restart systemd-networkd"});
+    } else if (is_kept) {
+        checks.push_back({Health::Ok, "networkd",
+                          "systemd-networkd leaves rules and routes of other programs alone"});
     }
 }
 
@@ -565,6 +635,7 @@ Checks examine()
                                  "failclosed lock --boot"});
     check_hooks(checks);
     check_connectivity_check(checks);
+    check_networkd(checks);
     check_forwarding(checks, load_config().config);
     check_bystanders(checks);
     return checks;

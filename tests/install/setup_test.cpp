@@ -71,12 +71,20 @@ TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
     EXPECT_TRUE(box.exists("/usr/lib/udev/rules.d/90-failclosed.rules"));
     EXPECT_TRUE(box.exists(kConfig));
     EXPECT_TRUE(box.exists("/etc/openvpn/failclosed"));
+    EXPECT_TRUE(box.exists("/usr/lib/systemd/networkd.conf.d/90-failclosed.conf"));
+    EXPECT_TRUE(box.exists("/usr/lib/systemd/system/nftables.service.d/failclosed.conf"));
+    EXPECT_EQ(box.must({"readlink", "-e",
+                        "/usr/lib/systemd/system/systemd-networkd.service.wants/"
+                        "failclosed-networkd.path"}),
+              "/usr/lib/systemd/system/failclosed-networkd.path\n");
     EXPECT_EQ(box.must({"stat", "-c", "%F %a %u:%g", kDhcpcdHook}), "regular file 644 0:0\n");
     EXPECT_EQ(box.must({"nft", "list", "ruleset"}), "");
 
     ASSERT_EQ(setup({"uninstall", "--purge"}).status, 0);
     make_folders(box);
     EXPECT_EQ(files(box), before);
+    EXPECT_FALSE(box.exists("/usr/lib/systemd/networkd.conf.d"));
+    EXPECT_FALSE(box.exists("/usr/lib/systemd/system/nftables.service.d"));
 }
 
 // nm-dispatcher looks where a link in dispatcher.d itself leads in one step, and at the mode and

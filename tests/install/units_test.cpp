@@ -207,12 +207,53 @@ TEST_F(UnitsTest, LockIsInNoOrderingCycle)
     EXPECT_THAT(transaction("multi-user.target").err, HasSubstr("cycle"));
 }
 
+// Debian's nftables.service asks for no order, Fedora's is an ordinary unit.
+TEST_F(UnitsTest, NftablesServiceStartsAfterTheLockWithoutACycle)
+{
+    enable();
+    const std::string of_debian = box.read_file(std::string(kUnits) + "nftables.service");
+    ASSERT_THAT(of_debian, HasSubstr("DefaultDependencies=no"));
+    const std::string of_fedora =
+        "[Unit]\nWants=network-pre.target\nBefore=network-pre.target\n[Service]\nType=oneshot\n"
+        "RemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/true\n"
+        "[Install]\nWantedBy=multi-user.target\n";
+    for (const auto& unit : {of_debian, of_fedora}) {
+        box.write_file(std::string(kUnits) + "nftables.service", unit);
+        box.must({"systemctl", "--quiet", "reenable", "nftables.service"});
+        EXPECT_THAT(transaction("multi-user.target").err, Not(HasSubstr("cycle"))) << unit;
+        EXPECT_THAT(transaction("multi-user.target").out,
+                    HasSubstr("Action: nftables.service -> start"));
+        EXPECT_THAT(load("multi-user.target")["nftables.service"]["After"], Contains(kLock));
+    }
+}
+
+// The link beside our unit is enough: it is nowhere enabled.
+TEST_F(UnitsTest, SystemdNetworkdBringsItsAnnouncements)
+{
+    enable();
+    const std::string path = "failclosed-networkd.path";
+    auto loaded = load("systemd-networkd.service");
+    EXPECT_THAT(loaded["systemd-networkd.service"]["Wants"], Contains(path));
+    EXPECT_THAT(loaded["systemd-networkd.service"]["After"], Contains(path));
+    EXPECT_THAT(loaded[path]["Triggers"], Contains("failclosed-networkd.service"));
+    EXPECT_THAT(loaded["failclosed-networkd.service"]["After"], Contains(kLock));
+    EXPECT_THAT(loaded["failclosed-networkd.service"]["OnSuccess"],
+                Contains("failclosed-networkd-settled.service"));
+    EXPECT_THAT(transaction("systemd-networkd.service").err, Not(HasSubstr("cycle")));
+    EXPECT_THAT(transaction("systemd-networkd.service").out,
+                HasSubstr("Action: " + path + " -> start"));
+    EXPECT_THAT(transaction("sysinit.target").out, Not(HasSubstr("Action: " + path)));
+}
+
 TEST_F(UnitsTest, SystemdHasNothingToSayAboutOurFiles)
 {
     std::set<std::string> units;
     namespace fs = std::filesystem;
     for (const auto& entry : fs::directory_iterator(Lab::install_root() + kUnits)) {
         std::string unit = entry.path().filename();
+        if (unit.ends_with(".wants")) { // links to units of ours
+            continue;
+        }
         if (entry.is_directory()) { // UNIT.d, with a drop-in of ours
             unit.resize(unit.size() - 2);
             const auto mark = unit.find_last_of("@-");
@@ -227,6 +268,8 @@ TEST_F(UnitsTest, SystemdHasNothingToSayAboutOurFiles)
     }
     ASSERT_THAT(units, Contains(kLock));
     ASSERT_THAT(units, Contains("dhcpcd@eth0.service"));
+    ASSERT_THAT(units, Contains("nftables.service"));
+    ASSERT_THAT(units, Contains("failclosed-networkd.path"));
 
     const Outcome verified = verify({units.begin(), units.end()});
     EXPECT_EQ(verified.status, 0);

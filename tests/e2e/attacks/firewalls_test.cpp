@@ -16,6 +16,7 @@
 #include "tests/e2e/attacks/flood.hpp"
 #include "tests/e2e/attacks/frames.hpp"
 #include "tests/support/network_manager.hpp"
+#include "tests/support/networkd.hpp"
 #include "tests/support/resolvers.hpp"
 
 namespace failclosed::lab {
@@ -172,6 +173,107 @@ TEST_F(Foreign, TheTableForArpIsDeletedAndTheBeltHolds)
         // What comes after it on the wire shows that it was heard.
         EXPECT_TRUE(answers(target.isp(), addr::client4));
     });
+}
+
+// ---- nftables.service, as systemd runs it ----
+
+constexpr char nftables_drop_in[] = "nftables.service.d/failclosed.conf";
+
+/// The commands of these settings, in the order in which systemd runs them: those of Debian's unit,
+/// then those of our drop-in.
+void run_nftables_service(const Box& client, const std::vector<std::string>& settings)
+{
+    for (const auto& setting : settings) {
+        auto commands = unit_values(client, "nftables.service", setting);
+        if (client.exists(std::string("/usr/lib/systemd/system/") + nftables_drop_in)) {
+            const auto more = unit_values(client, nftables_drop_in, setting);
+            commands.insert(commands.end(), more.begin(), more.end());
+        }
+        for (const auto& command : commands) {
+            const Outcome outcome = run_unit_command(client, command);
+            EXPECT_EQ(outcome.status, 0) << command << outcome.err;
+        }
+    }
+}
+
+using Settings = std::vector<std::string>;
+const std::vector<std::pair<const char*, Settings>> orders = {
+    {"Start", {"ExecStart", "ExecStartPost"}},
+    {"Reload", {"ExecReload"}},
+    {"Stop", {"ExecStop", "ExecStopPost"}},
+    {"Restart", {"ExecStop", "ExecStopPost", "ExecStart", "ExecStartPost"}},
+};
+
+class NftablesService : public ::testing::TestWithParam<std::pair<const char*, Settings>> {};
+
+// The routing rules hold until the whole firewall is back, which is before systemctl(1) returns.
+TEST_P(NftablesService, LeavesTheMachineClosed)
+{
+    Target target(Guard::All, {.client = impatient()});
+    const Box& client = target.client();
+    ASSERT_EQ(unit_values(client, "nftables.service", "ExecStop"),
+              Settings{"/usr/sbin/nft flush ruleset"});
+
+    const auto leaked = flood_during(target, ordinary_kinds(), [&] {
+        break_tunnel(target);
+        for (int i = 0; i < 5; ++i) {
+            client.must({"nft", "add", "table", "inet", "own"});
+            run_nftables_service(client, GetParam().second);
+            EXPECT_THAT(client.must({"nft", "list", "tables"}), Not(HasSubstr("inet own")));
+            EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+        }
+    });
+
+    EXPECT_EQ(leaked, 0U) << target.sniffer().counts().text();
+    // Nor do the sockets that the routing rules do not hold.
+    EXPECT_EQ(flood(target, bound_kinds(), 5), 0U) << target.sniffer().counts().text();
+}
+
+TEST_P(NftablesService, WithoutTheDropInTheMachineIsNotClosedForGood)
+{
+    Target target(Guard::All, {.client = impatient()});
+    const Box& client = target.client();
+    client.must({"rm", std::string("/usr/lib/systemd/system/") + nftables_drop_in});
+    run_nftables_service(client, GetParam().second);
+    EXPECT_EQ(failclosed(client, {"check"}).status, 2);
+    EXPECT_THAT(failclosed(client, {"doctor"}).out, HasSubstr("NOT CLOSED"));
+    EXPECT_THAT(failclosed(client, {"doctor"}).out, HasSubstr("bad   nftables-hook"));
+}
+
+TEST_P(NftablesService, LeavesAnOpenMachineOpen)
+{
+    const Lab lab(with_product());
+    run_nftables_service(lab.client(), GetParam().second);
+    EXPECT_THAT(lab.client().must({"nft", "list", "tables"}), Not(HasSubstr("failclosed")));
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+}
+
+INSTANTIATE_TEST_SUITE_P(Debian, NftablesService, ::testing::ValuesIn(orders),
+                         [](const auto& test) { return std::string(test.param.first); });
+
+// A firewall is not to fail because of us, but the journal has to tell.
+TEST(NftablesDropIn, FailsNoUnitAndNeedsNoWritableSystem)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    for (const char* setting : {"ExecStartPost", "ExecReload", "ExecStopPost"}) {
+        EXPECT_EQ(unit_values(client, nftables_drop_in, setting),
+                  Settings{"-+/usr/sbin/failclosed reapply --quiet"});
+    }
+    // Without '+' it would run with a read-only /etc.
+    EXPECT_EQ(unit_values(client, "nftables.service", "ProtectSystem"), Settings{"full"});
+    client.must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
+    client.must({"nft", "flush", "ruleset"});
+    client.write_file("/etc/failclosed/failclosed.conf", "no key file");
+    const Outcome told = failclosed(client, {"reapply", "--quiet"});
+    EXPECT_EQ(told.status, 1);
+    EXPECT_THAT(told.err, HasSubstr("failclosed.conf"));
+    client.must({"nft", "flush", "ruleset"});
+    run_nftables_service(client, {"ExecStartPost"});
+    EXPECT_THAT(client.must({"nft", "list", "tables"}), HasSubstr("inet failclosed"));
+    // Nor when failclosed was removed.
+    client.must({"rm", "/usr/sbin/failclosed"});
+    run_nftables_service(client, {"ExecStartPost"});
 }
 
 // ---- iptables, and what is made of it ----
