@@ -16,6 +16,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/json_writer.hpp"
+#include "cli/look.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/apply/boot.hpp"
@@ -95,20 +96,18 @@ void check_lock(Checks& checks, const Inspection& found, bool loaded)
     }
 }
 
-void check_kernel(Checks& checks, LiveSystem& system, const Inspection& found)
+void check_kernel(Checks& checks, const Look& look)
 {
-    for (const auto& line : found.errors) {
-        checks.push_back(
-            {Health::Bad, "files", line, "mend or remove it, then failclosed reapply"});
+    const auto is_of_file = [](const Difference& difference) {
+        return difference.part == Difference::Part::Files;
+    };
+    for (const auto& difference : look.differences) {
+        checks.push_back(is_of_file(difference)
+                             ? Check{Health::Bad, "files", difference.text,
+                                     "mend or remove it, then failclosed reapply"}
+                             : Check{Health::Bad, "kernel", difference.text, "failclosed reapply"});
     }
-    bool differs = false;
-    for (const auto& line : differences(system, found)) {
-        if (std::ranges::find(found.errors, line) == found.errors.end()) {
-            checks.push_back({Health::Bad, "kernel", line, "failclosed reapply"});
-            differs = true;
-        }
-    }
-    if (!differs) {
+    if (std::ranges::all_of(look.differences, is_of_file)) {
         checks.push_back({Health::Ok, "kernel", "holds exactly what is wanted"});
     }
 }
@@ -304,15 +303,16 @@ void check_dns(Checks& checks)
 
 void check_as_root(Checks& checks)
 {
-    LiveSystem system;
-    const Inspection found = inspect(system);
-    const auto loaded = system.firewall_exists();
+    Look look = look_at_protection();
+    const Inspection& found = look.found;
+    const auto loaded = look.system->firewall_exists();
     const bool is_armed = found.state.armed == Armed::Yes;
     check_lock(checks, found, loaded && *loaded);
-    check_kernel(checks, system, found);
+    check_kernel(checks, look);
     if (is_armed && loaded && *loaded) {
-        check_belt(checks, system, found);
+        check_belt(checks, *look.system, found);
     }
+    look.system.reset(); // a hook may be waiting for the lock of the run
     check_main_rule(checks);
     if (is_armed) {
         check_tunnels(checks, found);

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "cli/commands.hpp"
+#include "cli/look.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/engine.hpp"
-#include "core/engine/live_system.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/interpreter.hpp"
 #include "core/plan/route_decision.hpp"
@@ -298,13 +298,12 @@ int explain(const Arguments& arguments)
         report_error("explain: only root can look at what is in force");
         return 1;
     }
-    LiveSystem system;
-    const Inspection found = inspect(system);
-    for (const auto& line : found.errors) {
+    const Look look = look_at_protection();
+    for (const auto& line : look.found.errors) {
         report_warning(line);
     }
-    print_verdict(found, *question);
-    if (!differences(system, found).empty()) {
+    print_verdict(look.found, *question);
+    if (!look.differences.empty()) {
         report_warning("the kernel holds something else than what was explained: see "
                        "`failclosed check`");
         return 1;

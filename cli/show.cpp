@@ -2,7 +2,6 @@
 // status, check, plan: verbs that look and change nothing.
 #include <array>
 #include <cstdio>
-#include <optional>
 #include <utility>
 
 #include <poll.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/commands.hpp"
+#include "cli/look.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/apply/boot.hpp"
@@ -24,10 +24,6 @@ namespace {
 
 constexpr Seconds kWatchInterval{1};
 
-/// Many times what a run takes, and little where a run waits for a program that asks us:
-/// resolvconf's subscribers may do so.
-constexpr Seconds kRunWait{2};
-
 bool needs_root(const char* verb)
 {
     if (geteuid() == 0) {
@@ -37,20 +33,13 @@ bool needs_root(const char* verb)
     return true;
 }
 
-StatusReport look()
+StatusReport make_report()
 {
     StatusReport report;
-    std::optional<LiveSystem> looking(std::in_place);
-    Inspection found = inspect(*looking);
-    report.differences = differences(*looking, found);
-    if (!report.differences.empty()) {
-        // A run may be between its steps. With its lock held it has ended, and none begins.
-        looking.emplace();
-        static_cast<void>(looking->lock(kRunWait));
-        found = inspect(*looking);
-        report.differences = differences(*looking, found);
-    }
-    LiveSystem& system = *looking;
+    Look look = look_at_protection();
+    LiveSystem& system = *look.system;
+    const Inspection& found = look.found;
+    report.differences = std::move(look.differences);
     report.state = found.state;
     report.config = found.config.config;
     if (found.state.armed == Armed::No) {
@@ -83,7 +72,7 @@ StatusReport look()
 
 int print_status(bool as_json)
 {
-    const StatusReport report = look();
+    const StatusReport report = make_report();
     const std::string text = as_json ? status_json(report) : status_text(report);
     return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
 }
@@ -156,9 +145,9 @@ int check(const Arguments& arguments)
     if (needs_root("check")) {
         return 1;
     }
-    const StatusReport report = look();
-    for (const auto& line : report.differences) {
-        report_error(line);
+    const StatusReport report = make_report();
+    for (const auto& difference : report.differences) {
+        report_error(to_string(difference));
     }
     switch (report.protection) {
     case Outcome::Protection::Open:

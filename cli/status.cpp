@@ -136,9 +136,8 @@ std::string counters_text(const StatusReport& report)
 std::string differences_text(const StatusReport& report)
 {
     std::string text;
-    for (const auto& line : report.differences) {
-        const bool mends = line.ends_with(kDrifted);
-        text += "differs: " + line + (mends ? " (`failclosed reapply` mends)\n" : "\n");
+    for (const auto& difference : report.differences) {
+        text += "warning: " + to_string(difference) + "\n";
     }
     return text;
 }
@@ -290,7 +289,7 @@ std::string status_json(const StatusReport& report)
         json.key("as_wanted").boolean(report.differences.empty());
         json.key("boot_lock").boolean(report.boot_lock);
         json.strings("differences", report.differences,
-                     [](const std::string& line) { return line; });
+                     [](const Difference& each) { return to_string(each); });
         json.key("device_guard").boolean(report.guard.form == DeviceGuard::Form::Whole);
         json.key("findings").array([&] {
             for (const auto& finding : report.findings) {

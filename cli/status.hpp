@@ -46,8 +46,7 @@ struct StatusReport {
     Config config;
     /// The machine is locked at every boot, before its network.
     bool boot_lock = false;
-    /// What differs from what is wanted, one line each.
-    std::vector<std::string> differences;
+    std::vector<Difference> differences;
     Counters counters;
     /// Those of the counters that are of rules that let packets pass.
     std::set<CounterKey> passing;

@@ -537,23 +537,44 @@ std::optional<Expressions> firewall_form(System& system, const Inspection& inspe
     return std::nullopt;
 }
 
-std::vector<std::string> differences(System& system, const Inspection& inspection)
+std::string to_string(const Difference& difference)
 {
-    std::vector<std::string> lines = inspection.errors;
-    const auto compare = [&](const char* what, const Result<bool>& holds) {
+    return difference.text + (difference.reapply_mends ? "; run `failclosed reapply`" : "");
+}
+
+std::vector<Difference> differences(System& system, const Inspection& inspection)
+{
+    using Part = Difference::Part;
+    std::vector<Difference> found;
+    for (const auto& line : inspection.errors) {
+        found.push_back({Part::Files, line});
+    }
+    const auto compare = [&](Part part, const std::string& what, const char* reason,
+                             const Result<bool>& holds) {
         if (!holds) {
-            lines.push_back(holds.error().during(what).message());
+            found.push_back({part, holds.error().during(what).message()});
         } else if (!*holds) {
-            lines.push_back(std::string(what) + kDrifted);
+            found.push_back({part, what + reason, true});
         }
     };
     if (!firewall_form(system, inspection)) {
-        compare("firewall", system.firewall_holds(inspection.wanted.firewall));
+        compare(Part::Firewall, "firewall",
+                " differs from the plan (its rules or the network devices have changed since the "
+                "last run)",
+                system.firewall_holds(inspection.wanted.firewall));
     }
-    compare("rules and routes", system.routing_holds(inspection.wanted.routing));
-    compare("DNS", system.dns_holds(inspection.wanted.dns));
-    compare("/etc/hosts", system.hosts_hold(inspection.wanted.hosts));
-    return lines;
+    compare(Part::Routing, "rules and routes",
+            " differ from the plan (they or the network have changed since the last run)",
+            system.routing_holds(inspection.wanted.routing));
+    compare(Part::Dns, "DNS",
+            " differs from the plan (resolv.conf, or what the resolver was told, was changed by "
+            "another program)",
+            system.dns_holds(inspection.wanted.dns));
+    compare(Part::Hosts, "/etc/hosts",
+            " differs from the plan (the lines marked as failclosed's were changed by another "
+            "program)",
+            system.hosts_hold(inspection.wanted.hosts));
+    return found;
 }
 
 } // namespace failclosed

@@ -75,11 +75,21 @@ std::optional<Expressions> firewall_form(System& system, const Inspection& inspe
 /// Loads and observes without locking, changing or saving anything.
 Inspection inspect(System& system);
 
-/// How a line of differences() ends that a re-apply mends.
-inline constexpr const char* kDrifted = ": not as wanted";
+/// A part of the kernel or of files that differs from the plan, or could not be read.
+struct Difference {
+    enum class Part : std::uint8_t { Files, Firewall, Routing, Dns, Hosts };
 
-/// Parts of the kernel and of files that differ from what is wanted, one line each; empty where
-/// exactly the wanted protection is in force.
-std::vector<std::string> differences(System& system, const Inspection& inspection);
+    Part part = Part::Files;
+    /// What differs, and why; without the advice.
+    std::string text;
+    /// `failclosed reapply` makes it as planned.
+    bool reapply_mends = false;
+};
+
+/// What a command says of it: the text, then what to do.
+std::string to_string(const Difference& difference);
+
+/// Empty if exactly the wanted protection is in force.
+std::vector<Difference> differences(System& system, const Inspection& inspection);
 
 } // namespace failclosed

@@ -2,13 +2,17 @@
 // Binds the engine's port to the appliers.
 #include "core/engine/live_system.hpp"
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "core/apply/hosts.hpp"
 #include "core/apply/journal.hpp"
@@ -26,6 +30,7 @@ namespace failclosed {
 namespace {
 
 constexpr const char* kRunDirectory = "/run/failclosed";
+constexpr const char* kLockFile = "/run/failclosed/lock";
 constexpr const char* kPersistentDirectory = "/var/lib/failclosed";
 
 const std::vector<TableName>& our_tables()
@@ -116,7 +121,7 @@ Status LiveSystem::lock(Seconds wait)
     if (auto made = make_directory(kRunDirectory); !made) {
         return made;
     }
-    const std::string path = std::string(kRunDirectory) + "/lock";
+    const std::string path = kLockFile;
     UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file.valid()) {
         return fail_errno("opening " + path);
@@ -136,6 +141,21 @@ Status LiveSystem::lock(Seconds wait)
     lock_ = std::move(file);
     remember_rules();
     return {};
+}
+
+void LiveSystem::wait_for_another_run(std::chrono::milliseconds time)
+{
+    const UniqueFd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    // A run opens the file for writing, and closes it when it ends (inotify(7)).
+    const bool watched =
+        events.valid() && inotify_add_watch(events.get(), kLockFile, IN_CLOSE_WRITE) >= 0;
+    lock_.reset();
+    alignas(inotify_event) std::array<char, 4096> buffer;
+    while (watched && read(events.get(), buffer.data(), buffer.size()) > 0) {
+        // That was our own end.
+    }
+    pollfd polled{events.get(), POLLIN, 0};
+    poll(&polled, watched ? 1 : 0, static_cast<int>(time.count()));
 }
 
 LoadedConfig LiveSystem::load_config()

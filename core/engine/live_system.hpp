@@ -38,6 +38,9 @@ class LiveSystem final : public System {
     Status lock() override;
     /// The same, for no longer than `wait`.
     Status lock(Seconds wait);
+    /// Releases the lock of the run, and returns when another run has released it after that, or
+    /// after `time`. One that ends at the same moment may be missed: look again in either case.
+    void wait_for_another_run(std::chrono::milliseconds time);
     LoadedConfig load_config() override;
     LoadedState load_state() override;
     Status save_state(const State& state) override;

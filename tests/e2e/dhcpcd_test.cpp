@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -328,8 +329,8 @@ TEST_F(Leased, TwentyFlapsAreTwentyReconnectionsAndNoLeak)
     // That of IPv6 comes later than the tunnel.
     ASSERT_NO_FATAL_FAILURE(expect_lease6());
     expect_hups(flaps);
-    EXPECT_LT(median(back), 1500ms);
-    EXPECT_LT(median(ours), 20ms);
+    // How fast that is, is for people, and for tests/bench: a busy machine takes longer. What does
+    // not come by the signal does not come at all: OpenVPN would wait for two minutes.
     sniffer_.settle();
     std::printf("%zu flaps under dhcpcd: from the lease to the first answer through the tunnel %s; "
                 "the whole hook %s; %zu HUP; %llu leaked\n",
@@ -668,6 +669,61 @@ TEST_P(NamesUnder, AreTheTunnelsUntilItEndsAndThenThoseOfTheNetworkAsItIsNow)
 
 INSTANTIATE_TEST_SUITE_P(ResolvConf, NamesUnder, ::testing::Values("PlainFile", "Openresolv"),
                          [](const auto& test) { return std::string(test.param); });
+
+// ---- Looking while dhcpcd is between its hooks ----
+
+/// Whether the process waits for changes of files.
+bool watches_files(const Process& process)
+{
+    std::error_code error;
+    const auto folder = "/proc/" + std::to_string(process.pid()) + "/fd";
+    return std::ranges::any_of(
+        std::filesystem::directory_iterator(folder, error), [](const auto& entry) {
+            std::error_code gone;
+            return std::filesystem::read_symlink(entry.path(), gone) == "anon_inode:inotify";
+        });
+}
+
+// dhcpcd has written resolv.conf, and has not called our hook yet: no run holds the lock that
+// `doctor` could wait for.
+TEST_F(Leased, DoctorWaitsForOurHookAfterDhcpcdHasWrittenResolvConf)
+{
+    client().write_file(std::string(hooks_directory) + "50-held",
+                        "if [ -p /run/lab-hold ]; then\n"
+                        "    : >/run/lab-held\n"
+                        "    read -r lab_line </run/lab-hold || :\n"
+                        "fi\n");
+    ASSERT_NO_FATAL_FAILURE(begin());
+    for (const char* verb : {"doctor", "check", "status"}) {
+        SCOPED_TRACE(verb);
+        ASSERT_TRUE(eventually([&] { return failclosed(client(), {"check"}).status == 0; }));
+        client().must({"rm", "-f", "/run/lab-held"});
+        client().must({"mkfifo", "/run/lab-hold"});
+        // Any event will do. A signal that comes while a hook runs may be lost.
+        ASSERT_TRUE(eventually([&] {
+            dhcpcd().process().signal(SIGUSR1);
+            return eventually([&] { return client().exists("/run/lab-held"); }, 3s);
+        })) << dhcpcd().recorder().text();
+        ASSERT_THAT(resolvers(client()), Contains(addr::gateway4));
+        const Process looking = client().start({"failclosed", verb});
+        EXPECT_TRUE(eventually([&] { return !looking.running() || watches_files(looking); }));
+        client().must({"sh", "-c", "exec 3>/run/lab-hold; rm /run/lab-hold"});
+        EXPECT_EQ(looking.wait(), 0) << looking.output();
+        EXPECT_THAT(looking.output(), Not(HasSubstr("DNS differs")));
+    }
+    // No hook follows this one.
+    dhcpcd().kill();
+    client().write_file(resolv_conf, "nameserver 192.168.50.1\n");
+    const std::string drift = "DNS differs from the plan (resolv.conf, or what the resolver was "
+                              "told, was changed by another program)";
+    const Outcome doctor = failclosed(client(), {"doctor"});
+    EXPECT_EQ(doctor.status, 1);
+    EXPECT_THAT(doctor.out, HasSubstr("bad   kernel: " + drift + " (failclosed reapply)\n"));
+    EXPECT_THAT(failclosed(client(), {"check"}).err,
+                HasSubstr(drift + "; run `failclosed reapply`\n"));
+    ASSERT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    EXPECT_EQ(failclosed(client(), {"doctor"}).status, 0);
+}
 
 // ---- The fragment among other hooks ----
 
