@@ -280,5 +280,34 @@ TEST_F(UnitsTest, SystemdHasNothingToSayAboutOurFiles)
     EXPECT_THAT(verify({"dhcpcd@eth0.service"}).err, HasSubstr("Afer"));
 }
 
+/// With ip(8) or without it.
+class LinksDownTest : public testing::TestWithParam<bool> {};
+
+TEST_P(LinksDownTest, EachLinkButLoopbackIsDownAfterwards)
+{
+    const Lab lab({.second_uplink = true, .install_root = Lab::install_root()});
+    const Box& box = lab.client();
+    box.must({"mount", "-o", "remount,rw", "/sys"});
+    const auto up = [&] { return box.must({"/tmp/ip", "-o", "link", "show", "up"}); };
+    box.must({"sh", "-c", "cp $(command -v ip) /tmp/ip"});
+    ASSERT_THAT(up(), HasSubstr("eth0"));
+    ASSERT_THAT(up(), HasSubstr("eth1"));
+    ASSERT_THAT(up(), HasSubstr("lo"));
+    if (!GetParam()) {
+        box.must({"sh", "-c", "for ip in $(which -a ip); do rm -f $ip; done"});
+        ASSERT_EQ(box.run({"sh", "-c", "command -v ip"}).out, "");
+    }
+
+    const Outcome outcome = box.run({"/usr/lib/failclosed/links-down"});
+
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("taking eth1 down"));
+    EXPECT_THAT(up(), Not(HasSubstr("eth")));
+    EXPECT_THAT(up(), HasSubstr("lo"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ip, LinksDownTest, testing::Bool(),
+                         [](const auto& test) { return test.param ? "Installed" : "Missing"; });
+
 } // namespace
 } // namespace failclosed::lab
