@@ -426,8 +426,13 @@ Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements
 
 Status LiveSystem::admit_portal(const Portal& portal, Seconds remaining)
 {
-    Status admitted = portal.gid ? admit(portal_gid_set(), {{{Gid{*portal.gid}}, {}}}, remaining)
-                                 : admit(portal_uid_set(), {{{Uid{portal.uid}}, {}}}, remaining);
+    // Not with ?:, whose temporaries GCC 16 takes for dangling.
+    Status admitted;
+    if (portal.gid) {
+        admitted = admit(portal_gid_set(), {{{Gid{*portal.gid}}, {}}}, remaining);
+    } else {
+        admitted = admit(portal_uid_set(), {{{Uid{portal.uid}}, {}}}, remaining);
+    }
     for (const auto& resolver : portal.resolvers) {
         if (admitted) {
             admitted =
