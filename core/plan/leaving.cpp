@@ -273,7 +273,15 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
 {
     const Needs& needs = leaving.in.needs;
     const bool egress = leaving.place == Place::Egress;
-    auto rules = vpn_transport(leaving);
+    std::vector<Rule> rules;
+    // Before all that is admitted: while a device has no address of its own, the kernel sends by a
+    // route over it with an address of another device, and to a server that is the tunnel's.
+    for (const Family family : kFamilies) {
+        rules.push_back(refuse("a tunnel's address outside of it",
+                               {InSet{{source(family)}, of_family("tunnel_destination", family)}},
+                               refusal(leaving)));
+    }
+    append(rules, vpn_transport(leaving));
     if (needs.inbound) {
         add_inbound_answers(rules, leaving);
     }

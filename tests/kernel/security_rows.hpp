@@ -53,6 +53,8 @@ inline std::vector<Row> server_rows()
         sent({"out-server-root", "closed", "accept", program}, "eth0", {by(0, to_server())}),
         sent({"out-server-dropped", "closed", "accept", program}, "eth0", {by(65534, to_server())}),
         sent({"out-server6", "closed", "accept", program}, "eth0", {by(0, to_server6())}),
+        sent({"out-server-tunnel-address", "up", "reject", "a tunnel's address outside of it"},
+             "eth0", {by(0, udp(kTunnel4, kServer4, 1194)), by(0, udp(kTunnel6, kServer6, 1194))}),
         sent({"out-server-other-user", "up", "reject", other}, "eth0", {to_server()}),
         sent({"out-server6-other-user", "up", "reject", other}, "eth0", {to_server6()}),
         row_of({"out-server-kernel", "up", "accept", "VPN server, by the kernel in the same flow"},
@@ -712,6 +714,8 @@ inline std::vector<Row> wire_rows()
     };
     return {
         framed({"wire-server", "closed", "accept", program}, "eth0", by_root(to_server())),
+        framed({"wire-server-tunnel-address", "up", "drop", "a tunnel's address outside of it"},
+               "eth0", by_root({udp(kTunnel4, kServer4, 1194), udp(kTunnel6, kServer6, 1194)})),
         framed({"wire-server-other-user", "up", "drop", other}, "eth0", by_somebody(to_server())),
         framed({"wire-server-guest", "up", "drop", other}, "eth0", to_server()),
         framed({"wire-server-marked", "up", "drop", other}, "eth0",

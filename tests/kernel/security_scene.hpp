@@ -548,11 +548,13 @@ class Machine {
         if (path == Path::Frame) {
             send_frame(packet);
         } else if (packet.arp && from_here) {
-            // The kernel asks for a neighbour on behalf of a packet from that address, which the
-            // IP rules must let pass: of the tunnel program's to its server.
+            // The kernel asks for a neighbour on behalf of a packet from that address. The IP rules
+            // let none of a tunnel's address pass: they are asleep meanwhile.
             Packet reason =
                 udp(packet.arp->source.to_string(), packet.arp->target.to_string(), 1194);
+            must({"nft", "add table inet failclosed { flags dormant; }"});
             send_by_socket(by(0, reason), "eth0", wire(reason));
+            must({"nft", "add table inet failclosed"});
         } else if (packet.arp) {
             wire_->send(kHardware, ETH_P_ARP, arp_request(*packet.arp, FrameSender::hardware));
         } else if (is_kernels(path, packet)) {

@@ -291,6 +291,35 @@ TEST(AnnouncedTest, AMachineThatIsNotLockedStaysOpen)
     EXPECT_TRUE(answers(lab.client(), addr::site4));
 }
 
+// ---- An address that goes and comes back ----
+
+// networkd takes the address of a device away before it gives it again. By a route over a device
+// without an address the kernel sends with any other one: OpenVPN's packets would tell the ISP the
+// address inside of the tunnel.
+TEST(Addressless, UplinkCarriesNoAddressOfTheTunnel)
+{
+    const Outcomes outcomes = {.firewall = Holds, .routing = Leaks, .belt = Holds, .alive = false};
+    const auto attack = [](Target& target) {
+        const Box& client = target.client();
+        const std::string mac = target.isp().must({"cat", "/sys/class/net/lan0/address"});
+        client.must({"ip", "-4", "addr", "flush", "dev", "eth0"});
+        client.ip("route add default via 192.168.50.1 dev eth0 onlink\n"
+                  "route replace 203.0.113.2 via 192.168.50.1 dev eth0 onlink\n"
+                  "neigh replace 192.168.50.1 lladdr " +
+                  mac.substr(0, 17) + " dev eth0 nud permanent\n");
+        if (target.guard() != Guard::None) {
+            client.run({"failclosed", "reapply", "--quiet"});
+            target.keep_guard();
+        }
+        // OpenVPN itself says something each second.
+        const Traffic traffic(target.lab(), {.kinds = ordinary_kinds()});
+        EXPECT_TRUE(traffic.wait_all_sent(300));
+        target.wait_for_leak();
+        return target.leaked();
+    };
+    expect_outcomes(outcomes, attack, {.client = impatient()});
+}
+
 // ---- doctor ----
 
 TEST(DoctorTest, TellsWhichFileMakesNetworkdDelete)
