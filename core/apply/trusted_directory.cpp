@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,6 +13,11 @@
 namespace failclosed {
 
 namespace {
+
+bool is_of_owner_alone(const struct stat& status, uid_t owner)
+{
+    return status.st_uid == owner && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
 
 Status check_owner(int descriptor, const std::string& path, uid_t owner, mode_t type)
 {
@@ -22,12 +28,24 @@ Status check_owner(int descriptor, const std::string& path, uid_t owner, mode_t 
     if ((status.st_mode & S_IFMT) != type) {
         return fail(path + ": wrong kind of file", EINVAL);
     }
-    if (status.st_uid != owner || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (!is_of_owner_alone(status, owner)) {
         return fail(path + ": others than user " + std::to_string(owner) +
                         " can write to it; chown and chmod it, so that only that user can",
                     EPERM);
     }
     return {};
+}
+
+/// As check_owner(), without its advice: what to do about a folder on the way depends on the file.
+Status check_step(const struct stat& status, const std::string& path, uid_t owner)
+{
+    if (is_of_owner_alone(status, owner)) {
+        return {};
+    }
+    const bool is_of_another = status.st_uid != owner;
+    return fail(path + (is_of_another ? " belongs to user " + std::to_string(status.st_uid)
+                                      : std::string(" can be written to by group or others")),
+                EPERM);
 }
 
 Result<std::string> read_all(int descriptor, const std::string& path, std::size_t size_limit)
@@ -114,6 +132,173 @@ Result<std::vector<std::string>> TrustedDirectory::names() const
     }
     std::ranges::sort(names);
     return names;
+}
+
+namespace {
+
+/// MAXSYMLINKS of the kernel.
+constexpr unsigned kMostLinks = 40;
+/// More steps than these make a path that is longer than PATH_MAX.
+constexpr std::size_t kMostSteps = PATH_MAX / 2;
+
+/// Puts the steps of `path` on top of `steps`, the first one last.
+void push_steps(std::vector<std::string>& steps, std::string_view path)
+{
+    while (!path.empty()) {
+        const std::size_t slash = path.rfind('/');
+        const auto step = slash == std::string_view::npos ? path : path.substr(slash + 1);
+        if (!step.empty() && step != ".") {
+            steps.emplace_back(step);
+        }
+        path = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+    }
+}
+
+Result<std::string> target_of(int link, const std::string& path)
+{
+    std::array<char, PATH_MAX> target;
+    const ssize_t size = readlinkat(link, "", target.data(), target.size());
+    if (size < 0) {
+        return fail_errno("read link " + path);
+    }
+    return std::string(target.data(), static_cast<std::size_t>(size));
+}
+
+/// Opens what an O_PATH descriptor stands for.
+UniqueFd open_again(int descriptor, int flags)
+{
+    const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+    return UniqueFd(open(path.c_str(), flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+} // namespace
+
+Result<TrustedTree> TrustedTree::open(const std::string& root, uid_t owner)
+{
+    UniqueFd descriptor(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!descriptor.valid()) {
+        return fail_errno("open " + root);
+    }
+    struct stat status{};
+    if (fstat(descriptor.get(), &status) != 0) {
+        return fail_errno("stat " + root);
+    }
+    if (const auto trusted = check_step(status, root, owner); !trusted) {
+        return Failure(trusted.error());
+    }
+    return TrustedTree(std::move(descriptor), owner);
+}
+
+Result<TrustedTree::Place> TrustedTree::open_step(int folder, const std::string& name,
+                                                  const std::string& path) const
+{
+    Place place{UniqueFd(openat(folder, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)), path};
+    struct stat status{};
+    if (!place.descriptor.valid() || fstat(place.descriptor.get(), &status) != 0) {
+        return fail_errno("open " + path);
+    }
+    place.type = status.st_mode & S_IFMT;
+    place.id = {status.st_dev, status.st_ino};
+    if (place.type != S_IFLNK) { // a link's text is as safe as its folder
+        place.trusted = check_step(status, path, owner_);
+    }
+    return place;
+}
+
+/// The folders on the way are kept, so that ".." is the folder that was checked, whatever is moved
+/// meanwhile.
+Result<TrustedTree::Place> TrustedTree::look_up(const std::string& path) const
+{
+    std::vector<Place> places;
+    std::vector<std::string> steps;
+    push_steps(steps, path);
+    for (unsigned links = 0; !steps.empty();) {
+        if (steps.size() + places.size() > kMostSteps) {
+            return fail_errno("open " + path, ENAMETOOLONG);
+        }
+        const std::string name = std::move(steps.back());
+        steps.pop_back();
+        if (name == "..") {
+            if (!places.empty()) {
+                places.pop_back();
+            }
+            continue;
+        }
+        if (!places.empty() && (places.back().type != S_IFDIR || !places.back().trusted)) {
+            const Status& trusted = places.back().trusted;
+            return trusted ? Result<Place>(fail_errno("open " + path, ENOTDIR))
+                           : Result<Place>(Failure(trusted.error()));
+        }
+        const int folder = places.empty() ? root_.get() : places.back().descriptor.get();
+        auto place =
+            open_step(folder, name, (places.empty() ? "" : places.back().path) + "/" + name);
+        if (!place) {
+            return place;
+        }
+        if (place->type != S_IFLNK) {
+            places.push_back(*std::move(place));
+            continue;
+        }
+        const auto target = target_of(place->descriptor.get(), place->path);
+        if (!target || ++links > kMostLinks) {
+            return target ? Result<Place>(fail_errno("open " + path, ELOOP))
+                          : Result<Place>(Failure(target.error()));
+        }
+        if (target->starts_with('/')) {
+            places.clear();
+        }
+        push_steps(steps, *target);
+    }
+    return places.empty() ? open_step(root_.get(), ".", "/")
+                          : Result<Place>(std::move(places.back()));
+}
+
+Result<TrustedTree::Place> TrustedTree::find_file(const std::string& path) const
+{
+    auto place = look_up(path);
+    if (place && !place->trusted) {
+        return Failure(place->trusted.error());
+    }
+    if (place && place->type != S_IFREG) {
+        return fail(path + ": is not a regular file", EINVAL);
+    }
+    return place;
+}
+
+Result<FileId> TrustedTree::identify(const std::string& path) const
+{
+    const auto place = find_file(path);
+    return place ? Result<FileId>(place->id) : Result<FileId>(Failure(place.error()));
+}
+
+Result<std::string> TrustedTree::read(const std::string& path, std::size_t size_limit) const
+{
+    const auto place = find_file(path);
+    if (!place) {
+        return Failure(place.error());
+    }
+    const UniqueFd file = open_again(place->descriptor.get(), O_RDONLY);
+    return file.valid() ? read_all(file.get(), path, size_limit)
+                        : Result<std::string>(fail_errno("open " + path));
+}
+
+Result<std::vector<std::string>> TrustedTree::names(const std::string& path) const
+{
+    const auto place = look_up(path);
+    if (!place) {
+        return Failure(place.error());
+    }
+    if (!place->trusted) {
+        return Failure(place->trusted.error());
+    }
+    const auto folder = TrustedDirectory::adopt(
+        open_again(place->descriptor.get(), O_RDONLY | O_DIRECTORY), place->path, owner_);
+    return folder ? folder->names() : Result<std::vector<std::string>>(Failure(folder.error()));
+}
+
+bool TrustedTree::holds(const std::string& path) const
+{
+    return look_up(path).has_value();
 }
 
 } // namespace failclosed
