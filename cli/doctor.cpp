@@ -29,7 +29,6 @@
 #include "core/apply/sysctl.hpp"
 #include "core/base/file.hpp"
 #include "core/codec/key_file.hpp"
-#include "core/codec/openvpn_config.hpp"
 #include "core/codec/route_message.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
@@ -191,23 +190,26 @@ bool leads_to_hook(const std::string& script)
 /// Without the hook nobody hears of the tunnel, and nothing goes through it.
 void check_openvpn_configs(Checks& checks, const Inspection& found)
 {
-    auto files = matching_files(found.config.config.openvpn_configs);
+    auto [files, warnings] = matching_files(found.config.config.openvpn_configs);
+    for (const auto& warning : warnings) {
+        checks.push_back({Health::Note, "openvpn-config", warning});
+    }
     files.insert(files.end(), found.state.openvpn_configs.begin(),
                  found.state.openvpn_configs.end());
     std::ranges::sort(files);
     const auto [end, last] = std::ranges::unique(files);
     files.erase(end, last);
     for (const auto& file : files) {
-        const auto read = [&](const std::string& path) {
-            return read_file((fs::path(file).parent_path() / path).string(), 1 << 20);
-        };
-        const auto text = read(file);
-        if (!text) {
-            checks.push_back({Health::Note, "openvpn-config", text.error().message()});
+        const auto config = read_openvpn_config(file);
+        if (!config) {
+            checks.push_back({Health::Note, "openvpn-config", config.error().message()});
             continue;
         }
-        const auto config = parse_openvpn_config(*text, read);
-        if (!config.remotes.empty() && !(leads_to_hook(config.up) && leads_to_hook(config.down))) {
+        for (const auto& warning : config->warnings) {
+            checks.push_back({Health::Note, "openvpn-config", file + ": " + warning});
+        }
+        if (!config->remotes.empty() &&
+            !(leads_to_hook(config->up) && leads_to_hook(config->down))) {
             checks.push_back({Health::Note, "openvpn-config",
                               file + " does not call failclosed: nothing would go through its "
                                      "tunnel",

@@ -169,7 +169,9 @@ void start_refresh_where_needed(const Outcome& outcome)
 LearntServers learn_from_files(const Config& config, const State& state)
 {
     LearntServers learnt;
-    auto files = matching_files(config.openvpn_configs);
+    auto matching = matching_files(config.openvpn_configs);
+    learnt.warnings = std::move(matching.warnings);
+    auto files = std::move(matching.files);
     files.insert(files.end(), state.openvpn_configs.begin(), state.openvpn_configs.end());
     for (const auto& file : files) {
         if (const auto learned = learn_servers(learnt, file); !learned) {

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/apply/openvpn_configs.hpp"
 #include "core/apply/process.hpp"
 #include "core/apply/users.hpp"
-#include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/openvpn_environment.hpp"
 #include "core/engine/last_resort.hpp"
@@ -22,7 +22,6 @@ using namespace failclosed;
 
 namespace {
 
-constexpr std::size_t kLargestConfig = 1 << 20;
 // OpenVPN, and what may stand between it and us (a wrapper script of the administrator's).
 constexpr std::size_t kMostAncestors = 3;
 constexpr int kUsageError = 64;
@@ -44,12 +43,8 @@ OpenvpnFacts gather_facts(const Environment& environment)
             openvpn = process.id.pid;
         }
     }
-    const auto read = [&](const std::string& path) {
-        return read_file(path_seen_by(openvpn, path), kLargestConfig);
-    };
-    const auto arguments = read_command_line(openvpn);
-    if (arguments) {
-        facts.config = parse_openvpn_arguments(*arguments, read);
+    if (auto started = read_started_openvpn(openvpn)) {
+        facts.config = std::move(started->config);
     }
     if (facts.config && facts.config->user) {
         if (const auto uid = uid_of(*facts.config->user); uid && *uid) {

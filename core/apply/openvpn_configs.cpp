@@ -3,36 +3,61 @@
 #include "core/apply/openvpn_configs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
-#include <optional>
+#include <sstream>
 
 #include <dirent.h>
 #include <fnmatch.h>
-#include <glob.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/apply/process.hpp"
 #include "core/apply/users.hpp"
 #include "core/base/file.hpp"
 #include "core/base/owned.hpp"
-#include "core/codec/openvpn_config.hpp"
 
 namespace failclosed {
 
 namespace {
 
+constexpr uid_t kRoot = 0;
 constexpr std::size_t kLargestConfig = 1 << 20;
+/// Of one configuration with all that it includes.
+constexpr std::size_t kMostConfigBytes = 4 << 20;
 constexpr std::size_t kLargestProcFile = 1 << 16;
+constexpr const char* kClientUnits = "openvpn-client@*.service";
+/// Clients and servers.
+constexpr const char* kAnyUnits = "openvpn@*.service";
 
-/// A file whatever it is called.
-struct FileId {
-    dev_t device = 0;
-    ino_t inode = 0;
+/// Reads the parts of one configuration.
+class ConfigReader {
+  public:
+    explicit ConfigReader(const TrustedTree& tree) : tree_(&tree) {}
 
-    friend bool operator==(const FileId&, const FileId&) = default;
+    Result<std::string> read(const std::string& path)
+    {
+        auto text = tree_->read(path, std::min(kLargestConfig, left_));
+        if (text) {
+            left_ -= text->size();
+        } else if (text.error().number() == EPERM) {
+            return fail(path + ": not used, because others than root can change it (" +
+                            text.error().message() +
+                            "): let root copy it to /etc/openvpn/client, for root alone to write",
+                        EPERM);
+        }
+        return text;
+    }
+
+  private:
+    const TrustedTree* tree_;
+    std::size_t left_ = kMostConfigBytes;
 };
+
+std::string in_proc(pid_t pid, const char* name)
+{
+    return "/proc/" + std::to_string(pid) + "/" + name;
+}
 
 std::optional<FileId> identify(const std::string& path)
 {
@@ -41,9 +66,12 @@ std::optional<FileId> identify(const std::string& path)
                                            : std::nullopt;
 }
 
-std::string in_proc(pid_t pid, const char* name)
+/// The effective user: /proc/PID belongs to that user whatever the process does (proc(5)). To ask
+/// for it costs a fraction of read_process().
+std::optional<uid_t> effective_user(pid_t pid)
 {
-    return "/proc/" + std::to_string(pid) + "/" + name;
+    struct stat found{};
+    return stat(in_proc(pid, "").c_str(), &found) == 0 ? std::optional(found.st_uid) : std::nullopt;
 }
 
 bool runs_openvpn(pid_t pid)
@@ -56,165 +84,394 @@ bool runs_openvpn(pid_t pid)
     return program.ends_with("/openvpn");
 }
 
-/// What an OpenVPN process was started with.
-struct Started {
-    OpenvpnConfig config;
-    std::vector<FileId> files;
-    /// It could read all of it again.
-    bool readable = true;
-};
-
-Started read_start(pid_t pid)
+/// The arguments of a set-user-ID program are its caller's.
+bool is_roots(const ProcessInfo& process)
 {
-    Started started;
-    const auto arguments = read_command_line(pid);
-    if (!arguments) {
-        started.readable = false;
-        return started;
-    }
-    started.config = parse_openvpn_arguments(*arguments, [&](const std::string& path) {
-        const auto seen = path_seen_by(pid, path);
-        if (const auto file = identify(seen)) {
-            started.files.push_back(*file);
-        }
-        auto text = read_file(seen, kLargestConfig);
-        started.readable = started.readable && text.has_value();
-        return text;
-    });
-    for (const auto& path : started.config.files) {
-        // "[inline]" and the like stand for no file.
-        const bool is_file = !path.starts_with('[');
-        started.readable = started.readable && (!is_file || identify(path_seen_by(pid, path)));
-    }
-    return started;
+    return process.uid == kRoot && process.real_uid == kRoot;
 }
 
-TunnelProgram describe(const ProcessInfo& process)
+/// Namespaces of the caller, by which it knows whose a process is.
+class OwnNamespaces {
+  public:
+    [[nodiscard]] bool hold_network_of(pid_t pid) const { return holds(pid, 0); }
+
+    [[nodiscard]] bool hold_all_of(pid_t pid) const
+    {
+        for (std::size_t i = 0; i < kNames.size(); ++i) {
+            if (!holds(pid, i)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+  private:
+    static constexpr std::array<const char*, 3> kNames = {"ns/net", "ns/user", "ns/pid"};
+
+    [[nodiscard]] bool holds(pid_t pid, std::size_t number) const
+    {
+        const auto& own = own_.at(number);
+        return own && identify(in_proc(pid, kNames.at(number))) == own;
+    }
+
+    std::array<std::optional<FileId>, 3> own_ = {identify("/proc/self/ns/net"),
+                                                 identify("/proc/self/ns/user"),
+                                                 identify("/proc/self/ns/pid")};
+};
+
+std::optional<std::string> unit_of(pid_t pid)
+{
+    return find_openvpn_unit(read_file(in_proc(pid, "cgroup"), kLargestProcFile).value_or(""));
+}
+
+TunnelProgram describe(const ProcessInfo& process, const std::optional<StartedOpenvpn>& started)
 {
     const auto handles = [&](int number) {
         return (process.handled_signals >> (number - 1) & 1U) != 0;
     };
-    TunnelProgram program{process.id, handles(SIGHUP), handles(SIGUSR1), process.uid == 0};
-    if (program.can_start_anew && runs_openvpn(process.id.pid)) {
-        const auto started = read_start(process.id.pid);
-        const auto root = read_link(in_proc(process.id.pid, "root"));
-        program.can_start_anew = root && *root == "/" && started.readable &&
-                                 !started.config.asks_for_secrets &&
-                                 !started.config.drops_privileges;
+    TunnelProgram program{process.id, handles(SIGHUP), handles(SIGUSR1), is_roots(process)};
+    if (started) {
+        program.can_start_anew = program.can_start_anew && started->readable &&
+                                 !started->config.asks_for_secrets &&
+                                 !started->config.drops_privileges;
     }
     return program;
 }
 
-bool is_in_this_network(pid_t pid)
+/// Only for processes of root. One whose command line cannot be read cannot start anew either.
+StartedOpenvpn started_by_root(pid_t pid)
 {
-    const auto own = identify("/proc/self/ns/net");
-    return own && identify(in_proc(pid, "ns/net")) == own;
+    auto started = read_started_openvpn(pid);
+    if (!started) {
+        StartedOpenvpn unknown;
+        unknown.readable = false;
+        return unknown;
+    }
+    return *std::move(started);
 }
 
-/// A client that its administrator has made one of ours. Units may run it as a user of its own;
-/// a configuration that is named anybody could run.
-bool is_ours(const ProcessInfo& process, const std::vector<FileId>& files)
+TunnelProgram describe_known(const ProcessInfo& process)
 {
-    const pid_t pid = process.id.pid;
-    const auto started = read_start(pid);
-    const bool is_named =
-        process.uid == 0 && std::ranges::find_first_of(started.files, files) != started.files.end();
-    return !started.config.remotes.empty() &&
-           (is_named ||
-            is_openvpn_unit(read_file(in_proc(pid, "cgroup"), kLargestProcFile).value_or("")));
+    const bool is_readable = is_roots(process) && runs_openvpn(process.id.pid);
+    return describe(process,
+                    is_readable ? std::optional(started_by_root(process.id.pid)) : std::nullopt);
+}
+
+/// OpenVPN clients that have no tunnel yet.
+class WaitingClients {
+  public:
+    WaitingClients(const std::vector<std::string>& patterns, const std::vector<std::string>& files)
+        : patterns_(patterns), files_(files)
+    {
+    }
+
+    std::optional<TunnelProgram> look_at(pid_t pid)
+    {
+        // Any user may have a thousand processes called openvpn: the cheapest question comes first.
+        const bool may_be_roots = effective_user(pid) == kRoot;
+        const bool is_of_client_unit = std::ranges::binary_search(of_client_units_, pid);
+        if (!(may_be_roots || is_of_client_unit) || !runs_openvpn(pid) ||
+            !namespaces_.hold_all_of(pid)) {
+            return std::nullopt;
+        }
+        const auto process = read_process(pid);
+        // A child of OpenVPN is one of its plugins, or about to become one of its scripts.
+        if (!process || runs_openvpn(process->parent)) {
+            return std::nullopt;
+        }
+        if (!is_roots(*process)) {
+            // What it was started with is its own word, so its unit has to say that it is a client.
+            return is_of_client_unit ? std::optional(describe(*process, std::nullopt))
+                                     : std::nullopt;
+        }
+        const auto started = started_by_root(pid);
+        const bool is_client = !started.config.remotes.empty();
+        return is_client && (unit_of(pid) || is_named(started))
+                   ? std::optional(describe(*process, started))
+                   : std::nullopt;
+    }
+
+  private:
+    bool is_named(const StartedOpenvpn& started)
+    {
+        if (!named_) {
+            named_ = identify_named();
+        }
+        return std::ranges::find_first_of(started.files, *named_) != started.files.end();
+    }
+
+    [[nodiscard]] std::vector<FileId> identify_named() const
+    {
+        std::vector<FileId> named;
+        const auto tree = TrustedTree::open("/", kRoot);
+        const auto matching = matching_files(patterns_);
+        for (const auto* list : {&matching.files, &files_}) {
+            for (const auto& file : *list) {
+                const auto id = tree ? tree->identify(file) : Failure(tree.error());
+                if (id) {
+                    named.push_back(*id);
+                }
+            }
+        }
+        return named;
+    }
+
+    const std::vector<std::string>& patterns_;
+    const std::vector<std::string>& files_;
+    OwnNamespaces namespaces_;
+    /// Sorted.
+    std::vector<pid_t> of_client_units_ = find_processes_of_client_units();
+    /// Looked up for the first process of root's that may be one.
+    std::optional<std::vector<FileId>> named_;
+};
+
+/// The part of "NUMBER:CONTROLLERS:PATH" below system.slice and slices in it; empty if it is not
+/// there. Users name control groups below their own as they like, and so do services: only the path
+/// from its beginning on tells who made one.
+std::string_view unit_in_system_slice(std::string_view line)
+{
+    const auto number_end = line.find(':');
+    const auto end =
+        number_end == std::string_view::npos ? number_end : line.find(':', number_end + 1);
+    if (end == std::string_view::npos) {
+        return {};
+    }
+    const auto controllers = line.substr(number_end + 1, end - number_end - 1);
+    line.remove_prefix(end + 1);
+    constexpr std::string_view kSystem = "/system.slice/";
+    if ((!controllers.empty() && controllers != "name=systemd") || !line.starts_with(kSystem)) {
+        return {};
+    }
+    line.remove_prefix(kSystem.size());
+    for (auto slash = line.find('/'); slash != std::string_view::npos; slash = line.find('/')) {
+        if (!line.substr(0, slash).ends_with(".slice")) {
+            return {};
+        }
+        line.remove_prefix(slash + 1);
+    }
+    return line;
+}
+
+/// Adds the processes of client units in a slice, and in slices in it.
+void add_processes(const std::string& slice, unsigned depth, std::vector<pid_t>& pids)
+{
+    constexpr unsigned kMostSlices = 8;
+    const Owned<DIR, closedir> folder(opendir(slice.c_str()));
+    while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
+        const std::string name = entry->d_name;
+        const std::string path = slice + "/" + name;
+        if (name.ends_with(".slice") && depth < kMostSlices) {
+            add_processes(path, depth + 1, pids);
+        } else if (fnmatch(kClientUnits, name.c_str(), 0) == 0) {
+            const auto text = read_file(path + "/cgroup.procs", kLargestProcFile).value_or("");
+            std::istringstream numbers(text);
+            for (pid_t pid = 0; numbers >> pid;) {
+                pids.push_back(pid);
+            }
+        }
+    }
+}
+
+/// Adds what `pattern` names below `folder`.
+void expand(const TrustedTree& tree, const std::string& folder, std::string_view pattern,
+            MatchingFiles& found)
+{
+    while (pattern.starts_with('/')) {
+        pattern.remove_prefix(1);
+    }
+    if (pattern.empty()) {
+        found.files.push_back(folder);
+        return;
+    }
+    const std::string part(pattern.substr(0, pattern.find('/')));
+    pattern.remove_prefix(part.size());
+    if (part.find_first_of("*?[\\") == std::string::npos) {
+        expand(tree, folder + "/" + part, pattern, found);
+        return;
+    }
+    const auto names = tree.names(folder.empty() ? "/" : folder);
+    if (!names) {
+        if (names.error().number() == EPERM) {
+            warn(found.warnings, "not searched, because others than root can change it: " +
+                                     names.error().message());
+        }
+        return;
+    }
+    for (const auto& name : *names) {
+        if (fnmatch(part.c_str(), name.c_str(), FNM_PERIOD) == 0) {
+            expand(tree, folder + "/" + name, pattern, found);
+        }
+    }
 }
 
 } // namespace
 
-std::vector<std::string> matching_files(const std::vector<std::string>& patterns)
+MatchingFiles matching_files(const std::vector<std::string>& patterns)
 {
-    std::vector<std::string> files;
-    for (const auto& pattern : patterns) {
-        glob_t found{};
-        if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
-            files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-        }
-        globfree(&found);
+    MatchingFiles found;
+    const auto tree = TrustedTree::open("/", kRoot);
+    if (!tree) {
+        warn(found.warnings, tree.error().message());
+        return found;
     }
-    return files;
+    for (const auto& pattern : patterns) {
+        expand(*tree, "", pattern, found);
+    }
+    std::erase_if(found.files, [&](const std::string& file) {
+        const auto id = tree->identify(file);
+        return !id && (id.error().number() == ENOENT || id.error().number() == ENOTDIR);
+    });
+    return found;
+}
+
+Result<OpenvpnConfig> read_openvpn_config(const std::string& file)
+{
+    const auto tree = TrustedTree::open("/", kRoot);
+    if (!tree) {
+        return Failure(tree.error());
+    }
+    const auto path = std::filesystem::absolute(file);
+    ConfigReader reader(*tree);
+    const auto text = reader.read(path);
+    if (!text) {
+        return Failure(text.error());
+    }
+    return parse_openvpn_config(*text, [&](const std::string& included) {
+        return reader.read((path.parent_path() / included).string());
+    });
 }
 
 Status learn_servers(LearntServers& learnt, const std::string& file)
 {
-    const auto directory = std::filesystem::path(file).parent_path();
-    const auto read = [&](const std::string& path) {
-        return read_file((directory / path).string(), kLargestConfig);
-    };
-    const auto text = read_file(file, kLargestConfig);
-    if (!text) {
-        return Failure(text.error());
+    const auto config = read_openvpn_config(file);
+    if (!config) {
+        return Failure(config.error());
     }
-    const auto config = parse_openvpn_config(*text, read);
-    for (const auto& warning : config.warnings) {
+    for (const auto& warning : config->warnings) {
         learnt.warnings.push_back(file + ": " + warning);
     }
     Identity identity;
-    identity.mark = config.mark;
-    if (config.user) {
-        if (const auto uid = uid_of(*config.user); uid && *uid && **uid != 0) {
+    identity.mark = config->mark;
+    if (config->user) {
+        if (const auto uid = uid_of(*config->user); uid && *uid && **uid != 0) {
             identity.uids.push_back(**uid);
         }
     }
-    for (const auto& remote : config.remotes) {
+    for (const auto& remote : config->remotes) {
         learnt.servers.push_back({remote, identity, {}});
     }
     return {};
 }
 
-bool is_openvpn_unit(std::string_view cgroups)
+Result<StartedOpenvpn> read_started_openvpn(pid_t pid)
+{
+    const auto arguments = read_command_line(pid);
+    const auto root = read_link(in_proc(pid, "root"));
+    const auto folder = read_link(in_proc(pid, "cwd"));
+    if (!arguments || !root || !folder) {
+        return Failure((!arguments ? arguments.error()
+                        : !root    ? root.error()
+                                   : folder.error())
+                           .during("reading how a process was started"));
+    }
+    // Its own root, since a unit may have mounts of its own. In a chroot(2) the folder's path
+    // begins elsewhere, and what was read before is out of reach.
+    const auto tree = *root == "/" ? TrustedTree::open(in_proc(pid, "root"), kRoot)
+                                   : fail("process " + std::to_string(pid) + " is in a chroot");
+    StartedOpenvpn started;
+    std::optional<ConfigReader> reader;
+    if (tree) {
+        reader.emplace(*tree);
+    }
+    const auto seen = [&](const std::string& path) {
+        return path.starts_with('/') ? path : *folder + "/" + path;
+    };
+    started.config = parse_openvpn_arguments(*arguments, [&](const std::string& path) {
+        auto text = reader ? reader->read(seen(path)) : Failure(tree.error());
+        started.readable = started.readable && text;
+        const auto id = text ? tree->identify(seen(path)) : Failure(text.error());
+        if (id) {
+            started.files.push_back(*id);
+        }
+        return text;
+    });
+    for (const auto& path : started.config.files) {
+        // "[inline]" and the like stand for no file.
+        const bool is_file = !path.starts_with('[');
+        started.readable = started.readable && tree && (!is_file || tree->holds(seen(path)));
+    }
+    return started;
+}
+
+std::optional<std::string> find_openvpn_unit(std::string_view cgroups)
 {
     while (!cgroups.empty()) {
         const auto line = cgroups.substr(0, cgroups.find('\n'));
         cgroups.remove_prefix(std::min(line.size() + 1, cgroups.size()));
-        // Nobody but root makes control groups there.
-        if (line.find(":/system.slice/") == std::string_view::npos) {
-            continue;
-        }
-        const std::string unit(line.substr(line.rfind('/') + 1));
-        if (fnmatch("openvpn@*.service", unit.c_str(), 0) == 0 ||
-            fnmatch("openvpn-client@*.service", unit.c_str(), 0) == 0) {
-            return true;
+        const std::string unit(unit_in_system_slice(line));
+        if (fnmatch(kAnyUnits, unit.c_str(), 0) == 0 ||
+            fnmatch(kClientUnits, unit.c_str(), 0) == 0) {
+            return unit;
         }
     }
-    return false;
+    return std::nullopt;
+}
+
+std::vector<pid_t> find_processes_of_client_units(const std::string& cgroups)
+{
+    std::vector<pid_t> pids;
+    // Alone, beside version 1, and in version 1.
+    for (const char* hierarchy : {"", "/unified", "/systemd"}) {
+        add_processes(cgroups + hierarchy + "/system.slice", 0, pids);
+    }
+    std::ranges::sort(pids);
+    return pids;
 }
 
 std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
+                                                const std::vector<std::string>& patterns,
                                                 const std::vector<std::string>& files)
 {
     std::vector<TunnelProgram> programs;
     for (const auto& id : known) {
         const auto process = read_process(id.pid);
         if (process && process->id == id) {
-            programs.push_back(describe(*process));
+            programs.push_back(describe_known(*process));
         }
     }
     if (!waiting) {
         return programs;
     }
-    std::vector<FileId> named;
-    for (const auto& file : files) {
-        if (const auto id = identify(file)) {
-            named.push_back(*id);
-        }
-    }
+    WaitingClients clients(patterns, files);
     for (const auto pid : all_processes()) {
-        if (!runs_openvpn(pid) || !is_in_this_network(pid)) {
+        const auto is_known = [&](const TunnelProgram& program) { return program.id.pid == pid; };
+        if (std::ranges::any_of(programs, is_known)) {
             continue;
         }
-        const auto process = read_process(pid);
-        // A child of OpenVPN is one of its plugins, or about to become one of its scripts.
-        if (process && !runs_openvpn(process->parent) && is_ours(*process, named) &&
-            std::ranges::find(programs, process->id, &TunnelProgram::id) == programs.end()) {
-            programs.push_back(describe(*process));
+        if (const auto client = clients.look_at(pid)) {
+            programs.push_back(*client);
         }
     }
     return programs;
+}
+
+std::vector<UnprivilegedOpenvpn> find_unprivileged_openvpn()
+{
+    std::vector<UnprivilegedOpenvpn> found;
+    const OwnNamespaces namespaces;
+    auto pids = all_processes();
+    std::ranges::sort(pids);
+    for (const auto pid : pids) {
+        if (!runs_openvpn(pid) || effective_user(pid) == kRoot ||
+            !namespaces.hold_network_of(pid)) {
+            continue;
+        }
+        const auto process = read_process(pid);
+        if (process && process->uid != kRoot && !runs_openvpn(process->parent)) {
+            found.push_back({process->id, process->uid, unit_of(pid)});
+        }
+    }
+    return found;
 }
 
 } // namespace failclosed

@@ -96,13 +96,15 @@ Result<ProcessInfo> read_process(pid_t pid)
     }
     const auto parent = to_number<pid_t>(word(fields, 1));
     const auto start_time = to_number<std::uint64_t>(word(fields, 19));
-    const auto uid = to_number<uid_t>(word(std::string_view(*status).substr(uid_line), 2));
+    const auto users = std::string_view(*status).substr(uid_line);
+    const auto real_uid = to_number<uid_t>(word(users, 1));
+    const auto uid = to_number<uid_t>(word(users, 2));
     const auto signals =
         to_number<std::uint64_t>(word(std::string_view(*status).substr(signals_line), 1), 16);
-    if (!parent || !start_time || !uid || !signals) {
+    if (!parent || !start_time || !real_uid || !uid || !signals) {
         return fail("reading a process: /proc is not as expected");
     }
-    return ProcessInfo{{pid, *start_time}, *parent, *uid, *signals};
+    return ProcessInfo{{pid, *start_time}, *parent, *uid, *signals, *real_uid};
 }
 
 std::vector<ProcessInfo> read_ancestors(std::size_t most)
@@ -132,12 +134,6 @@ Result<std::vector<std::string>> read_command_line(pid_t pid)
         begin = end + 1;
     }
     return arguments;
-}
-
-std::string path_seen_by(pid_t pid, const std::string& path)
-{
-    return path.starts_with('/') ? proc_path(pid, "root") + path
-                                 : proc_path(pid, "cwd") + "/" + path;
 }
 
 Status send_signal(const ProcessId& process, int number)

@@ -18,6 +18,7 @@ struct ProcessInfo {
     uid_t uid = 0;
     /// Bit N-1 is set where the process handles signal N itself (SigCgt of proc_pid_status(5)).
     std::uint64_t handled_signals = 0;
+    uid_t real_uid = 0;
 
     friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
 };
@@ -36,12 +37,9 @@ Result<ProcessInfo> read_process(pid_t pid);
 /// parent, or where a process cannot be read.
 std::vector<ProcessInfo> read_ancestors(std::size_t most);
 
-/// proc_pid_cmdline(5). Empty for kernel threads and zombies.
+/// proc_pid_cmdline(5). Empty for kernel threads and zombies. It is read from the memory of the
+/// process, which can make the caller wait for ever (userfaultfd(2), FUSE).
 Result<std::vector<std::string>> read_command_line(pid_t pid);
-
-/// The path under which we find what process `pid` would find under `path`, relative ones from its
-/// working directory.
-std::string path_seen_by(pid_t pid, const std::string& path);
 
 /// Sends a signal to that very process, through a descriptor of it: never to another one that has
 /// got its number since. ESRCH where it is over.

@@ -145,10 +145,9 @@ class Run {
         if (owners.empty()) {
             return;
         }
-        const auto running = system_.tunnel_programs(owners, false, {}, {});
+        const auto running = system_.running(owners);
         std::erase_if(tunnels, [&](const Tunnel& tunnel) {
-            return tunnel.owner &&
-                   std::ranges::find(running, *tunnel.owner, &TunnelProgram::id) == running.end();
+            return tunnel.owner && std::ranges::find(running, *tunnel.owner) == running.end();
         });
     }
 
@@ -201,6 +200,7 @@ class Run {
     {
         const Status saved = system_.save_state(outcome_.state);
         note(outcome_.errors, "saving the state", saved);
+        saved_ = saved.has_value();
         if (portal_before_ && portal_before_ != outcome_.state.portal) {
             note(outcome_.warnings, "ending the sign-in", system_.end_portal());
         }
@@ -344,50 +344,100 @@ class Run {
     // they were told, so that a run which is cut short leaves that to the next one.
     void reconnect()
     {
-        // Of two runs at once both would tell.
-        if (was_armed_ && observed_ && locked_) {
-            const auto wanted = plan_reconnection(outcome_.state, snapshot_);
-            if (wanted.waiting || !wanted.programs.empty()) {
-                tell(wanted);
-            }
+        if (!observed_ || !locked_) {
+            return; // of two runs at once both would tell
         }
+        const auto wanted =
+            was_armed_ ? plan_reconnection(outcome_.state, snapshot_) : Reconnection{};
+        if (wanted == Reconnection{}) {
+            remember();
+        } else {
+            tell(wanted);
+        }
+    }
+
+    void remember()
+    {
         const State saved = outcome_.state;
-        if (observed_ && locked_) {
-            remember_paths(outcome_.state, snapshot_);
-        }
+        remember_paths(outcome_.state, snapshot_);
         if (outcome_.state != saved) {
             note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
         }
     }
 
+    /// How each program is to be told is looked up without the lock, because that reads files which
+    /// programs name. A run that came in between may have told them, or have other programs to
+    /// tell: the last word has the state that it left.
     void tell(const Reconnection& wanted)
     {
-        auto& known = outcome_.state.programs;
         std::vector<ProcessId> ids;
-        std::ranges::transform(known, std::back_inserter(ids), &Program::id);
+        std::ranges::transform(outcome_.state.programs, std::back_inserter(ids), &Program::id);
+        system_.release();
         const auto running = system_.tunnel_programs(
             ids, wanted.waiting, outcome_.config.openvpn_configs, outcome_.state.openvpn_configs);
-        std::erase_if(known, [&](const Program& program) {
-            return std::ranges::find(running, program.id, &TunnelProgram::id) == running.end();
+        const Status locked = system_.lock();
+        locked_ = locked.has_value();
+        note(outcome_.warnings, "telling programs to reconnect, which the next event does", locked);
+        if (!locked_ || !look_once_more()) {
+            return;
+        }
+        const auto still_wanted = plan_reconnection(outcome_.state, snapshot_);
+        const bool is_known = std::ranges::all_of(still_wanted.programs, [&](const auto& id) {
+            return std::ranges::find(ids, id) != ids.end();
+        });
+        if (!is_known || (still_wanted.waiting && !wanted.waiting)) {
+            return; // what has changed since the look-up has an event of its own
+        }
+        std::erase_if(outcome_.state.programs, [&](const Program& program) {
+            return std::ranges::find(ids, program.id) != ids.end() &&
+                   std::ranges::find(running, program.id, &TunnelProgram::id) == running.end();
         });
         for (const auto& program : running) {
-            // Who is searched for is one that has had no tunnel yet.
-            const bool is_known = std::ranges::find(ids, program.id) != ids.end();
-            const bool is_wanted = !is_known || std::ranges::find(wanted.programs, program.id) !=
-                                                    wanted.programs.end();
-            const auto number = reconnect_signal(outcome_.config.reconnect_signal, program);
-            if (!is_wanted || !number || program.id == busy_program()) {
-                continue;
-            }
-            const auto sent = system_.signal(program.id, *number);
-            const auto process = "process " + std::to_string(program.id.pid);
-            if (sent) {
-                outcome_.notices.push_back("the underlying network has changed: " + process +
-                                           " was told to reconnect (" +
-                                           (*number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");
-            } else if (sent.error().number() != ESRCH) {
-                note(outcome_.warnings, "telling " + process + " to reconnect", sent);
-            }
+            tell(program, still_wanted);
+        }
+        remember_paths(outcome_.state, snapshot_);
+        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
+    }
+
+    /// Whether there is still somebody to tell. What could not be saved is not loaded.
+    bool look_once_more()
+    {
+        auto snapshot = system_.observe();
+        if (!snapshot) {
+            return false;
+        }
+        snapshot_ = *std::move(snapshot);
+        if (!saved_) {
+            return true;
+        }
+        auto loaded = system_.load_state();
+        if (loaded.absent || !loaded.damage.empty() || loaded.state.armed == Armed::No) {
+            return false;
+        }
+        outcome_.state = std::move(loaded.state);
+        return true;
+    }
+
+    void tell(const TunnelProgram& program, const Reconnection& wanted)
+    {
+        const auto& known = outcome_.state.programs;
+        const bool is_known = std::ranges::find(known, program.id, &Program::id) != known.end();
+        // A program that is searched for is one that has had no tunnel yet.
+        const bool is_wanted =
+            is_known ? std::ranges::find(wanted.programs, program.id) != wanted.programs.end()
+                     : wanted.waiting;
+        const auto number = reconnect_signal(outcome_.config.reconnect_signal, program);
+        if (!is_wanted || !number || program.id == busy_program()) {
+            return;
+        }
+        const auto sent = system_.signal(program.id, *number);
+        const auto process = "process " + std::to_string(program.id.pid);
+        if (sent) {
+            outcome_.notices.push_back("the underlying network has changed: " + process +
+                                       " was told to reconnect (" +
+                                       (*number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");
+        } else if (sent.error().number() != ESRCH) {
+            note(outcome_.warnings, "telling " + process + " to reconnect", sent);
         }
     }
 
@@ -445,6 +495,8 @@ class Run {
     Snapshot snapshot_;
     Protection wanted_;
     bool locked_ = false;
+    /// The state is on the disk as it was decided.
+    bool saved_ = false;
     bool observed_ = false;
     bool was_armed_ = false;
     bool refused_ = false;

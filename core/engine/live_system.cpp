@@ -158,6 +158,11 @@ void LiveSystem::wait_for_another_run(std::chrono::milliseconds time)
     poll(&polled, watched ? 1 : 0, static_cast<int>(time.count()));
 }
 
+void LiveSystem::release()
+{
+    lock_.reset();
+}
+
 LoadedConfig LiveSystem::load_config()
 {
     auto stored = failclosed::load_config();
@@ -354,17 +359,24 @@ Status LiveSystem::remove_hosts()
     return failclosed::remove_hosts();
 }
 
+std::vector<ProcessId> LiveSystem::running(const std::vector<ProcessId>& known)
+{
+    std::vector<ProcessId> running;
+    for (const auto& id : known) {
+        const auto process = read_process(id.pid);
+        if (process && process->id == id) {
+            running.push_back(id);
+        }
+    }
+    return running;
+}
+
 std::vector<TunnelProgram> LiveSystem::tunnel_programs(const std::vector<ProcessId>& known,
                                                        bool waiting,
                                                        const std::vector<std::string>& patterns,
                                                        const std::vector<std::string>& files)
 {
-    std::vector<std::string> configs;
-    if (waiting) {
-        configs = matching_files(patterns);
-        configs.insert(configs.end(), files.begin(), files.end());
-    }
-    return find_tunnel_programs(known, waiting, configs);
+    return find_tunnel_programs(known, waiting, patterns, files);
 }
 
 Status LiveSystem::signal(const ProcessId& process, int number)

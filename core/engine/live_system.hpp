@@ -41,6 +41,7 @@ class LiveSystem final : public System {
     /// Releases the lock of the run, and returns when another run has released it after that, or
     /// after `time`. One that ends at the same moment may be missed: look again in either case.
     void wait_for_another_run(std::chrono::milliseconds time);
+    void release() override;
     LoadedConfig load_config() override;
     LoadedState load_state() override;
     Status save_state(const State& state) override;
@@ -74,6 +75,7 @@ class LiveSystem final : public System {
     Status apply_hosts(const HostsPlan& plan) override;
     Status remove_hosts() override;
 
+    std::vector<ProcessId> running(const std::vector<ProcessId>& known) override;
     std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
                                                const std::vector<std::string>& patterns,
                                                const std::vector<std::string>& files) override;

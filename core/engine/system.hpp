@@ -33,13 +33,16 @@ struct LoadedConfig {
 };
 
 /// Everything that the engine does outside of itself. One object is one run: it holds the run's
-/// lock from `lock` until it is destroyed.
+/// lock from `lock` until `release`, or until it is destroyed.
 class System {
   public:
     virtual ~System() = default;
 
     /// Waits for other runs to end, but not for ever. Fails where the lock cannot be had.
     virtual Status lock() = 0;
+    /// Lets other runs go on. `lock` may be called again; what was loaded before may be outdated
+    /// then.
+    virtual void release() = 0;
 
     virtual LoadedConfig load_config() = 0;
     virtual LoadedState load_state() = 0;
@@ -84,8 +87,11 @@ class System {
     virtual Status apply_hosts(const HostsPlan& plan) = 0;
     virtual Status remove_hosts() = 0;
 
+    /// Those of `known` that still run.
+    virtual std::vector<ProcessId> running(const std::vector<ProcessId>& known) = 0;
     /// Those of `known` that still run, and, if `waiting`, this network's OpenVPN clients that run
-    /// from one of these configurations or in a systemd unit of OpenVPN's.
+    /// from one of these configurations or in a systemd unit of OpenVPN's. Reads files that other
+    /// programs name, so no lock may be held that another run waits for.
     virtual std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known,
                                                        bool waiting,
                                                        const std::vector<std::string>& patterns,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Who is told to reconnect when the underlay changes, how, and who is not; and what an event makes
 // of a machine whose memory was removed.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -14,17 +15,21 @@
 #include <ostream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/owned.hpp"
 #include "tests/e2e/scene.hpp"
 #include "tests/support/echo_flow.hpp"
 #include "tests/support/signal_counter.hpp"
@@ -614,6 +619,175 @@ TEST_F(Programs, AreToldOnceThatTheMachineSlept)
     expect_signals(counter, vpn.process(), {.hup = 2}, "slept again");
     ASSERT_TRUE(vpn.wait_connected(3)) << vpn.log();
     EXPECT_TRUE(answers(client(), addr::site4));
+}
+
+// ---- Decoys ----
+
+/// Counts how often anybody opens these files of a box. The kernel notes it before open(2) returns;
+/// an opening that has no effect on the file (O_PATH) is not noted.
+class Openings {
+  public:
+    Openings(const Box& box, const std::vector<std::string>& paths)
+        : notes_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
+    {
+        for (const auto& path : paths) {
+            if (inotify_add_watch(notes_.get(), box.outside_path(path).c_str(), IN_OPEN) < 0) {
+                throw LabError("cannot watch " + path);
+            }
+        }
+    }
+
+    /// Since the last call.
+    std::size_t count()
+    {
+        alignas(inotify_event) std::array<char, 65536> notes{};
+        std::size_t count = 0;
+        for (ssize_t size = 0; (size = read(notes_.get(), notes.data(), notes.size())) > 0;) {
+            count += static_cast<std::size_t>(size) / sizeof(inotify_event);
+        }
+        return count;
+    }
+
+  private:
+    UniqueFd notes_;
+};
+
+/// Runs `command` to its end and tells what it took of the processor, in microseconds: its own
+/// time and the kernel's for it.
+int tell_time_of(const Command& command)
+{
+    std::vector<char*> argv;
+    std::vector<char*> env;
+    for (const auto& [words, pointers] : {std::pair(&command.argv, &argv), {&command.env, &env}}) {
+        for (const auto& word : *words) {
+            pointers->push_back(const_cast<char*>(word.c_str()));
+        }
+        pointers->push_back(nullptr);
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+        execve(argv[0], argv.data(), env.data());
+        _exit(127);
+    }
+    int status = 0;
+    rusage usage{};
+    wait4(child, &status, 0, &usage);
+    const auto micros = [](const timeval& time) { return time.tv_sec * 1'000'000L + time.tv_usec; };
+    std::printf("took %ld\n", micros(usage.ru_utime) + micros(usage.ru_stime));
+    std::fflush(stdout);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/// Processes of a user that are called openvpn, and were started as an OpenVPN would be.
+class Decoys : public Programs {
+  protected:
+    void SetUp() override
+    {
+        // Where programs may have their set-user-ID bit.
+        client().must({"install", "-d", "-m", "755", "/usr/local/decoy"});
+        client().must({"cp", "-L", "/bin/sh", program});
+        client().must({"mkfifo", "-m", "666", "/usr/local/decoy/hold"});
+        client().must({"install", "-d", "-o", "nobody", "-m", "755", "/tmp/files"});
+    }
+
+    /// Named openvpn, with these arguments, of a user.
+    Process start(std::vector<std::string> arguments, bool is_set_user_id = false)
+    {
+        client().must({"chmod", is_set_user_id ? "4755" : "755", program});
+        std::vector<std::string> argv = {program};
+        if (is_set_user_id) {
+            argv.emplace_back("-p");
+        }
+        argv.insert(argv.end(), {"-c", "echo ready; read x <>/usr/local/decoy/hold"});
+        argv.insert(argv.end(), arguments.begin(), arguments.end());
+        Process decoy = client().start(Command(argv).as(nobody));
+        EXPECT_TRUE(decoy.wait_for("ready")) << decoy.output();
+        const std::string pid = std::to_string(decoy.inner_pid());
+        EXPECT_THAT(client().must({"readlink", "/proc/" + pid + "/exe"}), HasSubstr("/openvpn"));
+        EXPECT_EQ(client().must({"stat", "-c", "%u", "/proc/" + pid}),
+                  is_set_user_id ? "0\n" : "65534\n");
+        return decoy;
+    }
+
+    /// What the hook takes of the processor where it looks for clients to tell, in microseconds.
+    long time_of_search()
+    {
+        lose_network();
+        client().ip(std::string("route add default via ") + addr::gateway4 +
+                    " dev eth0 metric 100\n");
+        const Process hook = Process::fork(client(), [] { return tell_time_of(dispatcher_up()); });
+        EXPECT_EQ(hook.wait(5 * patience), 0) << hook.output();
+        const std::string out = hook.out();
+        const auto found = out.find("took ");
+        return found == std::string::npos ? -1 : std::stol(out.substr(found + 5));
+    }
+
+    long least_time_of_search()
+    {
+        long least = time_of_search();
+        for (int i = 1; i < 5; ++i) {
+            least = std::min(least, time_of_search());
+        }
+        return least;
+    }
+
+    static constexpr char program[] = "/usr/local/decoy/openvpn";
+};
+
+// Root that opens a FIFO lets its writer go on, and one that opens a watchdog starts its timer.
+TEST_F(Decoys, OfAUserMakeNoHookOpenWhatTheyName)
+{
+    const std::vector<std::string> paths = {"/tmp/files/pipe", "/tmp/files/device",
+                                            "/tmp/files/file.conf", "/tmp/files/link"};
+    client().must({"mkfifo", "-m", "666", paths[0]});
+    client().must({"mknod", "-m", "666", paths[1], "c", "1", "3"});
+    client().write_file(paths[2], "remote 203.0.113.2 1194\nconfig /tmp/files/pipe\n", 0666);
+    client().must({"ln", "-s", "pipe", paths[3]});
+    std::vector<Process> decoys;
+    for (const bool is_set_user_id : {false, true}) {
+        for (const auto& path : paths) {
+            decoys.push_back(start({"--config", path, "--ca", path}, is_set_user_id));
+        }
+    }
+    lock();
+    ASSERT_NO_FATAL_FAILURE(lose_network());
+    Openings openings(client(), paths);
+    ASSERT_NO_FATAL_FAILURE(find_network());
+    EXPECT_EQ(openings.count(), 0U);
+    client().must({"failclosed", "reapply"});
+    client().run({"failclosed", "doctor"});
+    EXPECT_EQ(openings.count(), 0U);
+    for (const auto& path : paths) {
+        client().must({"sh", "-c", ": <>" + path});
+        EXPECT_EQ(openings.count(), 1U) << path;
+    }
+}
+
+TEST_F(Decoys, OfAUserByTheThousandCostAHookLessThan10Milliseconds)
+{
+    constexpr std::size_t kDecoys = 1000;
+    client().write_file("/tmp/files/big", std::string(1 << 20, '#'), 0644);
+    std::string text = "remote 203.0.113.2 1194\n";
+    for (int i = 0; i < 62; ++i) {
+        text += "config /tmp/files/big\n";
+    }
+    client().write_file("/tmp/files/bomb.conf", text, 0644);
+    lock();
+    const long without = least_time_of_search();
+    const Process decoys = client().start(Command{"sh", "-c",
+                                                  "i=0; while [ $i -lt $0 ]; do i=$((i+1)); "
+                                                  "$1 -c 'read x <>/usr/local/decoy/hold' --config "
+                                                  "/tmp/files/bomb.conf & done; echo ready; wait",
+                                                  std::to_string(kDecoys), program}
+                                              .as(nobody));
+    ASSERT_TRUE(decoys.wait_for("ready")) << decoys.output();
+    ASSERT_TRUE(eventually([&] {
+        return client().run({"pgrep", "-xc", "openvpn"}).out == std::to_string(kDecoys) + "\n";
+    }));
+    const long with = least_time_of_search();
+    std::printf("a hook took %ld us without decoys, %ld us with a thousand\n", without, with);
+    EXPECT_GT(without, 0);
+    EXPECT_LT(with - without, 10'000);
 }
 
 // ---- Without memory ----

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -41,6 +42,10 @@ class FakeSystem final : public System {
     std::vector<TunnelProgram> programs;
     std::vector<pid_t> unknown;
     std::vector<std::pair<pid_t, int>> signals;
+    /// Whether this run holds the lock, and what another one does before it gets the lock again.
+    bool held = false;
+    int locks = 0;
+    std::function<void()> meanwhile;
     /// The kernel refuses rules that use more than the essential expressions.
     bool meddled = false; ///< somebody takes a table away right after the next load
     bool old_kernel = false;
@@ -61,7 +66,21 @@ class FakeSystem final : public System {
                           {.name = device("tun0"), .can_be_tunnel = true}};
     }
 
-    Status lock() override { return done("lock"); }
+    Status lock() override
+    {
+        if (++locks > 1 && meanwhile) {
+            std::exchange(meanwhile, {})();
+        }
+        auto locked = done("lock");
+        held = locked.has_value();
+        return locked;
+    }
+
+    void release() override
+    {
+        calls.emplace_back("release");
+        held = false;
+    }
 
     LoadedConfig load_config() override
     {
@@ -251,10 +270,23 @@ class FakeSystem final : public System {
         return {};
     }
 
+    std::vector<ProcessId> running(const std::vector<ProcessId>& known) override
+    {
+        std::vector<ProcessId> found;
+        for (const auto& id : known) {
+            if (std::ranges::find(programs, id, &TunnelProgram::id) != programs.end()) {
+                found.push_back(id);
+            }
+        }
+        return found;
+    }
+
     std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
                                                const std::vector<std::string>&,
                                                const std::vector<std::string>&) override
     {
+        calls.emplace_back("tunnel_programs");
+        EXPECT_FALSE(held) << "programs are searched with the lock held";
         std::vector<TunnelProgram> found;
         for (const auto& program : programs) {
             const bool is_known = std::ranges::find(known, program.id) != known.end();
@@ -937,6 +969,65 @@ TEST_F(ReconnectTest, OneOfTwoRunsAtOnceTells)
     system_.broken.clear();
     handle(system_, UnderlayChanged{});
     EXPECT_EQ(system_.signals.size(), 1U) << "the next one does";
+}
+
+// Another run may do its work while programs are searched without the lock.
+TEST_F(ReconnectTest, ARunThatToldMeanwhileLeavesNobodyToTell)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.locks = 0;
+    system_.meanwhile = [&] { handle(system_, UnderlayChanged{}); };
+    handle(system_, UnderlayChanged{});
+    EXPECT_EQ(system_.signals.size(), 1U);
+}
+
+TEST_F(ReconnectTest, ARunThatUnlockedMeanwhileStays)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.locks = 0;
+    system_.meanwhile = [&] { handle(system_, UnlockRequested{}); };
+    handle(system_, UnderlayChanged{});
+    EXPECT_TRUE(system_.signals.empty());
+    EXPECT_EQ(system_.saved.armed, Armed::No);
+}
+
+TEST_F(ReconnectTest, ATunnelThatCameUpMeanwhileIsKept)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    const TunnelProgram other{{2000, 1}, true, true, true};
+    system_.programs.push_back(other);
+    system_.locks = 0;
+    system_.meanwhile = [&] {
+        TunnelUp up = tunnel_up();
+        up.tunnel.owner = other.id;
+        handle(system_, up);
+    };
+    handle(system_, UnderlayChanged{});
+    EXPECT_NE(std::ranges::find(system_.saved.programs, other.id, &Program::id),
+              system_.saved.programs.end());
+    EXPECT_EQ(std::ranges::count(system_.signals, kProgram.pid, &std::pair<pid_t, int>::first), 1);
+}
+
+TEST_F(ReconnectTest, WithoutTheLockAgainTheNextRunTells)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.locks = 0;
+    system_.meanwhile = [&] { system_.broken = {"lock"}; };
+    const Outcome outcome = handle(system_, UnderlayChanged{});
+    EXPECT_EQ(outcome.exit_code(), 0);
+    EXPECT_EQ(outcome.warnings.size(), 1U);
+    EXPECT_TRUE(system_.signals.empty());
+    system_.broken.clear();
+    handle(system_, UnderlayChanged{});
+    EXPECT_EQ(system_.signals.size(), 1U);
 }
 
 TEST_F(ReconnectTest, ASignalThatFailsIsAWarning)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Processes of our own: told apart from others with the same number, and searched for.
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -106,7 +109,7 @@ TEST(SendSignal, AZombieIsNoProcess)
     const auto sent = send_signal(known, SIGUSR1);
     ASSERT_FALSE(sent);
     EXPECT_EQ(sent.error().number(), ESRCH);
-    EXPECT_TRUE(find_tunnel_programs({known}, false, {}).empty());
+    EXPECT_TRUE(find_tunnel_programs({known}, false, {}, {}).empty());
 }
 
 TEST(ReadProcess, TellsWhichSignalsAreHandled)
@@ -128,7 +131,7 @@ TEST(FindTunnelPrograms, KnownOnesThatStillRun)
     const ProcessId known = child.info().id;
     ProcessId earlier = known;
     --earlier.start_time;
-    const auto found = find_tunnel_programs({known, earlier}, false, {});
+    const auto found = find_tunnel_programs({known, earlier}, false, {}, {});
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found.front().id, known);
     EXPECT_FALSE(found.front().handles_hup);
@@ -141,14 +144,42 @@ TEST(FindTunnelPrograms, UnitsOfOpenvpn)
           "12:pids:/x\n1:name=systemd:/system.slice/system-openvpn.slice/openvpn@a.service\n"
           "0::/",
           "0::/system.slice/openvpn-client@a b.service"}) {
-        EXPECT_TRUE(is_openvpn_unit(text)) << text;
+        EXPECT_TRUE(find_openvpn_unit(text)) << text;
     }
     for (const char* text :
-         {"", "0::/", "0::/system.slice/openvpn-server@a.service\n",
+         {"", "\n", "0", "0:", "0:\n:", "0::/", "0::/system.slice/openvpn-server@a.service\n",
+          // Control groups that a user, a delegated service, or a service in a unit has made.
+          "0::/user.slice/user-1000.slice/user@1000.service/a:/system.slice/openvpn@b.service\n",
+          "0::/system.slice/other.service/openvpn-client@a.service\n",
+          "0::/system.slice/other.service/x.slice/openvpn-client@a.service\n",
+          "0::/system.slice/openvpn@a/b.service\n", "0::/a/system.slice/openvpn@a.service\n",
+          "3:cpu:/system.slice/openvpn@a.service\n",
+          "3:name=mine:/system.slice/openvpn@a.service\n",
           "0::/user.slice/openvpn@a.service/evil.scope\n", "0::/openvpn.service\n",
           "0::/xopenvpn@a.service", "0::/openvpn@a.service.x"}) {
-        EXPECT_FALSE(is_openvpn_unit(text)) << text;
+        EXPECT_FALSE(find_openvpn_unit(text)) << text;
     }
+}
+
+TEST(FindTunnelPrograms, ProcessesOfClientUnitsFromControlGroups)
+{
+    namespace fs = std::filesystem;
+    std::string root = fs::temp_directory_path() / "failclosed-cgroups-XXXXXX";
+    ASSERT_NE(mkdtemp(root.data()), nullptr);
+    const auto add = [&](const std::string& folder, const std::string& pids) {
+        fs::create_directories(root + "/" + folder);
+        std::ofstream(root + "/" + folder + "/cgroup.procs") << pids;
+    };
+    add("system.slice/system-openvpn\\x2dclient.slice/openvpn-client@home.service", "30\n20\n");
+    add("systemd/system.slice/openvpn-client@work.service", "10\n");
+    add("system.slice/system-openvpn.slice/openvpn@server.service", "1\n");
+    add("system.slice/other.service/openvpn-client@a.service", "2\n");
+    add("system.slice/other.service/a.slice/openvpn-client@a.service", "3\n");
+    add("user.slice/openvpn-client@a.service", "4\n");
+    add("system.slice/openvpn-client@odd.service", "nonsense\n5\n");
+    EXPECT_EQ(find_processes_of_client_units(root), (std::vector<pid_t>{10, 20, 30}));
+    EXPECT_TRUE(find_processes_of_client_units(root + "/nowhere").empty());
+    fs::remove_all(root);
 }
 
 } // namespace
