@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <sstream>
 #include <tuple>
 
 #include <linux/fib_rules.h>
@@ -219,6 +220,103 @@ void check_openvpn_configs(Checks& checks, const Inspection& found)
     }
 }
 
+bool is_announced(const State& state, const ProcessId& program)
+{
+    return std::ranges::find(state.programs, program, &Program::id) != state.programs.end() ||
+           std::ranges::find(state.tunnels, program, &Tunnel::owner) != state.tunnels.end();
+}
+
+bool is_admitted(const State& state, uid_t uid)
+{
+    return std::ranges::any_of(state.servers, [&](const Server& server) {
+        return std::ranges::find(server.identity.uids, uid) != server.identity.uids.end();
+    });
+}
+
+/// OpenVPN that root has not started neither reaches its server nor announces its tunnel. Any user
+/// may start programs of that name, so each user is told of once.
+void check_unprivileged_openvpn(Checks& checks, const State& state)
+{
+    constexpr std::size_t kMostUsers = 8;
+    std::map<uid_t, std::vector<UnprivilegedOpenvpn>> by_user;
+    for (auto& program : find_unprivileged_openvpn()) {
+        if (!is_announced(state, program.id) &&
+            (by_user.contains(program.uid) || by_user.size() < kMostUsers)) {
+            by_user[program.uid].push_back(std::move(program));
+        }
+    }
+    for (const auto& [uid, programs] : by_user) {
+        const std::string user = std::to_string(uid);
+        const auto& first = programs.front();
+        const bool is_held = state.armed == Armed::Yes && !is_admitted(state, uid);
+        const std::string more =
+            programs.size() > 1 ? " and " + std::to_string(programs.size() - 1) + " more" : "";
+        checks.push_back(
+            {Health::Note, "openvpn",
+             "process " + std::to_string(first.id.pid) + more +
+                 (first.unit ? " (" + *first.unit + ")" : "") +
+                 " runs without privileges, as user " + user + ": it " +
+                 (is_held ? "may not reach any server, and it " : "") +
+                 "cannot announce its tunnel",
+             "start it as root, without User= in its unit, and let `user` in its configuration "
+             "drop privileges; or as root: failclosed lock --server HOST:PORT/PROTO --uid " +
+                 user + ", then failclosed up"});
+    }
+}
+
+/// The last value of User= in the [Service] section of unit files (systemd.unit(5)).
+std::string user_of_unit(const std::string& name)
+{
+    constexpr std::array<const char*, 4> kFolders = {"/etc/systemd/system", "/run/systemd/system",
+                                                     "/usr/local/lib/systemd/system",
+                                                     "/usr/lib/systemd/system"};
+    std::vector<fs::path> files;
+    std::map<std::string, fs::path> fragments;
+    std::error_code error;
+    for (const fs::path folder : kFolders) {
+        if (files.empty() && fs::exists(folder / name, error)) {
+            files.push_back(folder / name);
+        }
+        for (const auto& entry : fs::directory_iterator(folder / (name + ".d"), error)) {
+            if (entry.path().extension() == ".conf") {
+                fragments.try_emplace(entry.path().filename(), entry.path());
+            }
+        }
+    }
+    for (const auto& [fragment, path] : fragments) {
+        files.push_back(path);
+    }
+    std::string user;
+    for (const auto& path : files) {
+        std::istringstream text(read_file(path, 1 << 20).value_or(""));
+        bool is_service = false;
+        for (std::string line; std::getline(text, line);) {
+            constexpr std::string_view kUser = "User=";
+            if (line.starts_with('[')) {
+                is_service = line == "[Service]";
+            } else if (is_service && line.starts_with(kUser)) {
+                user = line.substr(kUser.size());
+            }
+        }
+    }
+    return user;
+}
+
+void check_openvpn_units(Checks& checks)
+{
+    for (const char* unit : {"openvpn-client@.service", "openvpn@.service"}) {
+        const std::string user = user_of_unit(unit);
+        if (!user.empty() && user != "root" && user != "0") {
+            checks.push_back({Health::Note, "openvpn",
+                              std::string(unit) + " runs OpenVPN as user " + user +
+                                  ", without privileges: it cannot announce a tunnel",
+                              std::string("systemctl edit ") + unit +
+                                  ": [Service] User=root; `user` in OpenVPN's configuration drops "
+                                  "privileges"});
+        }
+    }
+}
+
 /// The families whose packets to the internet take the tunnel.
 std::vector<std::string> families_through(const Inspection& found, unsigned device)
 {
@@ -325,6 +423,8 @@ void check_as_root(Checks& checks)
             {Health::Note, "sign-in", cli::to_string(*portal), "failclosed portal --end"});
     }
     check_openvpn_configs(checks, found);
+    check_unprivileged_openvpn(checks, found.state);
+    check_openvpn_units(checks);
     check_network(checks, found);
     check_dns(checks);
 }

@@ -76,17 +76,20 @@ LockRequested lock_with(const OpenvpnFacts& facts)
 int run_without_privileges(std::string_view type)
 {
     LiveSystem system;
+    const std::string who = "(OpenVPN runs as user " + std::to_string(geteuid()) + ")";
     // Unlike the firewall, rules can be listed by everybody.
     const auto open = system.routing_holds({});
     if (open && !*open) {
-        report_warning(std::string(type) +
-                       ": without privileges nothing can be changed; the machine stays closed. "
-                       "The next privileged hook or `failclosed reapply` brings DNS in order");
+        report_warning(std::string(type) + ": without privileges nothing can be changed " + who +
+                       "; the machine stays closed. If OpenVPN dropped them by `user`, the next "
+                       "privileged hook or `failclosed reapply` puts DNS right; if it never had "
+                       "them, its tunnel is not used: start OpenVPN as root");
         return 0;
     }
-    report_error(std::string(type) +
-                 ": NOT CLOSED, and cannot be closed without privileges: start OpenVPN as root "
-                 "(it drops privileges by `user`), or run `failclosed lock` before");
+    report_error(std::string(type) + ": NOT CLOSED, and cannot be closed without privileges " +
+                 who +
+                 ": start OpenVPN as root (it drops privileges by `user`), or run "
+                 "`failclosed lock` before");
     return type == "up" ? 2 : 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Whose configurations of OpenVPN count.
+// Whose configurations of OpenVPN count, and what becomes of an OpenVPN without privileges.
 #include <functional>
 #include <ostream>
 #include <string>
@@ -215,6 +215,92 @@ TEST_F(Configs, OfOthersGiveTheHookOfARunningOpenvpnNoUser)
     ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
     EXPECT_THAT(client().must({"nft", "list", "table", "inet", "failclosed"}),
                 Not(HasSubstr("65534")));
+}
+
+// ---- Without privileges ----
+
+class OpenvpnWithoutPrivileges : public Configs {
+  protected:
+    Process start() const
+    {
+        VpnClient::Options options;
+        options.name = "own";
+        {
+            // For its text; the file is read by `nobody`.
+            const VpnClient written(lab_, options);
+        }
+        client().must({"chmod", "644", "/etc/openvpn/own.conf"});
+        return client().start({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                               "--inh-caps=+net_admin", "--ambient-caps=+net_admin", "openvpn",
+                               "--config", "/etc/openvpn/own.conf"});
+    }
+
+    std::string doctor() const { return failclosed(client(), {"doctor"}).out; }
+};
+
+TEST_F(OpenvpnWithoutPrivileges, EndsOnAnOpenMachineAndSaysWhatToDo)
+{
+    const VpnServer server(lab_);
+    const Process vpn = start();
+    ASSERT_TRUE(vpn.wait().has_value()) << vpn.output();
+    EXPECT_THAT(vpn.output(), HasSubstr("up: NOT CLOSED"));
+    EXPECT_THAT(vpn.output(), HasSubstr("OpenVPN runs as user 65534"));
+    EXPECT_THAT(vpn.output(), HasSubstr("start OpenVPN as root"));
+    Command up = {hook_path, "tun0", "1500", "0", "10.8.0.2", "255.255.255.0", "init"};
+    up.env.insert(up.env.end(), {"script_type=up", "script_context=init", "dev=tun0"});
+    EXPECT_EQ(client().run(up.as(nobody)).status, 2);
+}
+
+TEST_F(OpenvpnWithoutPrivileges, IsNamedByDoctorWithWhatToDo)
+{
+    const VpnServer server(lab_);
+    ASSERT_EQ(failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status, 0);
+    sniffer_.settle();
+    sniffer_.reset();
+    {
+        const Process vpn = start();
+        ASSERT_TRUE(vpn.wait_for("link remote: ")) << vpn.output();
+        const std::string told = doctor();
+        EXPECT_THAT(told, HasSubstr("openvpn: process " + std::to_string(vpn.inner_pid()) +
+                                    " runs without privileges, as user 65534"));
+        EXPECT_THAT(told, HasSubstr("may not reach any server"));
+        EXPECT_THAT(told, HasSubstr("start it as root"));
+        EXPECT_THAT(told, HasSubstr("failclosed lock --server HOST:PORT/PROTO --uid 65534"));
+    }
+    // Root can admit its transport, and announce its tunnel.
+    ASSERT_EQ(
+        failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp", "--uid", "65534"}).status,
+        0);
+    const Process vpn = start();
+    ASSERT_TRUE(vpn.wait_for("Initialization Sequence Completed")) << vpn.output();
+    EXPECT_THAT(vpn.output(), HasSubstr("stays closed"));
+    EXPECT_THAT(vpn.output(), HasSubstr("start OpenVPN as root"));
+    EXPECT_FALSE(answers(client(), addr::site4, {"-W0.3"}));
+    const std::string told = doctor();
+    EXPECT_THAT(told, HasSubstr("cannot announce its tunnel"));
+    EXPECT_THAT(told, Not(HasSubstr("may not reach any server")));
+    ASSERT_EQ(failclosed(client(),
+                         {"up", "--interface", "tun0", "--pid", std::to_string(vpn.inner_pid())})
+                  .status,
+              0);
+    EXPECT_TRUE(gets_answers(client(), addr::site4));
+    EXPECT_THAT(doctor(), Not(HasSubstr("without privileges")));
+    sniffer_.settle();
+    EXPECT_EQ(sniffer_.leaked(), 0U) << sniffer_.counts().text();
+    vpn.kill();
+    ASSERT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    send();
+    EXPECT_GT(sniffer_.leaked(), 0U) << "it would have been seen";
+}
+
+TEST_F(OpenvpnWithoutPrivileges, ByItsUnitIsNamedBeforeItRuns)
+{
+    const std::string folder = "/etc/systemd/system/openvpn-client@.service.d";
+    client().must({"mkdir", "-p", folder});
+    client().write_file(folder + "/user.conf", "[Service]\nUser=openvpn\n");
+    EXPECT_THAT(doctor(), HasSubstr("openvpn-client@.service runs OpenVPN as user openvpn"));
+    client().write_file(folder + "/zz.conf", "[Service]\nUser=\n");
+    EXPECT_THAT(doctor(), Not(HasSubstr("runs OpenVPN as user")));
 }
 
 } // namespace

@@ -788,6 +788,13 @@ TEST_F(Decoys, OfAUserByTheThousandCostAHookLessThan10Milliseconds)
     std::printf("a hook took %ld us without decoys, %ld us with a thousand\n", without, with);
     EXPECT_GT(without, 0);
     EXPECT_LT(with - without, 10'000);
+
+    // Nor do they hold doctor up, or fill what it says.
+    const std::string told = client().run({"failclosed", "doctor"}).out;
+    const auto first = told.find("openvpn: ");
+    EXPECT_NE(first, std::string::npos) << told;
+    EXPECT_EQ(told.find("openvpn: ", first + 1), std::string::npos) << told;
+    EXPECT_THAT(told, HasSubstr("user 65534"));
 }
 
 // ---- Without memory ----
