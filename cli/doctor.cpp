@@ -594,7 +594,7 @@ void check_connectivity_check(Checks& checks)
 struct ForeignKind {
     const char* name;
     const char* key;
-    const NetworkdSetting& setting;
+    NetworkdSetting setting;
     bool is_known;
 };
 

@@ -154,7 +154,8 @@ Outcome run_unit_command(const Box& box, const std::string& command)
 
 PathUnit::PathUnit(const Box& box)
     : box_(&box), paths_(unit_values(box, "failclosed-networkd.path", "PathChanged")),
-      service_(unit_values(box, "failclosed-networkd.service", "ExecStart"))
+      service_(unit_values(box, "failclosed-networkd.service", "ExecStart")),
+      pause_(unit_values(box, "failclosed-networkd.service", "ExecStopPost"))
 {
     const auto next = unit_values(box, "failclosed-networkd.service", "OnSuccess");
     if (paths_.empty() || service_.empty() || next.empty()) {
@@ -217,6 +218,7 @@ void PathUnit::watch()
             busy_ = true;
             ++runs_;
             run(service_);
+            run(pause_);
         }
     }
 }

@@ -58,8 +58,8 @@ std::vector<std::string> unit_values(const Box& box, const std::string& unit,
 Outcome run_unit_command(const Box& box, const std::string& command);
 
 /// What pid 1 does with failclosed-networkd.path, read from the installed units: it watches the
-/// paths of PathChanged=, and upon a change looks away, runs the service's commands, looks again,
-/// and runs those of OnSuccess=.
+/// paths of PathChanged=, and upon a change looks away, runs the service's commands and those after
+/// its end, looks again, and runs those of the unit that OnSuccess= names.
 class PathUnit {
   public:
     explicit PathUnit(const Box& box);
@@ -79,6 +79,7 @@ class PathUnit {
     const Box* box_;
     std::vector<std::string> paths_;
     std::vector<std::string> service_;
+    std::vector<std::string> pause_;
     std::vector<std::string> settled_;
     std::atomic<std::size_t> runs_ = 0;
     std::atomic<bool> busy_ = false;
