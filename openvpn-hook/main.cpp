@@ -45,6 +45,11 @@ OpenvpnFacts gather_facts(const Environment& environment)
     }
     if (auto started = read_started_openvpn(openvpn)) {
         facts.config = std::move(started->config);
+        if (environment.get("script_type") == "up") {
+            for (const auto& line : started->refused) {
+                report_warning(line);
+            }
+        }
     }
     if (facts.config && facts.config->user) {
         if (const auto uid = uid_of(*facts.config->user); uid && *uid) {

@@ -389,6 +389,9 @@ Result<StartedOpenvpn> read_started_openvpn(pid_t pid)
     started.config = parse_openvpn_arguments(*arguments, [&](const std::string& path) {
         auto text = reader ? reader->read(seen(path)) : Failure(tree.error());
         started.readable = started.readable && text;
+        if (!text && text.error().number() == EPERM) {
+            warn(started.refused, text.error().message());
+        }
         const auto id = text ? tree->identify(seen(path)) : Failure(text.error());
         if (id) {
             started.files.push_back(*id);

@@ -45,6 +45,8 @@ struct StartedOpenvpn {
     std::vector<FileId> files;
     /// The process could read all of it again.
     bool readable = true;
+    /// Files that were not read, because others than root can change them, and what to do.
+    Warnings refused;
 };
 
 /// Waits as long as `pid` makes it: a process can keep its own command line from being read.

@@ -213,6 +213,7 @@ TEST_F(Configs, OfOthersGiveTheHookOfARunningOpenvpnNoUser)
     change(vpn.config_path(), vpn.config() + "user nobody\n");
     vpn.usr1();
     ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
+    EXPECT_THAT(vpn.log(), HasSubstr(vpn.config_path() + ": not used"));
     EXPECT_THAT(client().must({"nft", "list", "table", "inet", "failclosed"}),
                 Not(HasSubstr("65534")));
 }
