@@ -350,7 +350,7 @@ TEST_F(ShortRenewals, ThatChangeNothingSendNoSignal)
     const std::size_t before = events("RENEW");
     dhcpcd().renew();
     ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", before + 1));
-    dhcpcd().rebind(); // BOUND, REBIND or RENEW again, of the same lease
+    // SIGHUP would be no renewal: dhcpcd 10 lets the lease expire, and may end itself.
     ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", before + 2));
     expect_alive();
     expect_hups(0);
@@ -370,6 +370,50 @@ TEST_F(Leased, ANewLeaseWithAnotherGatewayIsOneSignal)
     dhcpcd().renew();
     ASSERT_NO_FATAL_FAILURE(expect_event("RENEW", renewed + 1));
     expect_hups(1);
+}
+
+/// What the service manager makes of ProtectSystem= (systemd.exec(5)) with the ReadWritePaths= of
+/// Debian 13's dhcpcd.service, in a machine of the lab.
+std::string sandbox(const std::string& protect_system)
+{
+    if (protect_system == "yes") {
+        return "mount -o remount,bind,ro /usr";
+    }
+    return "mkdir -p /run/dhcpcd /var/lib/dhcpcd\n"
+           "for path in /run/dhcpcd /var/lib/dhcpcd /etc/dhcpcd.conf /etc/resolv.conf; do\n"
+           "    mount --bind $path $path\n"
+           "done\n"
+           "for path in / /usr /etc /var /run /tmp; do\n"
+           "    ! mountpoint -q $path || mount -o remount,bind,ro $path\n"
+           "done";
+}
+
+/// Of dhcpcd.service on Debian 13, with what the product adds to it.
+std::string protect_system_of_dhcpcd(const Box& client)
+{
+    constexpr char drop_in[] = "/usr/lib/systemd/system/dhcpcd.service.d/failclosed.conf";
+    const std::string keyword = "\nProtectSystem=";
+    const std::string text = client.exists(drop_in) ? client.read_file(drop_in) : "";
+    const auto found = text.find(keyword);
+    const auto value = found + keyword.size();
+    return found == std::string::npos ? "strict"
+                                      : text.substr(value, text.find('\n', value) - value);
+}
+
+TEST_F(Leased, UnderDebiansUnitTheHookKeepsItsStateAndTellsOpenVpn)
+{
+    ASSERT_NO_FATAL_FAILURE(begin({.sandbox = sandbox(protect_system_of_dhcpcd(client()))}));
+    EXPECT_FALSE(client()
+                     .run({"nsenter", "--mount", "--target",
+                           std::to_string(dhcpcd().process().inner_pid()), "touch", "/usr/canary"})
+                     .ok());
+    lab_.dns().restart(dhcp_and_ra({.gateway = addr::other_gateway4}));
+    dhcpcd().renew();
+    ASSERT_NO_FATAL_FAILURE(expect_gateway(addr::other_gateway4));
+    ASSERT_TRUE(vpn_->wait_connected(2)) << vpn_->log() << dhcpcd().log();
+    expect_alive();
+    expect_hups(1);
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
 }
 
 // Away: eth0's route is gone, eth1's is left. Back: eth0's is the better one again.

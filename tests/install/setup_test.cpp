@@ -73,6 +73,7 @@ TEST_F(SetupTest, InstallsAndRemovesExactlyItsFiles)
     EXPECT_TRUE(box.exists("/etc/openvpn/failclosed"));
     EXPECT_TRUE(box.exists("/usr/lib/systemd/networkd.conf.d/90-failclosed.conf"));
     EXPECT_TRUE(box.exists("/usr/lib/systemd/system/nftables.service.d/failclosed.conf"));
+    EXPECT_TRUE(box.exists("/usr/lib/systemd/system/dhcpcd.service.d/failclosed.conf"));
     EXPECT_EQ(box.must({"readlink", "-e",
                         "/usr/lib/systemd/system/systemd-networkd.service.wants/"
                         "failclosed-networkd.path"}),

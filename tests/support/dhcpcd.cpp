@@ -64,8 +64,27 @@ void Dhcpcd::start()
 {
     std::vector<std::string> argv = {"dhcpcd", "--nobackground", "--debug"};
     argv.insert(argv.end(), options_.interfaces.begin(), options_.interfaces.end());
+    if (!options_.sandbox.empty()) {
+        const std::vector<std::string> before = {
+            "unshare", "--mount", "sh", "-ec", options_.sandbox + "\nexec \"$@\"", "sandbox"};
+        argv.insert(argv.begin(), before.begin(), before.end());
+    }
     process_.reset();
     process_.emplace(*box_, Command(argv));
+}
+
+void Dhcpcd::wait_for_hooks() const
+{
+    if (!recorder_) {
+        return;
+    }
+    // In vain if a hook was killed: then the signal is sent all the same.
+    static_cast<void>(recorder_->wait_until(
+        [](const std::vector<Event>& events) {
+            return std::ranges::count(events, "dhcpcd", &Event::source) <=
+                   std::ranges::count(events, "dhcpcd-end", &Event::source);
+        },
+        std::chrono::seconds(3)));
 }
 
 void Dhcpcd::tell(int signal, const std::string& answer) const
@@ -77,12 +96,16 @@ void Dhcpcd::tell(int signal, const std::string& answer) const
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     // dhcpcd 9 loses a signal that comes while one of its hooks runs. One that is slow to answer
-    // must not get it twice.
-    for (int tries = 0; tries < 10; ++tries) {
+    // must not get it twice. The pause grows: with a fixed one the signals can keep pace with
+    // hooks that run every three seconds, and all of them are lost.
+    std::chrono::milliseconds pause(3000);
+    for (int tries = 0; tries < 20; ++tries) {
+        wait_for_hooks();
         process_->signal(signal);
-        if (process_->wait_for(answer, before + 1, std::chrono::seconds(3))) {
+        if (process_->wait_for(answer, before + 1, pause)) {
             return;
         }
+        pause += std::chrono::milliseconds(370);
     }
     throw LabError("dhcpcd does not hear signal " + std::to_string(signal) + ":\n" + log());
 }

@@ -22,6 +22,8 @@ class Dhcpcd {
         bool quick = true;
         bool ipv6 = true;
         std::string extra = {}; ///< more lines for dhcpcd.conf
+        /// Runs in a mount namespace of its own, before it becomes dhcpcd: lines of sh.
+        std::string sandbox = {};
         /// Hooks around all others: sources "dhcpcd" (enter) and "dhcpcd-end" (exit).
         bool record = true;
         bool start = true;
@@ -63,6 +65,7 @@ class Dhcpcd {
     Process& process() { return *process_; }
 
   private:
+    void wait_for_hooks() const;
     void tell(int signal, const std::string& answer) const;
     void wait_end() const;
 
