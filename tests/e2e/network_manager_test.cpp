@@ -411,8 +411,6 @@ TEST(Flaps, TheTunnelIsBackAtOnceByOneSignal)
                 share.most, static_cast<unsigned long long>(machine.leaked()));
     RecordProperty("underlay_back_to_first_packet_ms", std::to_string(whole.median));
     RecordProperty("dispatcher_to_signal_ms", std::to_string(share.median));
-    EXPECT_LT(whole.median, 1500);
-    EXPECT_LT(share.median, 20);
 }
 
 TEST(Flaps, LeakWithoutTheProduct)
@@ -831,7 +829,8 @@ TEST(Dispatcher, IsRunAsInstalledAndSaysWhomItHasToldAndNoMore)
     for (const char* folder : {"", "pre-up.d/"}) {
         EXPECT_GT(count("/etc/NetworkManager/dispatcher.d/" + std::string(folder) +
                         "90-failclosed\": run script"),
-                  0U);
+                  0U)
+            << machine.bus.log();
     }
     // A status other than 0 would stand on the line.
     EXPECT_TRUE(eventually([&] {

@@ -250,13 +250,17 @@ TEST_P(EachMode, OnlyTheTunnelsResolverIsAskedAndAfterwardsTheCurrentOneIsThere)
 
     ASSERT_NO_FATAL_FAILURE(provoke([&](const std::string& what) {
         if (writes_over_us(mode) && what == "another lease") {
-            // Nobody is told of that, and the next event puts the file right.
-            EXPECT_TRUE(eventually([&] {
-                return resolvers().find(other_resolver4) != std::string::npos;
+            // NetworkManager 1.42 calls no script for a renewed lease, and the next event puts the
+            // file right. Later versions do, and may write the file before that or after.
+            ASSERT_TRUE(eventually([&] {
+                return resolvers().find(other_resolver4) != std::string::npos ||
+                       !manager_->events().empty();
             })) << configuration();
-            EXPECT_EQ(look_up(), "") << configuration();
-            EXPECT_THAT(manager_->events(), IsEmpty()) << configuration();
-            return;
+            EXPECT_NE(look_up(), from_isp) << configuration();
+            if (manager_->events().empty()) {
+                EXPECT_EQ(look_up(), "") << configuration();
+                return;
+            }
         }
         if (writes_over_us(mode) && what == "reload") {
             EXPECT_NE(look_up(), from_isp) << configuration();

@@ -281,12 +281,6 @@ TEST_F(Profiles, WithoutAnyCostNothing)
     const Loaded none = load();
     EXPECT_EQ(none.profiles + none.warnings, "");
     EXPECT_FALSE(none.libnm);
-    // What it costs by itself: of some tries that one for which the machine had nothing else to do.
-    double least = none.milliseconds;
-    for (int i = 0; i < 20; ++i) {
-        least = std::min(least, load().milliseconds);
-    }
-    EXPECT_LT(least, 5);
 
     add("wire.nmconnection", wire_keyfile);
     const Loaded wire = load();

@@ -366,7 +366,6 @@ TEST_F(Foreign, FirewalldStartsReloadsAndStops)
         const Box& client = target.client();
         SystemBus bus(client);
         break_tunnel(target);
-        client.must({"iptables", "-A", "OUTPUT", "-d", "192.0.2.7", "-j", "DROP"});
         const Process daemon = client.start({"firewalld", "--nofork", "--nopid"});
         ASSERT_TRUE(bus.wait_for_name("org.fedoraproject.FirewallD1", slow_programs))
             << daemon.output();
@@ -374,8 +373,8 @@ TEST_F(Foreign, FirewalldStartsReloadsAndStops)
             must_slowly(client, {"firewall-cmd", order});
             EXPECT_TRUE(client.run({"nft", "list", "table", "inet", "firewalld"}).ok()) << order;
         }
-        // It does flush what others have loaded by iptables.
-        EXPECT_THAT(client.must({"iptables", "-S"}), Not(HasSubstr("192.0.2.7")));
+        // What others have loaded by iptables it flushes up to version 1.3, and leaves since then;
+        // neither says anything about tables of others.
         daemon.signal(SIGTERM);
         EXPECT_TRUE(daemon.wait(slow_programs)) << daemon.output();
         EXPECT_FALSE(client.run({"nft", "list", "table", "inet", "firewalld"}).ok());

@@ -122,9 +122,10 @@ TEST(Questions, AreRefusedAtOnceWhileNothingIsConnected)
     const Lab lab(with_product());
     const Box& client = lab.client();
     client.must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
-    const auto begin = std::chrono::steady_clock::now();
-    client.run({"getent", "ahostsv4", "www.example.org"});
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s) << "its default is 5 s, twice";
+    // If the question is not refused, it takes the resolver a minute to give up.
+    const Process question = client.start(Command{"getent", "ahostsv4", "www.example.org"}.with_env(
+        {"RES_OPTIONS=timeout:30 attempts:2"}));
+    EXPECT_TRUE(question.wait(patience)) << "it waits for an answer";
 }
 
 // ---- resolv.conf in other hands ----
@@ -228,6 +229,8 @@ TEST(HostileLease, IsNoLanguage)
             lab.client().must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
         }
         Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
+        // dhcpcd 10 loses its helpers if SIGHUP comes while it starts.
+        ASSERT_TRUE(dhcpcd.wait_for_event("CARRIER", "eth0")) << dhcpcd.log();
         for (const auto& text : texts) {
             std::vector<std::string> extra;
             for (const int option : {12, 15, 17, 40, 64, 66, 67, 100, 101, 114, 252}) {
