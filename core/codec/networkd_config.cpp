@@ -28,12 +28,12 @@ std::optional<bool> parse_boolean(std::string_view text)
     std::ranges::transform(word, word.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
     });
-    static constexpr std::array yes = {"1", "yes", "y", "true", "t", "on"};
-    static constexpr std::array no = {"0", "no", "n", "false", "f", "off"};
-    if (std::ranges::find(yes, word) != yes.end()) {
+    static constexpr std::array kYes = {"1", "yes", "y", "true", "t", "on"};
+    static constexpr std::array kNo = {"0", "no", "n", "false", "f", "off"};
+    if (std::ranges::find(kYes, word) != kYes.end()) {
         return true;
     }
-    return std::ranges::find(no, word) != no.end() ? std::optional(false) : std::nullopt;
+    return std::ranges::find(kNo, word) != kNo.end() ? std::optional(false) : std::nullopt;
 }
 
 /// Whether a line goes on in the next one: its last backslash is not escaped by another.
@@ -140,6 +140,7 @@ std::vector<std::string> effective_drop_ins(const std::vector<std::string>& path
         }
     }
     std::vector<std::string> files;
+    files.reserve(by_name.size());
     for (const auto& [name, path] : by_name) {
         files.push_back(*path);
     }
