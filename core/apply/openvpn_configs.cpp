@@ -93,9 +93,9 @@ bool is_roots(const ProcessInfo& process)
 /// Namespaces of the caller, by which it knows whose a process is.
 class OwnNamespaces {
   public:
-    [[nodiscard]] bool hold_network_of(pid_t pid) const { return holds(pid, 0); }
+    [[nodiscard]] static bool hold_network_of(pid_t pid) { return holds(pid, 0); }
 
-    [[nodiscard]] bool hold_all_of(pid_t pid) const
+    [[nodiscard]] static bool hold_all_of(pid_t pid)
     {
         for (std::size_t i = 0; i < kNames.size(); ++i) {
             if (!holds(pid, i)) {
@@ -108,15 +108,12 @@ class OwnNamespaces {
   private:
     static constexpr std::array<const char*, 3> kNames = {"ns/net", "ns/user", "ns/pid"};
 
-    [[nodiscard]] bool holds(pid_t pid, std::size_t number) const
+    [[nodiscard]] static bool holds(pid_t pid, std::size_t number)
     {
-        const auto& own = own_.at(number);
-        return own && identify(in_proc(pid, kNames.at(number))) == own;
+        const std::string name = kNames.at(number);
+        const auto own = identify("/proc/self/" + name);
+        return own && identify(in_proc(pid, name.c_str())) == own;
     }
-
-    std::array<std::optional<FileId>, 3> own_ = {identify("/proc/self/ns/net"),
-                                                 identify("/proc/self/ns/user"),
-                                                 identify("/proc/self/ns/pid")};
 };
 
 std::optional<std::string> unit_of(pid_t pid)
@@ -171,7 +168,7 @@ class WaitingClients {
         const bool may_be_roots = effective_user(pid) == kRoot;
         const bool is_of_client_unit = std::ranges::binary_search(of_client_units_, pid);
         if (!(may_be_roots || is_of_client_unit) || !runs_openvpn(pid) ||
-            !namespaces_.hold_all_of(pid)) {
+            !OwnNamespaces::hold_all_of(pid)) {
             return std::nullopt;
         }
         const auto process = read_process(pid);
@@ -218,7 +215,6 @@ class WaitingClients {
 
     const std::vector<std::string>& patterns_;
     const std::vector<std::string>& files_;
-    OwnNamespaces namespaces_;
     /// Sorted.
     std::vector<pid_t> of_client_units_ = find_processes_of_client_units();
     /// Looked up for the first process of root's that may be one.
@@ -461,12 +457,11 @@ std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& kn
 std::vector<UnprivilegedOpenvpn> find_unprivileged_openvpn()
 {
     std::vector<UnprivilegedOpenvpn> found;
-    const OwnNamespaces namespaces;
     auto pids = all_processes();
     std::ranges::sort(pids);
     for (const auto pid : pids) {
         if (!runs_openvpn(pid) || effective_user(pid) == kRoot ||
-            !namespaces.hold_network_of(pid)) {
+            !OwnNamespaces::hold_network_of(pid)) {
             continue;
         }
         const auto process = read_process(pid);

@@ -399,14 +399,10 @@ class Run {
         note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
     }
 
-    /// Whether there is still somebody to tell. What could not be saved is not loaded.
+    /// Whether there may still be a program to tell. What could not be saved is not loaded; what no
+    /// other run has changed was seen by none.
     bool look_once_more()
     {
-        auto snapshot = system_.observe();
-        if (!snapshot) {
-            return false;
-        }
-        snapshot_ = *std::move(snapshot);
         if (!saved_) {
             return true;
         }
@@ -414,6 +410,14 @@ class Run {
         if (loaded.absent || !loaded.damage.empty() || loaded.state.armed == Armed::No) {
             return false;
         }
+        if (loaded.state == outcome_.state) {
+            return true;
+        }
+        auto snapshot = system_.observe();
+        if (!snapshot) {
+            return false;
+        }
+        snapshot_ = *std::move(snapshot);
         outcome_.state = std::move(loaded.state);
         return true;
     }
