@@ -161,7 +161,9 @@ SystemBus::SystemBus(const Box& box) : box_(&box)
             // Without systemd the bus runs the program itself.
             std::string text = std::regex_replace(box.read_file(host_services + file),
                                                   std::regex("SystemdService=[^\n]*\n"), "");
-            text = std::regex_replace(text, std::regex("(Exec=[^\n]*nm-dispatcher)"), "$1 --debug");
+            // NetworkManager 1.52 leaves it to GLib which messages are shown.
+            text = std::regex_replace(text, std::regex("Exec=([^\n]*nm-dispatcher)"),
+                                      "Exec=/usr/bin/env G_MESSAGES_DEBUG=all $1 --debug");
             box.write_file(services + file, text);
         }
     }
