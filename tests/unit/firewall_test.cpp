@@ -689,7 +689,7 @@ constexpr std::array<std::uint8_t, 8> kIcmpTypes = {8, 128, 130, 133, 135, 136, 
 std::vector<Packet> packets_to(const char* to)
 {
     std::vector<Packet> packets;
-    for (const std::uint8_t protocol : {IPPROTO_UDP, IPPROTO_TCP}) {
+    for (const auto protocol : {std::uint8_t{IPPROTO_UDP}, std::uint8_t{IPPROTO_TCP}}) {
         for (const std::uint16_t to_port : kPorts) {
             packets.push_back(packet_to(to, protocol, to_port));
         }
