@@ -2,7 +2,7 @@
 // c-ares, told to use nothing of the system's configuration.
 #include "cli/resolver.hpp"
 
-#include <array>
+#include <algorithm>
 #include <memory>
 #include <span>
 
@@ -76,25 +76,40 @@ void take_answer(void* data, int status, int, ares_addrinfo* result)
     }
 }
 
+/// The sockets that c-ares waits for, as it tells them.
+class WaitedFor {
+  public:
+    /// An ares_sock_state_cb; `data` is the object.
+    static void change(void* data, ares_socket_t socket, int readable, int writable)
+    {
+        auto& entries = static_cast<WaitedFor*>(data)->entries_;
+        std::erase_if(entries, [&](const pollfd& entry) { return entry.fd == socket; });
+        const auto events = (readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0);
+        if (events != 0) {
+            entries.push_back({socket, static_cast<short>(events), 0});
+        }
+    }
+
+    /// A copy: processing one socket can open and close others.
+    [[nodiscard]] std::vector<pollfd> entries() const { return entries_; }
+
+    [[nodiscard]] bool has(int socket) const
+    {
+        return std::ranges::find(entries_, socket, &pollfd::fd) != entries_.end();
+    }
+
+  private:
+    std::vector<pollfd> entries_;
+};
+
 /// Runs the channel until every question has ended.
-void wait_for_answers(ares_channel channel)
+void wait_for_answers(ares_channel channel, const WaitedFor& waited_for)
 {
     for (;;) {
-        std::array<ares_socket_t, ARES_GETSOCK_MAXNUM> sockets{};
-        const int bits = ares_getsock(channel, sockets.data(), ARES_GETSOCK_MAXNUM);
-        std::vector<pollfd> polled;
-        for (int i = 0; i < ARES_GETSOCK_MAXNUM; ++i) {
-            const auto readable = ARES_GETSOCK_READABLE(bits, i);
-            const auto writable = ARES_GETSOCK_WRITABLE(bits, i);
-            if (readable != 0 || writable != 0) {
-                const auto events = (readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0);
-                polled.push_back(
-                    {sockets[static_cast<std::size_t>(i)], static_cast<short>(events), 0});
-            }
-        }
         timeval longest{1, 0};
         timeval until{};
         const timeval* wait = ares_timeout(channel, &longest, &until);
+        auto polled = waited_for.entries();
         if (polled.empty()) {
             return;
         }
@@ -105,7 +120,9 @@ void wait_for_answers(ares_channel channel)
             const auto ready = [&](int events) {
                 return (entry.revents & events) != 0 ? entry.fd : ARES_SOCKET_BAD;
             };
-            ares_process_fd(channel, ready(POLLIN | POLLERR | POLLHUP), ready(POLLOUT));
+            if (waited_for.has(entry.fd)) {
+                ares_process_fd(channel, ready(POLLIN | POLLERR | POLLHUP), ready(POLLOUT));
+            }
         }
     }
 }
@@ -119,12 +136,15 @@ Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& p
     options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP;
     options.timeout = static_cast<int>(path.timeout.count());
     options.tries = 2;
+    WaitedFor waited_for;
+    options.sock_state_cb = WaitedFor::change;
+    options.sock_state_cb_data = &waited_for;
     std::string lookups = "b"; // DNS alone: /etc/hosts holds our own, older answers
     options.lookups = lookups.data();
     ares_channel raw = nullptr;
     if (const int status = ares_init_options(&raw, &options,
                                              ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                                 ARES_OPT_LOOKUPS);
+                                                 ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
         status != ARES_SUCCESS) {
         return fail(ares_text("setting up the resolver", status));
     }
@@ -157,7 +177,7 @@ Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& p
         ares_getaddrinfo(channel.get(), question.answer.name.text().c_str(), nullptr, &hints,
                          take_answer, &question);
     }
-    wait_for_answers(channel.get());
+    wait_for_answers(channel.get(), waited_for);
     Lookup lookup;
     for (auto& question : questions) {
         lookup.reached = lookup.reached || question.reached;
