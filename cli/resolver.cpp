@@ -1,188 +1,198 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// c-ares, told to use nothing of the system's configuration.
+// The parent of the process that reads answers: makes its sockets, and believes only records.
 #include "cli/resolver.hpp"
 
 #include <algorithm>
-#include <memory>
-#include <span>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <utility>
 
-#include <ares.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "cli/dns_client.hpp"
+#include "cli/sandbox.hpp"
 #include "core/base/owned.hpp"
+#include "core/codec/lookup_records.hpp"
 
 namespace failclosed::cli {
 
 namespace {
 
-std::string ares_text(const char* what, int status)
-{
-    return std::string(what) + ": " + ares_strerror(status);
-}
+using Clock = std::chrono::steady_clock;
 
-int set_mark(ares_socket_t socket, int, void* data)
-{
-    const auto mark = *static_cast<const std::uint32_t*>(data);
-    return mark == 0 ? 0 : setsockopt(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-}
+/// For each resolver and protocol: c-ares makes a new socket after an error.
+constexpr int kSocketsPerResolver = 4;
 
-std::optional<IpAddress> address_of(const ares_addrinfo_node& node)
+/// A socket whose packets the firewall tells by its maker (root), its mark and its device.
+Result<UniqueFd> make_socket(int family, int type, const ResolverPath& path)
 {
-    const auto bytes = [](const auto& address) {
-        return std::span(reinterpret_cast<const std::uint8_t*>(&address), sizeof address);
-    };
-    if (node.ai_family == AF_INET) {
-        return IpAddress::from_bytes(
-            bytes(reinterpret_cast<const sockaddr_in*>(node.ai_addr)->sin_addr));
+    UniqueFd socket(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket.valid()) {
+        return fail_errno("making a socket");
     }
-    if (node.ai_family == AF_INET6) {
-        return IpAddress::from_bytes(
-            bytes(reinterpret_cast<const sockaddr_in6*>(node.ai_addr)->sin6_addr));
+    if (path.mark != 0 &&
+        setsockopt(socket.get(), SOL_SOCKET, SO_MARK, &path.mark, sizeof path.mark) != 0) {
+        return fail_errno("marking a socket");
     }
-    return std::nullopt;
+    if (path.device) {
+        const auto& name = path.device->text();
+        if (setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, name.c_str(),
+                       static_cast<socklen_t>(name.size())) != 0) {
+            return fail_errno("binding a socket to " + name);
+        }
+    }
+    return socket;
 }
 
-/// Whether the status is what a resolver said, and not that none could be asked.
-bool is_of_resolver(int status)
-{
-    return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_EFORMERR ||
-           status == ARES_ESERVFAIL || status == ARES_ENOTFOUND || status == ARES_ENOTIMP ||
-           status == ARES_EREFUSED;
-}
-
-/// One name's question.
-struct Question {
-    ServersResolved::Answer answer;
-    bool reached = false;
+struct Sockets {
+    std::vector<UniqueFd> owned;
+    std::vector<ReadySocket> ready;
 };
 
-void take_answer(void* data, int status, int, ares_addrinfo* result)
+Result<Sockets> make_sockets(const ResolverPath& path)
 {
-    const Owned<ares_addrinfo, ares_freeaddrinfo> owned(result);
-    auto& [answer, reached] = *static_cast<Question*>(data);
-    reached = is_of_resolver(status);
-    if (status != ARES_SUCCESS || result == nullptr) {
-        return;
-    }
-    for (const auto* node = result->nodes; node != nullptr; node = node->ai_next) {
-        const auto address = address_of(*node);
-        // Nobody elsewhere has another: such an answer is none.
-        if (address && address->is_unicast_host() && !address->is_link_local()) {
-            answer.addresses.push_back(*address);
-        }
-    }
-}
-
-/// The sockets that c-ares waits for, as it tells them.
-class WaitedFor {
-  public:
-    /// An ares_sock_state_cb; `data` is the object.
-    static void change(void* data, ares_socket_t socket, int readable, int writable)
-    {
-        auto& entries = static_cast<WaitedFor*>(data)->entries_;
-        std::erase_if(entries, [&](const pollfd& entry) { return entry.fd == socket; });
-        const auto events = (readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0);
-        if (events != 0) {
-            entries.push_back({socket, static_cast<short>(events), 0});
-        }
-    }
-
-    /// A copy: processing one socket can open and close others.
-    [[nodiscard]] std::vector<pollfd> entries() const { return entries_; }
-
-    [[nodiscard]] bool has(int socket) const
-    {
-        return std::ranges::find(entries_, socket, &pollfd::fd) != entries_.end();
-    }
-
-  private:
-    std::vector<pollfd> entries_;
-};
-
-/// Runs the channel until every question has ended.
-void wait_for_answers(ares_channel channel, const WaitedFor& waited_for)
-{
-    for (;;) {
-        timeval longest{1, 0};
-        timeval until{};
-        const timeval* wait = ares_timeout(channel, &longest, &until);
-        auto polled = waited_for.entries();
-        if (polled.empty()) {
-            return;
-        }
-        poll(polled.data(), polled.size(),
-             static_cast<int>(wait->tv_sec * 1000 + wait->tv_usec / 1000 + 1));
-        ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-        for (const auto& entry : polled) {
-            const auto ready = [&](int events) {
-                return (entry.revents & events) != 0 ? entry.fd : ARES_SOCKET_BAD;
-            };
-            if (waited_for.has(entry.fd)) {
-                ares_process_fd(channel, ready(POLLIN | POLLERR | POLLHUP), ready(POLLOUT));
+    Sockets sockets;
+    for (const auto& resolver : path.resolvers) {
+        const int family = resolver.family() == Family::V4 ? AF_INET : AF_INET6;
+        for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
+            for (int i = 0; i < kSocketsPerResolver; ++i) {
+                auto socket = make_socket(family, type, path);
+                if (!socket && socket.error().number() == EAFNOSUPPORT) {
+                    break; // no IPv6 in this kernel
+                }
+                if (!socket) {
+                    return Failure(socket.error());
+                }
+                sockets.ready.push_back({family, type, socket->get()});
+                sockets.owned.push_back(*std::move(socket));
             }
         }
     }
+    return sockets;
+}
+
+/// The child. What it was forked with is a copy; it holds no lock, and none of these descriptors.
+[[noreturn]] void be_child(const std::vector<HostName>& names, const ResolverPath& path,
+                           const std::vector<ReadySocket>& sockets, int output,
+                           pid_t parent) noexcept
+{
+    constexpr int kFailed = 1;
+    prctl(PR_SET_NAME, "refresh-lookup", 0, 0, 0);
+    std::vector<int> kept = {output};
+    std::ranges::transform(sockets, std::back_inserter(kept), &ReadySocket::descriptor);
+    if (!drop_privileges(std::move(kept), parent)) {
+        _exit(kFailed);
+    }
+    // c-ares reads the system's configuration here, which is no secret.
+    auto client = DnsClient::open(path.resolvers, sockets, path.timeout);
+    if (!client || !admit_few_system_calls()) {
+        _exit(kFailed);
+    }
+    const std::string records = write_lookup(client->ask(names));
+    for (std::size_t done = 0; done < records.size();) {
+        const ssize_t size = write(output, records.data() + done, records.size() - done);
+        if (size <= 0) {
+            _exit(kFailed);
+        }
+        done += static_cast<std::size_t>(size);
+    }
+    _exit(0);
+}
+
+/// Everything up to the end of what the child writes; `nullopt` if that takes too long or is too
+/// much.
+std::optional<std::string> read_all(int input, std::size_t most, Clock::time_point deadline)
+{
+    std::string bytes;
+    std::array<char, 4096> buffer;
+    for (;;) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (left <= 0 || bytes.size() > most) {
+            return std::nullopt;
+        }
+        pollfd waiting{input, POLLIN, 0};
+        if (poll(&waiting, 1, static_cast<int>(left)) <= 0) {
+            continue;
+        }
+        const ssize_t size = read(input, buffer.data(), buffer.size());
+        if (size < 0) {
+            return std::nullopt;
+        }
+        if (size == 0) {
+            return bytes;
+        }
+        bytes.append(buffer.data(), static_cast<std::size_t>(size));
+    }
+}
+
+bool ended_well(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return false;
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 } // namespace
 
-Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& path)
+Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& asked)
 {
-    ares_options options{};
-    // NOCHECKRESP: a refusal is an answer too, and is told from silence.
-    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP;
-    options.timeout = static_cast<int>(path.timeout.count());
-    options.tries = 2;
-    WaitedFor waited_for;
-    options.sock_state_cb = WaitedFor::change;
-    options.sock_state_cb_data = &waited_for;
-    std::string lookups = "b"; // DNS alone: /etc/hosts holds our own, older answers
-    options.lookups = lookups.data();
-    ares_channel raw = nullptr;
-    if (const int status = ares_init_options(&raw, &options,
-                                             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                                 ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
-        status != ARES_SUCCESS) {
-        return fail(ares_text("setting up the resolver", status));
+    ResolverPath path = asked;
+    if (path.resolvers.size() > kMostResolversAsked) {
+        path.resolvers.erase(path.resolvers.begin() + kMostResolversAsked, path.resolvers.end());
     }
-    const Owned<ares_channeldata, ares_destroy> channel(raw);
-    std::string servers;
-    for (const auto& resolver : path.resolvers) {
-        const bool is_ipv6 = resolver.family() == Family::V6;
-        servers += (servers.empty() ? "" : ",") +
-                   // c-ares takes no brackets without a port behind them.
-                   (is_ipv6 ? "[" + resolver.to_string() + "]:53" : resolver.to_string());
+    auto sockets = make_sockets(path);
+    if (!sockets) {
+        return Failure(sockets.error());
     }
-    if (const int status = ares_set_servers_csv(channel.get(), servers.c_str());
-        status != ARES_SUCCESS) {
-        return fail(ares_text("setting resolvers", status));
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        return fail_errno("making a pipe");
     }
-    if (path.device) {
-        ares_set_local_dev(channel.get(), path.device->text().c_str());
+    const UniqueFd input(ends[0]);
+    UniqueFd output(ends[1]);
+    const pid_t self = getpid();
+    const pid_t child = fork();
+    if (child == 0) {
+        be_child(names, path, sockets->ready, output.get(), self);
     }
-    std::uint32_t mark = path.mark;
-    ares_set_socket_configure_callback(channel.get(), set_mark, &mark);
-    std::vector<Question> questions;
-    for (const auto& name : names) {
-        questions.push_back({{name, {}}});
+    output.reset();
+    sockets->owned.clear();
+    if (child < 0) {
+        return fail_errno("starting a look-up");
     }
-    ares_addrinfo_hints hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_flags = ARES_AI_NOSORT;
-    hints.ai_socktype = SOCK_DGRAM;
-    for (auto& question : questions) {
-        ares_getaddrinfo(channel.get(), question.answer.name.text().c_str(), nullptr, &hints,
-                         take_answer, &question);
+    const auto longest = 4 * path.timeout * static_cast<int>(path.resolvers.size());
+    const auto bytes = read_all(input.get(), longest_lookup(names.size()),
+                                Clock::now() + longest + std::chrono::seconds(1));
+    if (!bytes) {
+        kill(child, SIGKILL); // not reaped yet, so that the number is its own
     }
-    wait_for_answers(channel.get(), waited_for);
+    const bool is_whole = ended_well(child);
+    auto records =
+        bytes && is_whole ? read_lookup(*bytes, names.size()) : std::optional<LookupRecords>{};
+    if (!records) {
+        return fail("the process that reads DNS answers failed: there is no answer");
+    }
     Lookup lookup;
-    for (auto& question : questions) {
-        lookup.reached = lookup.reached || question.reached;
-        if (!question.answer.addresses.empty()) {
-            lookup.answers.push_back(std::move(question.answer));
+    lookup.reached = records->reached;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        // Elsewhere nobody has another: such an answer is none.
+        std::erase_if(records->addresses[i], [](const IpAddress& address) {
+            return !address.is_unicast_host() || address.is_link_local();
+        });
+        if (!records->addresses[i].empty()) {
+            lookup.answers.push_back({names[i], std::move(records->addresses[i])});
         }
     }
     return lookup;
