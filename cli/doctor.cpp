@@ -357,6 +357,15 @@ void check_tunnels(Checks& checks, const Inspection& found)
     }
 }
 
+/// Root's programs that fetch web pages are admitted to such a server as its tunnel program is.
+bool shares_roots_https(const Server& server)
+{
+    constexpr std::uint16_t kHttps = 443;
+    return server.remote.name() != nullptr && server.remote.transport == Transport::Tcp &&
+           server.remote.port && server.remote.port->number() == kHttps && !server.identity.mark &&
+           std::ranges::find(server.identity.uids, uid_t{0}) != server.identity.uids.end();
+}
+
 void check_servers(Checks& checks, const State& state)
 {
     if (state.servers.empty()) {
@@ -368,6 +377,18 @@ void check_servers(Checks& checks, const State& state)
     for (const auto& name : unknown) {
         checks.push_back({Health::Note, "servers", "no address is known of " + name.text(),
                           "failclosed refresh"});
+    }
+    for (const auto& server : state.servers) {
+        if (shares_roots_https(server)) {
+            checks.push_back(
+                {Health::Note, "root-https",
+                 failclosed::to_string(server.remote) +
+                     " is known by name and its tunnel program is root: while no tunnel is up, a "
+                     "network that lies about the name has root's HTTPS admitted to an address of "
+                     "its choice",
+                 "write the server's address into its configuration, or start the tunnel program "
+                 "as a user of its own"});
+        }
     }
     if (unknown.empty()) {
         checks.push_back({Health::Ok, "servers", "known: " + std::to_string(state.servers.size())});

@@ -20,6 +20,7 @@
 #include "core/base/report.hpp"
 #include "core/codec/resolv_conf.hpp"
 #include "core/engine/live_system.hpp"
+#include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"
 
 namespace failclosed::cli {
@@ -92,8 +93,13 @@ void warn_of_local_resolver()
 int end_portal()
 {
     LiveSystem system;
-    const Outcome outcome = handle(system, PortalEnded{});
+    const Event event = PortalEnded{};
+    const Outcome outcome = handle(system, event);
     report(outcome);
+    // The network that was signed in to may answer otherwise now.
+    if (const auto started = refresh_after(event, outcome, LiveSystem::refresh_stamp()); !started) {
+        report_warning(started.error().message());
+    }
     return outcome.exit_code();
 }
 

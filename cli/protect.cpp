@@ -154,13 +154,11 @@ void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
     }
 }
 
-void start_refresh_where_needed(const Outcome& outcome)
+void look_names_up_after(const Event& event, const Outcome& outcome)
 {
-    if (outcome.state.armed == Armed::Yes &&
-        needs_refresh(outcome.state, LiveSystem::refresh_stamp())) {
-        if (const auto started = start_refresh(); !started) {
-            report_warning(started.error().message());
-        }
+    const auto started = refresh_after(event, outcome, LiveSystem::refresh_stamp());
+    if (!started) {
+        report_warning(started.error().message());
     }
 }
 
@@ -250,7 +248,7 @@ int lock(const Arguments& arguments)
     }
     // Before the network there is no resolver to ask.
     if (!is_boot) {
-        start_refresh_where_needed(outcome);
+        look_names_up_after(event, outcome);
     }
     return finish(outcome);
 }
@@ -293,16 +291,19 @@ int reapply(const Arguments& arguments)
     }
     LiveSystem system;
     if (options->has("quiet")) {
-        Outcome outcome = handle(system, ReapplyRequested{});
+        const Event event = ReapplyRequested{};
+        Outcome outcome = handle(system, event);
+        look_names_up_after(event, outcome);
         outcome.warnings.clear();
         outcome.notices.clear();
         return finish(outcome);
     }
     auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
-    Outcome outcome = handle(system, ReapplyRequested{std::move(learnt.servers)});
+    const Event event = ReapplyRequested{std::move(learnt.servers)};
+    Outcome outcome = handle(system, event);
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());
-    start_refresh_where_needed(outcome);
+    look_names_up_after(event, outcome);
     return finish(outcome);
 }
 
@@ -322,7 +323,7 @@ int up(const Arguments& arguments)
     LiveSystem system;
     take_addresses_from_device(system, event->tunnel);
     const Outcome outcome = handle(system, *event);
-    start_refresh_where_needed(outcome);
+    look_names_up_after(*event, outcome);
     return finish(outcome);
 }
 
@@ -346,7 +347,10 @@ int down(const Arguments& arguments)
         return kNotPermitted;
     }
     LiveSystem system;
-    return finish(handle(system, TunnelDown{**interface}));
+    const Event event = TunnelDown{**interface};
+    const Outcome outcome = handle(system, event);
+    look_names_up_after(event, outcome);
+    return finish(outcome);
 }
 
 int refresh(const Arguments& arguments)

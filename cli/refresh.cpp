@@ -3,16 +3,21 @@
 #include "core/engine/refresh.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
-#include <cstdio>
+#include <ctime>
 #include <exception>
+#include <numeric>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/resolver.hpp"
 #include "cli/underlay_resolvers.hpp"
+#include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/engine.hpp"
 #include "core/engine/live_system.hpp"
@@ -23,16 +28,18 @@ using namespace failclosed;
 
 namespace {
 
+constexpr const char* kProgram = FAILCLOSED_LIBEXECDIR "/refresh";
+
 /// How long the firewall admits the helper's questions past the tunnel, for one resolver.
 constexpr Seconds kBootstrapTime{10};
 
-/// Asks through the first tunnel that has resolvers.
-cli::Lookup ask_in_tunnel(const State& state, const Config& config,
-                          const std::vector<HostName>& names)
+/// Asks through the first tunnel that has resolvers. `nullopt` if none has.
+std::optional<cli::Lookup> ask_in_tunnel(const State& state, const Config& config,
+                                         const std::vector<HostName>& names)
 {
     const auto plan = plan_dns(state, config);
     if (plan.tunnels.empty()) {
-        return {};
+        return std::nullopt;
     }
     const auto& tunnel = plan.tunnels.front();
     cli::ResolverPath path{tunnel.resolvers, tunnel.interface};
@@ -62,9 +69,235 @@ cli::Lookup ask_underlay(LiveSystem& system, const State& state, const std::vect
     return {};
 }
 
-/// Asking past the tunnel tells the network which VPN is used. The helper does so only for names
-/// that nothing is known of; a person who asks says that what is known is of no use.
+/// How many packets all tunnels have received. A tunnel program that has lost its server keeps its
+/// device, if it is told to, and no packet comes out of it.
+std::uint64_t received_in_tunnels(const State& state)
+{
+    std::uint64_t packets = 0;
+    for (const auto& tunnel : state.tunnels) {
+        const auto text =
+            read_file("/sys/class/net/" + tunnel.interface.text() + "/statistics/rx_packets", 32);
+        packets +=
+            text ? parse_number(text->substr(0, text->find('\n')), 0, UINT64_MAX).value_or(0) : 0;
+    }
+    return packets;
+}
+
+/// How many packets tunnel programs have sent to servers.
+std::uint64_t sent_to_servers(LiveSystem& system)
+{
+    const auto counters = system.counters();
+    return counters ? std::accumulate(counters->begin(), counters->end(), std::uint64_t{0},
+                                      [](std::uint64_t sum, const auto& entry) {
+                                          const auto& [key, counter] = entry;
+                                          return key.comment == kServerComment
+                                                     ? sum + counter.packets
+                                                     : sum;
+                                      })
+                    : 0;
+}
+
+Seconds since_boot()
+{
+    timespec now = {};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return Seconds(now.tv_sec);
+}
+
 enum class AskedBy : std::uint8_t { Helper, Person };
+
+/// What one look-up came to.
+struct Asked {
+    State state;
+    Config config;
+    Snapshot snapshot;
+    LookupRound round;
+    /// Any resolver was asked, in a tunnel or outside.
+    bool has_asked = false;
+    int exit_code = 0;
+};
+
+/// The look-ups of one process, which remembers what it saw the last time.
+class Lookups {
+  public:
+    explicit Lookups(AskedBy asker) : asker_(asker) {}
+
+    /// Looks at the machine without asking anything.
+    Asked look() const
+    {
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        Inspection found = inspect(system);
+        return {std::move(found.state), std::move(found.config.config), std::move(found.snapshot)};
+    }
+
+    /// Asks for what the machine needs, first in a tunnel, and has the engine learn the answers.
+    Asked ask()
+    {
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        const Inspection before = inspect(system);
+        Asked asked{before.state, before.config.config, before.snapshot};
+        const auto names = server_names(before.state);
+        if (before.state.armed == Armed::No || names.empty()) {
+            return asked;
+        }
+        auto lookup = ask_in_tunnel(asked.state, asked.config, names);
+        const bool has_resolvers = lookup.has_value();
+        asked.round = look_around(system, before.state, has_resolvers && !lookup->reached);
+        // A resolver in a working tunnel has the last word: to ask past it would tell others the
+        // name.
+        const bool past_tunnel = !lookup || !lookup->reached;
+        std::vector<HostName> wanted;
+        if (past_tunnel) {
+            wanted = asker_ == AskedBy::Person && asked.config.bootstrap_dns
+                         ? names
+                         : names_past_tunnel(asked.state, asked.config, asked.round);
+            lookup = ask_underlay(system, asked.state, wanted);
+        }
+        asked.has_asked = has_resolvers || !wanted.empty();
+        if (!wanted.empty()) {
+            sent_before_ = sent_to_servers(system);
+        }
+        if (lookup->answers.empty()) {
+            give_up(system, before, asked);
+            return asked;
+        }
+        const bool all_answered = lookup->answers.size() == names.size();
+        const Outcome outcome =
+            handle(system, ServersResolved{std::move(lookup->answers), past_tunnel});
+        report(outcome);
+        if (all_answered) {
+            if (const auto noted = note_refresh(LiveSystem::refresh_stamp()); !noted) {
+                report_warning(noted.error().message());
+            }
+        }
+        asked.state = outcome.state;
+        asked.exit_code = outcome.exit_code();
+        return asked;
+    }
+
+  private:
+    /// `unanswered`: the resolvers inside a tunnel do not answer.
+    LookupRound look_around(LiveSystem& system, const State& state, bool unanswered)
+    {
+        const auto received = received_in_tunnels(state);
+        const auto sent = sent_to_servers(system);
+        const LookupRound round{since_boot() - start_,
+                                unanswered && received == received_before_.value_or(received),
+                                sent_before_ && *sent_before_ != sent};
+        received_before_ = received;
+        sent_before_ = sent_before_.value_or(sent);
+        return round;
+    }
+
+    /// No answer is no event; but an address that expired meanwhile must not stay admitted.
+    void give_up(LiveSystem& system, const Inspection& before, Asked& asked) const
+    {
+        if (before.loaded.state.servers != before.state.servers) {
+            report(handle(system, ReapplyRequested{}));
+        }
+        if (!asked.has_asked && asker_ == AskedBy::Helper) {
+            return;
+        }
+        asked.exit_code = 1;
+        if (is_reported_) {
+            return;
+        }
+        is_reported_ = true;
+        const std::string why = before.state.tunnels.empty() && !asked.config.bootstrap_dns
+                                    ? " (no tunnel is up, and bootstrap-dns=no)"
+                                    : "";
+        report_warning("no server's name could be looked up; what was known stays" + why);
+    }
+
+    AskedBy asker_;
+    Seconds start_ = since_boot();
+    std::optional<std::uint64_t> received_before_;
+    std::optional<std::uint64_t> sent_before_;
+    /// Once for each process: the log of a machine without a network must not grow.
+    mutable bool is_reported_ = false;
+};
+
+/// The program was replaced or removed. A new one takes over, with the state as it writes it.
+int hand_over(UniqueFd& turn, Wakeups& wakeups)
+{
+    wakeups.rest(kRefreshSpacing); // a burst, where an installation writes it
+    turn.reset();
+    if (access(kProgram, X_OK) != 0) {
+        return 0;
+    }
+    if (const auto started = start_refresh(LiveSystem::refresh_stamp()); !started) {
+        report_warning(started.error().message());
+    }
+    return 0;
+}
+
+/// Asks, and sleeps and asks again while the machine needs it. Holds no lock of a run while it
+/// sleeps. `nullopt` when the program was replaced.
+std::optional<int> ask_until_done(Wakeups& wakeups)
+{
+    Lookups lookups(AskedBy::Helper);
+    Asked last = lookups.ask();
+    unsigned attempt = 0;
+    auto asked_at = since_boot();
+    auto looked_at = asked_at;
+    while (needs_lookups(last.state, last.config, last.round)) {
+        const auto next = asked_at + next_lookup(last.state, last.snapshot, attempt);
+        const auto reason = wakeups.sleep(std::max(next - since_boot(), Seconds{0}));
+        if (!reason) {
+            report_warning(reason.error().message());
+            return 1;
+        }
+        if (*reason == Wakeups::Reason::Replaced) {
+            return std::nullopt;
+        }
+        if (*reason == Wakeups::Reason::Wanted && since_boot() - looked_at <= kRefreshSpacing) {
+            wakeups.rest(kRefreshSpacing);
+        }
+        looked_at = since_boot();
+        if (*reason == Wakeups::Reason::Change) {
+            const auto round = last.round;
+            last = lookups.look();
+            last.round = round;
+            continue;
+        }
+        last = lookups.ask();
+        attempt = *reason == Wakeups::Reason::Wanted ? 0 : attempt + 1;
+        asked_at = since_boot();
+        looked_at = asked_at;
+    }
+    return last.exit_code;
+}
+
+int run_helper()
+{
+    const auto stamp = LiveSystem::refresh_stamp();
+    for (;;) {
+        auto turn = take_refresh_turn(stamp);
+        if (!turn) {
+            report_error(turn.error().message());
+            return 1;
+        }
+        if (!turn->valid()) {
+            return 0; // another one runs, and was woken
+        }
+        auto wakeups = Wakeups::open(
+            stamp, {LiveSystem::run_directory(), LiveSystem::persistent_directory()}, kProgram);
+        if (!wakeups) {
+            report_warning(wakeups.error().message() +
+                           "; names are looked up now, and again at the next event");
+            return Lookups(AskedBy::Helper).ask().exit_code;
+        }
+        const auto code = ask_until_done(*wakeups);
+        if (!code) {
+            return hand_over(*turn, *wakeups);
+        }
+        // In this order: see wake() in core/engine/refresh.cpp.
+        turn->reset();
+        if (!wakeups->is_wanted()) {
+            return *code;
+        }
+    }
+}
 
 int refresh(AskedBy asker)
 {
@@ -72,54 +305,18 @@ int refresh(AskedBy asker)
         report_error("refresh: only root can look servers up");
         return 1;
     }
-    UniqueFd turn;
     if (asker == AskedBy::Helper) {
-        auto taken = take_refresh_turn(LiveSystem::refresh_stamp());
-        if (!taken) {
-            report_error(taken.error().message());
-            return 1;
-        }
-        if (!taken->valid()) {
-            return 0; // another one waits, and will do it
-        }
-        turn = *std::move(taken);
+        return run_helper();
     }
-    LiveSystem system;
-    const Inspection before = inspect(system);
-    const auto names = server_names(before.state);
-    if (before.state.armed == Armed::No || names.empty()) {
-        return 0;
-    }
-    // While it waited, another helper may have done it.
-    if (asker == AskedBy::Helper && !needs_refresh(before.state, LiveSystem::refresh_stamp())) {
-        return 0;
-    }
-    const Config& config = before.config.config;
-    cli::Lookup lookup = ask_in_tunnel(before.state, config, names);
-    // A resolver in a working tunnel has the last word: to ask past it would tell others the name.
-    const bool past_tunnel = !lookup.reached && config.bootstrap_dns;
-    if (past_tunnel) {
-        lookup =
-            ask_underlay(system, before.state,
-                         asker == AskedBy::Person ? names : names_without_address(before.state));
-    }
-    if (lookup.answers.empty()) {
-        const std::string why = before.state.tunnels.empty() && !config.bootstrap_dns
-                                    ? " (no tunnel is up, and bootstrap-dns=no)"
-                                    : "";
-        report_warning("no server's name could be looked up; what was known stays" + why);
-        return 1;
-    }
-    const ServersResolved event{std::move(lookup.answers), past_tunnel};
-    const bool all_answered = event.answers.size() == names.size();
-    const Outcome outcome = handle(system, event);
-    report(outcome);
-    if (all_answered) {
-        if (const auto noted = note_refresh(LiveSystem::refresh_stamp()); !noted) {
-            report_warning(noted.error().message());
+    const Asked asked = Lookups(AskedBy::Person).ask();
+    // What only the network says is asked for again.
+    if (needs_lookups(asked.state, asked.config, asked.round) &&
+        !unverified_names(asked.state).empty()) {
+        if (const auto started = start_refresh(LiveSystem::refresh_stamp()); !started) {
+            report_warning(started.error().message());
         }
     }
-    return outcome.exit_code();
+    return asked.exit_code;
 }
 
 } // namespace

@@ -35,7 +35,7 @@ int run()
         }
     }
     report(outcome);
-    const auto started = refresh_after(*parsed.event, outcome.state, LiveSystem::refresh_stamp());
+    const auto started = refresh_after(*parsed.event, outcome, LiveSystem::refresh_stamp());
     if (!started) {
         report_warning(started.error().message());
     }

@@ -112,7 +112,7 @@ int run(std::span<const char* const> arguments)
         report_warning("no server is known, so that the VPN's own packets are refused: name it by "
                        "failclosed lock --server HOST:PORT/PROTO");
     }
-    const auto started = refresh_after(*parsed->event, outcome.state, LiveSystem::refresh_stamp());
+    const auto started = refresh_after(*parsed->event, outcome, LiveSystem::refresh_stamp());
     if (!started) {
         report_warning(started.error().message());
     }

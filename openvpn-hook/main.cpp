@@ -130,7 +130,7 @@ int run(std::span<const char* const> arguments)
     }
     const Outcome outcome = handle(system, *parsed->event);
     report(outcome);
-    const auto started = refresh_after(*parsed->event, outcome.state, LiveSystem::refresh_stamp());
+    const auto started = refresh_after(*parsed->event, outcome, LiveSystem::refresh_stamp());
     if (!started) {
         report_warning(started.error().message());
     }

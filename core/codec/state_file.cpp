@@ -56,7 +56,7 @@ std::string text_of(const InterfaceAddress& address)
 std::string text_of(const LearntAddress& learnt)
 {
     return learnt.address.to_string() + " " + std::to_string(learnt.seen.count()) +
-           (learnt.worked_last ? " worked" : "") + (learnt.hearsay ? " hearsay" : "");
+           (learnt.worked_last ? " worked" : "") + (learnt.unverified ? " unverified" : "");
 }
 
 /// Device names may hold any byte over 0x20, and paths any byte; a key file may not.
@@ -136,7 +136,8 @@ bool take_last_word(std::string_view& text, std::string_view word)
 
 std::optional<LearntAddress> read_learnt_address(std::string_view text)
 {
-    const bool hearsay = take_last_word(text, " hearsay");
+    // Version 0.2.0 wrote "hearsay".
+    const bool unverified = take_last_word(text, " unverified") || take_last_word(text, " hearsay");
     const bool worked = take_last_word(text, " worked");
     const auto space = text.find(' ');
     const auto address = IpAddress::parse(text.substr(0, space));
@@ -144,7 +145,7 @@ std::optional<LearntAddress> read_learnt_address(std::string_view text)
         return std::nullopt;
     }
     const auto seen = parse_number(text.substr(space + 1), 0, kMaxTime);
-    return seen ? std::optional(LearntAddress{*address, Seconds(*seen), worked, hearsay})
+    return seen ? std::optional(LearntAddress{*address, Seconds(*seen), worked, unverified})
                 : std::nullopt;
 }
 
@@ -218,7 +219,8 @@ class Group {
     void refuse(const std::string& key, const std::string& text)
     {
         if (!error_) {
-            error_ = Error("[" + name_ + "] " + key + "=" + in_quotes(text) + " is missing or wrong");
+            error_ =
+                Error("[" + name_ + "] " + key + "=" + in_quotes(text) + " is missing or wrong");
         }
     }
 

@@ -437,6 +437,7 @@ class Run {
         const auto sent = system_.signal(program.id, *number);
         const auto process = "process " + std::to_string(program.id.pid);
         if (sent) {
+            outcome_.reconnecting = true;
             outcome_.notices.push_back("the underlying network has changed: " + process +
                                        " was told to reconnect (" +
                                        (*number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");

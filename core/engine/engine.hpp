@@ -29,6 +29,8 @@ struct Outcome {
     std::vector<std::string> warnings;
     /// What was done that its owner may wonder about: programs that were told to reconnect.
     std::vector<std::string> notices;
+    /// A program was told to reconnect.
+    bool reconnecting = false;
     /// The state after the run.
     State state;
     Config config;

@@ -96,7 +96,7 @@ Status make_directory(const char* path)
 
 LiveSystem::~LiveSystem()
 {
-    if (nftables_) {
+    if (nftables_ && closing_ == Closing::AfterExit) {
         Nftables::close_in_background(std::move(*nftables_));
     }
 }
@@ -104,6 +104,11 @@ LiveSystem::~LiveSystem()
 const char* LiveSystem::persistent_directory()
 {
     return kPersistentDirectory;
+}
+
+const char* LiveSystem::run_directory()
+{
+    return kRunDirectory;
 }
 
 std::string LiveSystem::refresh_stamp()

@@ -23,7 +23,16 @@ class LiveSystem final : public System {
         Changes,    ///< for hooks, which somebody waits for: what has changed since an earlier hook
     };
 
-    explicit LiveSystem(Reading reading = Reading::Everything) : reading_(reading) {}
+    /// When the kernel's memory of replaced rules is waited for.
+    enum class Closing : std::uint8_t {
+        AfterExit, ///< by a child that lasts until this process ends: for those that end soon
+        Here,      ///< for milliseconds, when the object is destroyed
+    };
+
+    explicit LiveSystem(Reading reading = Reading::Everything, Closing closing = Closing::AfterExit)
+        : reading_(reading), closing_(closing)
+    {
+    }
 
     LiveSystem(const LiveSystem&) = delete;
     LiveSystem& operator=(const LiveSystem&) = delete;
@@ -31,6 +40,9 @@ class LiveSystem final : public System {
 
     /// Where the journal and what is remembered for good are.
     static const char* persistent_directory();
+
+    /// Where what is true until the next start of the machine is.
+    static const char* run_directory();
 
     /// The file that tells when servers' names were last looked up.
     static std::string refresh_stamp();
@@ -112,6 +124,7 @@ class LiveSystem final : public System {
     Result<Routing*> routing();
 
     Reading reading_;
+    Closing closing_;
     UniqueFd lock_;
     StateStore store_;
     Dns dns_;

@@ -4,10 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "core/apply/observe.hpp"
@@ -19,21 +26,6 @@ namespace failclosed {
 
 namespace {
 
-template <typename Predicate>
-std::vector<HostName> names_where(const State& state, Predicate wanted)
-{
-    std::vector<HostName> names;
-    for (const auto& server : state.servers) {
-        if (server.remote.name() != nullptr && wanted(server)) {
-            names.push_back(*server.remote.name());
-        }
-    }
-    std::ranges::sort(names);
-    const auto rest = std::ranges::unique(names);
-    names.erase(rest.begin(), rest.end());
-    return names;
-}
-
 bool is_recent(const std::string& stamp)
 {
     const auto text = read_file(stamp, 32);
@@ -42,63 +34,33 @@ bool is_recent(const std::string& stamp)
     return then && *then <= now && Seconds(now - *then) < kRefreshInterval;
 }
 
-/// Bytes of the turn's file that helpers lock. These locks belong to the open file, and the kernel
-/// frees them however a helper ends (fcntl(2), "Open file description locks").
-constexpr off_t kWaiting = 0;
-constexpr off_t kRunning = 1;
-constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
-
 std::string turn_path(const std::string& stamp)
 {
     return stamp + ".turn";
 }
 
-struct flock one_byte(off_t byte, short type)
+/// The helper that runs locks this much of the turn's file. The lock belongs to the open file, and
+/// the kernel frees it however the helper ends (fcntl(2), "Open file description locks").
+struct flock turn_lock(short type)
 {
     struct flock range = {};
     range.l_type = type;
     range.l_whence = SEEK_SET;
-    range.l_start = byte;
+    range.l_start = 0;
     range.l_len = 1;
     return range;
 }
 
-bool is_waited_for(const std::string& stamp)
+/// Wakes the helper that has the turn; false if none has it. The order matters: a helper that ends
+/// gives the turn back before it looks for the last time whether it was woken.
+bool wake(const std::string& stamp)
 {
     const UniqueFd file(open(turn_path(stamp).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    auto range = one_byte(kWaiting, F_RDLCK);
-    return file.valid() && fcntl(file.get(), F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
-}
-
-std::int64_t nanoseconds_since_boot()
-{
-    timespec now = {};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return now.tv_sec * kNanosecondsPerSecond + now.tv_nsec;
-}
-
-/// Waits until kRefreshSpacing after the time that the file says, and notes the new one.
-Status space_out(const UniqueFd& file)
-{
-    constexpr std::int64_t kSpacing = kRefreshSpacing.count() * kNanosecondsPerSecond;
-    std::array<char, 32> text{};
-    const ssize_t size = pread(file.get(), text.data(), text.size(), 0);
-    const std::string_view noted(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-    const auto then = parse_number(noted, 0, INT64_MAX);
-    const std::int64_t passed =
-        then ? nanoseconds_since_boot() - static_cast<std::int64_t>(*then) : kSpacing;
-    if (passed >= 0 && passed < kSpacing) {
-        timespec rest = {(kSpacing - passed) / kNanosecondsPerSecond,
-                         (kSpacing - passed) % kNanosecondsPerSecond};
-        while (clock_nanosleep(CLOCK_BOOTTIME, 0, &rest, &rest) == EINTR) {
-        }
+    if (!file.valid() || futimens(file.get(), nullptr) != 0) {
+        return false;
     }
-    const std::string now = std::to_string(nanoseconds_since_boot());
-    if (pwrite(file.get(), now.data(), now.size(), 0) < 0 ||
-        ftruncate(file.get(), static_cast<off_t>(now.size())) != 0) {
-        return fail_errno("noting that servers are looked up");
-    }
-    return {};
+    auto range = turn_lock(F_RDLCK);
+    return fcntl(file.get(), F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
 /// Whether anything but tunnels leads out of this machine. A link-local route says nothing.
@@ -118,20 +80,9 @@ bool has_network(const State& state)
 
 } // namespace
 
-std::vector<HostName> server_names(const State& state)
-{
-    return names_where(state, [](const Server&) { return true; });
-}
-
-std::vector<HostName> names_without_address(const State& state)
-{
-    return names_where(state, [](const Server& server) { return server.endpoints().empty(); });
-}
-
 bool needs_refresh(const State& state, const std::string& stamp)
 {
-    return !server_names(state).empty() &&
-           (!names_without_address(state).empty() || !is_recent(stamp));
+    return !server_names(state).empty() && (!unverified_names(state).empty() || !is_recent(stamp));
 }
 
 Status note_refresh(const std::string& stamp)
@@ -140,23 +91,29 @@ Status note_refresh(const std::string& stamp)
                         {.mode = 0600, .durability = Durability::Volatile});
 }
 
-Status start_refresh()
+Status start_refresh(const std::string& stamp)
 {
-    return start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {});
+    return wake(stamp) ? Status{} : start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {});
 }
 
-Status refresh_after(const Event& event, const State& state, const std::string& stamp)
+Status refresh_after(const Event& event, const Outcome& outcome, const std::string& stamp)
 {
-    if (state.armed == Armed::No) {
+    const State& state = outcome.state;
+    if (state.armed == Armed::No || server_names(state).empty()) {
         return {};
     }
-    const bool changed = std::holds_alternative<UnderlayChanged>(event) ||
-                         std::holds_alternative<TunnelFound>(event);
-    const bool wanted =
-        std::holds_alternative<TunnelUp>(event)
-            ? needs_refresh(state, stamp)
-            : changed && !names_without_address(state).empty() && has_network(state);
-    return wanted && !is_waited_for(stamp) ? start_refresh() : Status{};
+    if (std::holds_alternative<TunnelUp>(event)) {
+        return needs_refresh(state, stamp) ? start_refresh(stamp) : Status{};
+    }
+    const bool may_ask =
+        state.tunnels.empty() ? needs_lookups(state, outcome.config, {}) : outcome.reconnecting;
+    if (!may_ask && names_without_address(state).empty()) {
+        return {};
+    }
+    if (wake(stamp)) {
+        return {};
+    }
+    return has_network(state) ? start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {}) : Status{};
 }
 
 Result<UniqueFd> take_refresh_turn(const std::string& stamp)
@@ -166,25 +123,109 @@ Result<UniqueFd> take_refresh_turn(const std::string& stamp)
     if (!file.valid()) {
         return fail_errno("opening " + path);
     }
-    auto waiting = one_byte(kWaiting, F_WRLCK);
-    if (fcntl(file.get(), F_OFD_SETLK, &waiting) != 0) {
-        return errno == EAGAIN || errno == EACCES ? Result<UniqueFd>(UniqueFd{})
-                                                  : Result<UniqueFd>(fail_errno("locking " + path));
-    }
-    auto running = one_byte(kRunning, F_WRLCK);
-    while (fcntl(file.get(), F_OFD_SETLKW, &running) != 0) {
-        if (errno != EINTR) {
+    for (;;) {
+        auto range = turn_lock(F_WRLCK);
+        if (fcntl(file.get(), F_OFD_SETLK, &range) == 0) {
+            return file;
+        }
+        if (errno != EAGAIN && errno != EACCES) {
             return fail_errno("locking " + path);
         }
+        // The other one may have ended meanwhile.
+        if (wake(stamp)) {
+            return UniqueFd{};
+        }
     }
-    if (auto spaced = space_out(file); !spaced) {
-        return Failure(spaced.error());
+}
+
+Result<Wakeups> Wakeups::open(const std::string& stamp, const std::vector<std::string>& folders,
+                              const std::string& program)
+{
+    Wakeups wakeups;
+    wakeups.events_.reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    wakeups.timer_.reset(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (!wakeups.events_.valid() || !wakeups.timer_.valid()) {
+        return fail_errno("preparing to sleep");
     }
-    waiting.l_type = F_UNLCK;
-    if (fcntl(file.get(), F_OFD_SETLK, &waiting) != 0) {
-        return fail_errno("unlocking " + path);
+    const int events = wakeups.events_.get();
+    wakeups.turn_ = inotify_add_watch(events, turn_path(stamp).c_str(), IN_ATTRIB);
+    wakeups.program_ =
+        inotify_add_watch(events, program.c_str(), IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF);
+    if (wakeups.turn_ < 0 || wakeups.program_ < 0) {
+        return fail_errno("watching for changes");
     }
-    return file;
+    for (const auto& folder : folders) {
+        if (inotify_add_watch(events, folder.c_str(), IN_MOVED_TO | IN_DELETE | IN_ONLYDIR) < 0) {
+            return fail_errno("watching " + folder);
+        }
+    }
+    return wakeups;
+}
+
+void Wakeups::read_events()
+{
+    alignas(inotify_event) std::array<char, 4096> buffer;
+    for (;;) {
+        const ssize_t size = read(events_.get(), buffer.data(), buffer.size());
+        if (size <= 0) {
+            return;
+        }
+        for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
+            inotify_event event;
+            std::memcpy(&event, buffer.data() + at, sizeof event);
+            // What is missing of an overflow may be anything.
+            const bool overflow = (event.mask & IN_Q_OVERFLOW) != 0;
+            wanted_ = wanted_ || overflow || event.wd == turn_;
+            replaced_ = replaced_ || event.wd == program_;
+            const std::string_view name =
+                event.len > 0 ? buffer.data() + at + sizeof event : std::string_view{};
+            changed_ = changed_ || overflow || name == "state" || name == "armed";
+            at += sizeof event + event.len;
+        }
+    }
+}
+
+Result<Wakeups::Reason> Wakeups::sleep(Seconds time)
+{
+    itimerspec until{};
+    until.it_value.tv_sec = time.count();
+    until.it_value.tv_nsec = time.count() > 0 ? 0 : 1; // 0 would never end
+    if (timerfd_settime(timer_.get(), 0, &until, nullptr) != 0) {
+        return fail_errno("setting a timer");
+    }
+    for (;;) {
+        read_events();
+        for (const auto& [flag, reason] :
+             {std::pair(&replaced_, Reason::Replaced), std::pair(&wanted_, Reason::Wanted),
+              std::pair(&changed_, Reason::Change)}) {
+            if (std::exchange(*flag, false)) {
+                return reason;
+            }
+        }
+        std::uint64_t expired = 0;
+        if (read(timer_.get(), &expired, sizeof expired) > 0) {
+            return Reason::Time;
+        }
+        std::array<pollfd, 2> waiting = {{{events_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}}};
+        if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
+            return fail_errno("sleeping");
+        }
+    }
+}
+
+void Wakeups::rest(Seconds time)
+{
+    timespec rest = {time.count(), 0};
+    while (clock_nanosleep(CLOCK_BOOTTIME, 0, &rest, &rest) == EINTR) {
+    }
+    read_events();
+    wanted_ = false;
+}
+
+bool Wakeups::is_wanted()
+{
+    read_events();
+    return wanted_;
 }
 
 } // namespace failclosed

@@ -1,47 +1,83 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// When, and by whom, the addresses of servers' names are looked up again.
+// The refresh helper's process: when it is started, how it sleeps, what wakes it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "core/base/owned.hpp"
 #include "core/base/result.hpp"
-#include "core/model/event.hpp"
+#include "core/engine/engine.hpp"
+#include "core/plan/lookups.hpp"
 
 namespace failclosed {
 
 /// How old answers become before the next tunnel up asks again.
 inline constexpr Seconds kRefreshInterval = std::chrono::hours(1);
 
-/// The least time from one run of the helper to the next, however many events ask for one.
+/// The least time from one question of the helper to the next, however many events wake it.
 inline constexpr Seconds kRefreshSpacing{1};
 
-/// Configured names of servers, each once, sorted.
-std::vector<HostName> server_names(const State& state);
-
-/// Names without any usable address: the tunnel cannot come back until they are looked up.
-std::vector<HostName> names_without_address(const State& state);
-
-/// Whether there are names, and some have no address or the last refresh is older than
+/// Whether there are names, and some have no verified address or the last refresh is older than
 /// kRefreshInterval. `stamp` is the file that note_refresh touches.
 bool needs_refresh(const State& state, const std::string& stamp);
 
 /// Notes in `stamp` that all names were looked up just now.
 Status note_refresh(const std::string& stamp);
 
-/// Starts the refresh helper, which outlives the caller. No name is looked up in the caller.
-Status start_refresh();
+/// Wakes the refresh helper, or starts it if none runs. The helper outlives the caller. No name is
+/// looked up in the caller.
+Status start_refresh(const std::string& stamp);
 
-/// Starts the helper where `event`, which ended in `state`, gives it something to do: after a
-/// TunnelUp as needs_refresh() says; after a change of the network, or a tunnel that was found,
-/// where there is a network and a name has no address. Never where nothing is armed, nor where a
-/// helper waits already. `stamp` as for needs_refresh().
-Status refresh_after(const Event& event, const State& state, const std::string& stamp);
+/// Has the helper look where `event`, which ended in `outcome`, gives it something to do. After a
+/// TunnelUp: as needs_refresh() says. After any other event while no tunnel is up: if the network
+/// may be asked and there is one. While a tunnel is up: if a name has no address, or a program was
+/// told to reconnect. Never if the machine is not armed or no server has a name. `stamp` as for
+/// needs_refresh().
+Status refresh_after(const Event& event, const Outcome& outcome, const std::string& stamp);
 
-/// The helper's turn, which lasts as long as the descriptor. At the most one helper runs and one
-/// waits: for the first, and for kRefreshSpacing since that one began. Whoever comes meanwhile gets
-/// an invalid descriptor, and has nothing to do: the one that waits will see all that it has seen.
+/// The helper's turn, which lasts as long as the descriptor: one helper runs at a time. Invalid if
+/// another one has it; that one was woken, and looks for this one as well.
 Result<UniqueFd> take_refresh_turn(const std::string& stamp);
+
+/// What the helper waits for between two questions.
+class Wakeups {
+  public:
+    enum class Reason : std::uint8_t {
+        Time,    ///< the time is over
+        Wanted,  ///< a hook or a command wants a look-up
+        Change,  ///< the remembered state has changed: a tunnel, or an opening
+        Replaced ///< the helper's program was replaced or removed
+    };
+
+    /// Begins to watch: what happens from now on is seen by a later sleep(). `folders` hold the
+    /// remembered state, and `program` is the helper's own file. Needs the file of the turn.
+    static Result<Wakeups> open(const std::string& stamp, const std::vector<std::string>& folders,
+                                const std::string& program);
+
+    /// Until `time` has passed, with the time that the machine sleeps (CLOCK_BOOTTIME), or one of
+    /// the other reasons. Several at once are told one after the other.
+    Result<Reason> sleep(Seconds time);
+
+    /// Sleeps for `time` whatever happens, and forgets the look-ups that were wanted until then:
+    /// for bursts of events that one look-up serves.
+    void rest(Seconds time);
+
+    /// Whether a hook or a command wants a look-up since the last sleep().
+    bool is_wanted();
+
+  private:
+    Wakeups() = default;
+    void read_events();
+
+    UniqueFd events_;
+    UniqueFd timer_;
+    int turn_ = -1;
+    int program_ = -1;
+    bool wanted_ = false;
+    bool changed_ = false;
+    bool replaced_ = false;
+};
 
 } // namespace failclosed

@@ -80,8 +80,9 @@ struct LearntAddress {
     Seconds seen{0};
     /// A tunnel came up through it, more recently than through any other address of the name.
     bool worked_last = false;
-    /// Nobody but a resolver past the tunnel has said so: the network can have made it up.
-    bool hearsay = false;
+    /// Only a resolver of the network gave it, outside of any tunnel: the network can have invented
+    /// it. Never true together with worked_last.
+    bool unverified = false;
 
     friend bool operator==(const LearntAddress&, const LearntAddress&) = default;
 };

@@ -9,6 +9,9 @@ namespace failclosed {
 /// Our nftables tables, in each family that we use.
 inline constexpr const char* kTableName = "failclosed";
 
+/// The comment of the rules by which tunnel programs reach their servers.
+inline constexpr const char* kServerComment = "VPN server, by its tunnel program";
+
 /// The protocol number of our routes and rules (rtm_protocol, FRA_PROTOCOL): not in
 /// linux/rtnetlink.h, nor in iproute2's rt_protos.
 inline constexpr std::uint8_t kRouteProtocol = 0xfc;

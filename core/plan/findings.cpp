@@ -209,13 +209,13 @@ class Look {
     {
         const std::string name = server.remote.name()->text();
         const bool is_confirmed = std::ranges::any_of(
-            server.addresses, [](const LearntAddress& learnt) { return !learnt.hearsay; });
+            server.addresses, [](const LearntAddress& learnt) { return !learnt.unverified; });
         for (const auto& learnt : server.addresses) {
             const std::string address = learnt.address.to_string();
             if (!learnt.address.is_unicast_host() || is_private(IpPrefix::host(learnt.address))) {
                 add(Finding::Kind::PrivateServer, "the VPN server " + name + " has the address " +
                                                       address + ", which is none on the internet");
-            } else if (learnt.hearsay && is_confirmed) {
+            } else if (learnt.unverified && is_confirmed) {
                 add(Finding::Kind::DoubtfulServer,
                     "only the network's own resolver says that the VPN server " + name +
                         " has the address " + address);

@@ -69,7 +69,7 @@ std::vector<Rule> vpn_transport(const Leaving& leaving)
         // The connection mark admits what answers such a flow, and what the kernel itself sends in
         // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
         // socket.
-        auto rule = admit_flow(leaving, "VPN server, by its tunnel program",
+        auto rule = admit_flow(leaving, kServerComment,
                                {InSet{fields, of_family(set, family)}}, kUnderlayMark);
         rule.counted = leaving.place == Place::Output; // once is enough
         rules.push_back(std::move(rule));

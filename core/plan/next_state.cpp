@@ -3,6 +3,7 @@
 #include "core/plan/next_state.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <set>
 
@@ -13,7 +14,9 @@ namespace failclosed {
 
 namespace {
 
+// What is remembered is written to the disk when it changes: not at every event.
 constexpr Seconds kSeenResolution = std::chrono::hours(12);
+constexpr Seconds kUnverifiedSeenResolution = std::chrono::minutes(1);
 
 /// Addresses that a VPN server can have. Whoever answers for its name must not make us talk to
 /// ourselves, to a group or to the link.
@@ -36,9 +39,10 @@ LearntAddress& learn(Server& server, const IpAddress& address, Seconds now,
         return server.addresses.emplace_back(
             LearntAddress{address, now, false, source == Source::PastTunnel});
     }
-    known->hearsay = known->hearsay && source == Source::PastTunnel;
-    // Not at every event: what is remembered is written to the disk when it changes.
-    if (now - known->seen >= kSeenResolution) {
+    known->unverified = known->unverified && source == Source::PastTunnel;
+    const auto resolution = known->unverified ? kUnverifiedSeenResolution : kSeenResolution;
+    // A clock that was ahead would keep an unverified address beyond its time.
+    if (now - known->seen >= resolution || (known->unverified && known->seen > now)) {
         known->seen = now;
     }
     return *known;
@@ -98,6 +102,20 @@ void mark_worked(Server& server, const IpAddress& address, Seconds now)
         other.worked_last = false;
     }
     learn(server, address, now).worked_last = true;
+}
+
+/// A tunnel is up whose server proved who it is, so the other addresses are not needed to reach it.
+void forget_unverified(State& state)
+{
+    for (auto& server : state.servers) {
+        std::erase_if(server.addresses, &LearntAddress::unverified);
+    }
+}
+
+bool is_in_use(const State& state, const IpAddress& address)
+{
+    return std::ranges::any_of(state.programs,
+                               [&](const Program& program) { return program.server == address; });
 }
 
 bool can_lead_to(const Remote& remote, const Endpoint& endpoint)
@@ -258,6 +276,7 @@ bool is_over(const Portal& portal, const Snapshot& snapshot)
 struct Apply {
     State& state;
     const Snapshot& snapshot;
+    Seconds server_expiry;
     Seconds now = snapshot.now;
 
     /// Tunnels that were up before the machine was opened, and still are, count again: nobody would
@@ -316,6 +335,7 @@ struct Apply {
         remember(state, event.servers, now);
         if (event.connected) {
             remember_connected(state, event.servers, *event.connected, now);
+            forget_unverified(state);
         }
         if (event.tunnel.owner) {
             remember_program(state, snapshot, *event.tunnel.owner, event.connected);
@@ -332,6 +352,7 @@ struct Apply {
             return;
         }
         remember_connected(state, event.servers, *event.connected, now);
+        forget_unverified(state);
         const bool is_known =
             event.owner &&
             std::ranges::find(state.programs, *event.owner, &Program::id) != state.programs.end();
@@ -394,18 +415,41 @@ struct Apply {
 
     void operator()(const ServersResolved& event) const
     {
-        const Source source = event.past_tunnel ? Source::PastTunnel : Source::Trusted;
         for (const auto& answer : event.answers) {
+            std::vector<IpAddress> addresses;
+            std::ranges::copy_if(answer.addresses, std::back_inserter(addresses), can_be_server);
+            if (addresses.empty()) {
+                continue;
+            }
             for (auto& server : state.servers) {
-                if (server.remote.name() == nullptr || *server.remote.name() != answer.name) {
-                    continue;
-                }
-                for (const auto& address : answer.addresses) {
-                    if (can_be_server(address)) {
-                        learn(server, address, now, source);
-                    }
+                if (server.remote.name() != nullptr && *server.remote.name() == answer.name) {
+                    take_answer(server, addresses, event.past_tunnel);
                 }
             }
+        }
+    }
+
+    /// An answer replaces what earlier ones said that nobody could verify.
+    void take_answer(Server& server, const std::vector<IpAddress>& addresses,
+                     bool past_tunnel) const
+    {
+        const auto is_given = [&](const LearntAddress& learnt) {
+            return std::ranges::find(addresses, learnt.address) != addresses.end();
+        };
+        std::erase_if(server.addresses, [&](const LearntAddress& learnt) {
+            return learnt.unverified && !is_given(learnt);
+        });
+        for (const auto& address : addresses) {
+            learn(server, address, now, past_tunnel ? Source::PastTunnel : Source::Trusted);
+        }
+        if (past_tunnel) {
+            return;
+        }
+        // A server that moved is forgotten in the end, but not while a program may be using it.
+        for (auto& learnt : server.addresses) {
+            learnt.worked_last =
+                learnt.worked_last && (is_given(learnt) || now - learnt.seen <= server_expiry ||
+                                       is_in_use(state, learnt.address));
         }
     }
 };
@@ -426,13 +470,25 @@ std::pair<bool, Seconds> worth(const Server& server)
     return most;
 }
 
+/// Unverified addresses expire soon, but not beneath a tunnel: which of them its packets go to is
+/// not known, and the first answer through it decides.
+bool is_expired(const LearntAddress& learnt, const State& state, const Config& config, Seconds now)
+{
+    if (learnt.unverified) {
+        const bool is_of_now =
+            now - learnt.seen <= kUnverifiedLifetime && learnt.seen - now <= kUnverifiedLifetime;
+        return !is_of_now && state.tunnels.empty();
+    }
+    return !learnt.worked_last && now - learnt.seen > config.server_expiry;
+}
+
 /// The address that worked last stays: an old one is better than a machine that cannot come back.
 void expire(State& state, const Config& config, Seconds now)
 {
     for (auto& server : state.servers) {
         auto& addresses = server.addresses;
         std::erase_if(addresses, [&](const LearntAddress& learnt) {
-            return !learnt.worked_last && now - learnt.seen > config.server_expiry;
+            return is_expired(learnt, state, config, now);
         });
         std::ranges::stable_sort(addresses, is_more_useful);
         if (addresses.size() > kMostAddressesPerServer) {
@@ -481,7 +537,7 @@ std::optional<Error> refusal(const State& state, const PortalRequested& request,
 
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot)
 {
-    std::visit(Apply{state, snapshot}, event);
+    std::visit(Apply{state, snapshot, config.server_expiry}, event);
     if (state.armed == Armed::Yes) {
         std::vector<Server> configured;
         for (const auto& remote : config.servers) {

@@ -225,6 +225,7 @@ TEST_F(Unlock, WithLinksInThePlacesOfTheFiles)
 /// The lock of the runs is in there: a helper that still ran would hold one that is gone.
 void remove_state(const Box& client)
 {
+    client.run({"pkill", "-f", "^/usr/lib/failclosed/refresh"}); // it waits for the tunnel
     ASSERT_TRUE(eventually(
         [&] { return !client.run({"pgrep", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
     client.must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});

@@ -223,11 +223,11 @@ TEST_F(FindingsTest, AnOverlapCountsAlsoAfterTheTunnel)
 TEST_F(FindingsTest, AnAddressThatOnlyTheNetworkKnows)
 {
     auto& addresses = state_.servers.front().addresses;
-    addresses.push_back({.address = address("198.51.100.66"), .hearsay = true});
+    addresses.push_back({.address = address("198.51.100.66"), .unverified = true});
     EXPECT_THAT(only(Finding::Kind::DoubtfulServer),
                 AllOf(HasSubstr("vpn.example.net"), HasSubstr("198.51.100.66")));
     // The first look-up of all: there is nothing to doubt it by.
-    addresses.front().hearsay = true;
+    addresses.front().unverified = true;
     EXPECT_THAT(look(), IsEmpty());
 }
 

@@ -54,7 +54,7 @@ TEST(LookupRecords, NumbersKindsAndPaddingAreChecked)
     };
     EXPECT_FALSE(changed(0, 1));
     EXPECT_FALSE(changed(1, 3));
-    for (const char kind : {0, 1, 5, 7, -1}) {
+    for (const char kind : {'\0', '\1', '\5', '\7', '\xff'}) {
         EXPECT_FALSE(changed(2, kind)) << int{kind};
     }
     EXPECT_FALSE(changed(3 + 4, 1)) << "more than an IPv4 address";

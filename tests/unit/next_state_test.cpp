@@ -592,7 +592,7 @@ TEST_F(SignInTest, EndsWithItsTimeATunnelOrAnOpening)
         << "the machine was started again";
 }
 
-TEST(NextState, WhatOnlyAResolverPastTheTunnelSaysIsHearsay)
+TEST(NextState, WhatOnlyAResolverPastTheTunnelSaysIsUnverified)
 {
     const auto snapshot = snapshot_with({"tun0"});
     const auto name = HostName::parse("vpn.example.net").value();
@@ -600,21 +600,126 @@ TEST(NextState, WhatOnlyAResolverPastTheTunnelSaysIsHearsay)
         return next_state(state, ServersResolved{{{name, {address("203.0.113.7")}}}, past_tunnel},
                           {}, snapshot);
     };
-    const auto is_hearsay = [](const State& state) {
-        return state.servers.at(0).addresses.at(0).hearsay;
+    const auto is_unverified = [](const State& state) {
+        return state.servers.at(0).addresses.at(0).unverified;
     };
     const LockRequested lock{{{remote("vpn.example.net:1194/udp"), {}, {}}}};
     const State locked = next_state(State{}, lock, {}, snapshot);
     const State suspect = told(locked, true);
-    EXPECT_TRUE(is_hearsay(suspect));
-    EXPECT_TRUE(is_hearsay(told(suspect, true)));
-    EXPECT_FALSE(is_hearsay(told(suspect, false))) << "a resolver inside says so too";
-    EXPECT_FALSE(is_hearsay(told(told(locked, false), true)));
+    EXPECT_TRUE(is_unverified(suspect));
+    EXPECT_TRUE(is_unverified(told(suspect, true)));
+    EXPECT_FALSE(is_unverified(told(suspect, false))) << "a resolver inside says so too";
+    EXPECT_FALSE(is_unverified(told(told(locked, false), true)));
     TunnelUp up = tunnel_up("tun0", lock.servers);
     up.connected = Endpoint{address("203.0.113.7"), Transport::Udp, Port::make(1194)};
     const State worked = next_state(suspect, up, {}, snapshot);
-    EXPECT_FALSE(is_hearsay(worked)) << "the server could prove who it is";
-    EXPECT_FALSE(is_hearsay(told(worked, true)));
+    EXPECT_FALSE(is_unverified(worked)) << "the server could prove who it is";
+    EXPECT_FALSE(is_unverified(told(worked, true)));
+}
+
+class BootstrapTest : public testing::Test {
+  protected:
+    /// The state after a look-up of the only name.
+    [[nodiscard]] State told(const State& state, std::vector<IpAddress> addresses, bool past_tunnel,
+                             Seconds now = kNow) const
+    {
+        return next_state(state, ServersResolved{{{name_, std::move(addresses)}}, past_tunnel}, {},
+                          snapshot_with({"tun0"}, now));
+    }
+
+    /// The state after the tunnel came up through `server`.
+    [[nodiscard]] State up(const State& state, const char* server, Seconds now = kNow) const
+    {
+        TunnelUp event = tunnel_up("tun0", lock_.servers);
+        event.connected = Endpoint{address(server), Transport::Udp, Port::make(1194)};
+        event.tunnel.owner = ProcessId{7, 9};
+        return next_state(state, event, {}, snapshot_with({"tun0"}, now));
+    }
+
+    [[nodiscard]] State later(const State& state, Seconds time) const
+    {
+        return next_state(state, UnderlayChanged{}, {}, snapshot_with({"tun0"}, kNow + time));
+    }
+
+    static std::vector<std::string> addresses(const State& state)
+    {
+        std::vector<std::string> texts;
+        for (const auto& learnt : state.servers.at(0).addresses) {
+            texts.push_back(learnt.address.to_string() + (learnt.unverified ? "?" : "") +
+                            (learnt.worked_last ? "!" : ""));
+        }
+        return texts;
+    }
+
+    using Texts = std::vector<std::string>;
+
+    HostName name_ = HostName::parse("vpn.example.net").value();
+    LockRequested lock_{{{remote("vpn.example.net:1194/udp"), {}, {}}}};
+    State locked_ = next_state(State{}, lock_, {}, snapshot_with({}));
+    IpAddress lie_ = address("192.168.50.1");
+    IpAddress truth_ = address("203.0.113.2");
+};
+
+TEST_F(BootstrapTest, LaterUnverifiedAnswerReplacesTheEarlierOne)
+{
+    const State lied = told(locked_, {lie_}, true);
+    EXPECT_EQ(addresses(lied), Texts{"192.168.50.1?"});
+    EXPECT_EQ(addresses(told(lied, {truth_}, true)), Texts{"203.0.113.2?"});
+    EXPECT_EQ(addresses(told(lied, {address("127.0.0.1")}, true)), Texts{"192.168.50.1?"})
+        << "no server can have that address: no answer";
+    EXPECT_EQ(addresses(told(up(lied, "192.168.50.1"), {truth_}, true)),
+              (Texts{"192.168.50.1!", "203.0.113.2?"}))
+        << "one that worked stays";
+}
+
+TEST_F(BootstrapTest, TrustedAnswerForgetsWhatItLacks)
+{
+    const State lied = told(locked_, {lie_, truth_}, true);
+    EXPECT_EQ(addresses(told(lied, {truth_}, false)), Texts{"203.0.113.2"});
+    EXPECT_EQ(addresses(told(told(locked_, {truth_}, false), {lie_}, true)),
+              (Texts{"192.168.50.1?", "203.0.113.2"}));
+}
+
+TEST_F(BootstrapTest, ServerThatProvedWhoItIsForgetsTheUnverifiedOnes)
+{
+    const State lied = told(locked_, {lie_, truth_}, true);
+    EXPECT_EQ(addresses(up(lied, "203.0.113.2")), Texts{"203.0.113.2!"});
+    const TunnelRestarted restarted{
+        lock_.servers, Endpoint{address("203.0.113.2"), Transport::Udp, Port::make(1194)}};
+    EXPECT_EQ(addresses(next_state(lied, restarted, {}, snapshot_with({"tun0"}))),
+              Texts{"203.0.113.2!"});
+    EXPECT_EQ(addresses(next_state(lied, tunnel_up("tun0"), {}, snapshot_with({"tun0"}))).size(),
+              2U)
+        << "which of them the tunnel uses is not known before a trusted answer";
+}
+
+TEST_F(BootstrapTest, UnverifiedAddressExpiresInMinutesByEitherDirectionOfTheClock)
+{
+    const State lied = told(locked_, {lie_}, true);
+    EXPECT_EQ(later(lied, kUnverifiedLifetime).servers, lied.servers);
+    EXPECT_EQ(addresses(later(lied, kUnverifiedLifetime + Seconds(1))), Texts{});
+    EXPECT_EQ(addresses(later(lied, -kUnverifiedLifetime - Seconds(1))), Texts{});
+    const State again = told(lied, {lie_}, true, kNow + kUnverifiedLifetime);
+    EXPECT_EQ(addresses(later(again, kUnverifiedLifetime + Seconds(1))), Texts{"192.168.50.1?"});
+    const State unknown = next_state(lied, tunnel_up("tun0"), {}, snapshot_with({"tun0"}));
+    EXPECT_EQ(addresses(later(unknown, 2 * kUnverifiedLifetime)), Texts{"192.168.50.1?"})
+        << "the tunnel may use it";
+}
+
+TEST_F(BootstrapTest, AddressThatWorkedExpiresOnceATrustedAnswerLacksIt)
+{
+    const State worked = up(locked_, "203.0.113.2");
+    const auto old = kNow + Config{}.server_expiry + Seconds(1);
+    const auto moved = address("203.0.113.3");
+    EXPECT_EQ(addresses(told(worked, {moved}, true, old)), (Texts{"203.0.113.2!", "203.0.113.3?"}));
+    EXPECT_EQ(addresses(told(worked, {moved}, false, kNow)),
+              (Texts{"203.0.113.2!", "203.0.113.3"}));
+    EXPECT_EQ(addresses(told(worked, {moved}, false, old)), (Texts{"203.0.113.2!", "203.0.113.3"}))
+        << "its program still runs";
+    State ended = worked;
+    ended.programs.clear();
+    EXPECT_EQ(addresses(told(ended, {moved}, false, old)), Texts{"203.0.113.3"});
+    EXPECT_EQ(addresses(told(ended, {truth_}, false, old)), Texts{"203.0.113.2!"});
 }
 
 } // namespace

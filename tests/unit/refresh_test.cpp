@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// However many ask for the refresh helper: one runs, one waits, and the last word is heard.
-#include <algorithm>
+// However many ask for the refresh helper: one runs, and hears each of them.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "core/base/file.hpp"
 #include "core/engine/refresh.hpp"
 
 namespace failclosed {
 namespace {
-
-using namespace std::chrono_literals;
 
 class RefreshTurnTest : public testing::Test {
   protected:
@@ -26,73 +23,81 @@ class RefreshTurnTest : public testing::Test {
 
     [[nodiscard]] std::string stamp() const { return folder_ + "/refreshed"; }
 
-    [[nodiscard]] std::future<Result<UniqueFd>> take() const
+    [[nodiscard]] Wakeups watch() const
     {
-        return std::async(std::launch::async,
-                          [stamp = stamp()] { return take_refresh_turn(stamp); });
+        auto wakeups = Wakeups::open(stamp(), {folder_}, program());
+        EXPECT_TRUE(wakeups) << wakeups.error().message();
+        return *std::move(wakeups);
     }
+
+    [[nodiscard]] std::string program() const { return folder_ + "/program"; }
 
     std::string folder_ = "/tmp/failclosed-refresh.XXXXXX";
 };
 
-/// How long it takes to get the turn, at the best: a machine that is busy is no reason to fail, and
-/// who waits does so each time. `prepare` comes before each.
-template <typename Prepare>
-std::chrono::nanoseconds quickest_turn(const std::string& stamp, Prepare prepare)
-{
-    auto quickest = std::chrono::nanoseconds::max();
-    for (int i = 0; i < 5 && quickest >= 500ms; ++i) {
-        prepare();
-        const auto start = std::chrono::steady_clock::now();
-        const auto turn = take_refresh_turn(stamp);
-        EXPECT_TRUE(turn && turn->valid());
-        quickest =
-            std::min<std::chrono::nanoseconds>(quickest, std::chrono::steady_clock::now() - start);
-    }
-    return quickest;
-}
+using Reason = Wakeups::Reason;
 
-TEST_F(RefreshTurnTest, TheFirstDoesNotWait)
-{
-    EXPECT_LT(quickest_turn(stamp(), [&] { std::filesystem::remove(stamp() + ".turn"); }), 500ms);
-}
+constexpr Seconds kLong = std::chrono::hours(1);
 
-TEST_F(RefreshTurnTest, OneRunsOneWaitsAndTheOthersGo)
+TEST_F(RefreshTurnTest, OneRunsAndTheOthersWakeIt)
 {
-    const auto start = std::chrono::steady_clock::now();
     auto first = take_refresh_turn(stamp());
     ASSERT_TRUE(first && first->valid());
-
+    std::ofstream(program()) << "x";
+    auto wakeups = watch();
+    EXPECT_FALSE(wakeups.is_wanted());
     std::vector<std::future<Result<UniqueFd>>> others;
     for (int i = 0; i < 20; ++i) {
-        others.push_back(take());
+        others.push_back(
+            std::async(std::launch::async, [&] { return take_refresh_turn(stamp()); }));
     }
-    const auto is_over = [](const auto& other) {
-        return other.wait_for(0s) == std::future_status::ready;
-    };
-    while (std::ranges::count_if(others, is_over) < 19) {
-        std::this_thread::yield();
-    }
-    const auto waiting = std::ranges::find_if_not(others, is_over);
-    ASSERT_NE(waiting, others.end());
     for (auto& other : others) {
-        if (&other != &*waiting) {
-            const auto turn = other.get();
-            EXPECT_TRUE(turn && !turn->valid());
-        }
+        const auto turn = other.get();
+        EXPECT_TRUE(turn && !turn->valid());
     }
+    EXPECT_TRUE(wakeups.is_wanted());
+    EXPECT_EQ(wakeups.sleep(kLong).value(), Reason::Wanted);
+    wakeups.rest(Seconds{0});
+    EXPECT_FALSE(wakeups.is_wanted());
     first->reset();
-    const auto second = waiting->get();
+    const auto second = take_refresh_turn(stamp());
     EXPECT_TRUE(second && second->valid());
-    EXPECT_GE(std::chrono::steady_clock::now() - start, kRefreshSpacing);
 }
 
-TEST_F(RefreshTurnTest, AWrongTimeKeepsNobodyWaiting)
+// A helper that ends may be woken at its last moment: it looks once more after it gave the turn
+// back, and whoever comes then gets the turn.
+TEST_F(RefreshTurnTest, NoWishIsLostWhenAHelperEnds)
 {
-    for (const std::string noted : {"", "x", "-1", "99999999999999999999", "9000000000000000000"}) {
-        const auto note = [&] { std::ofstream(stamp() + ".turn") << noted; };
-        EXPECT_LT(quickest_turn(stamp(), note), 500ms) << noted;
+    std::ofstream(program()) << "x";
+    for (int i = 0; i < 200; ++i) {
+        auto turn = take_refresh_turn(stamp());
+        ASSERT_TRUE(turn && turn->valid());
+        auto wakeups = watch();
+        auto other = std::async(std::launch::async, [&] { return take_refresh_turn(stamp()); });
+        turn->reset();
+        const auto taken = other.get();
+        ASSERT_TRUE(taken);
+        EXPECT_TRUE(taken->valid() || wakeups.is_wanted());
     }
+}
+
+TEST_F(RefreshTurnTest, TheSleeperWakesByTimeStateAndProgram)
+{
+    const auto turn = take_refresh_turn(stamp());
+    ASSERT_TRUE(turn && turn->valid());
+    std::ofstream(program()) << "x";
+    auto wakeups = watch();
+    EXPECT_EQ(wakeups.sleep(Seconds{0}).value(), Reason::Time);
+    EXPECT_EQ(wakeups.sleep(Seconds{1}).value(), Reason::Time);
+    for (const char* file : {"state", "armed"}) {
+        ASSERT_TRUE(replace_file(folder_ + "/" + file, "x", {}));
+        EXPECT_EQ(wakeups.sleep(kLong).value(), Reason::Change) << file;
+    }
+    ASSERT_TRUE(replace_file(folder_ + "/lock", "x", {}));
+    EXPECT_EQ(wakeups.sleep(Seconds{0}).value(), Reason::Time) << "of no interest";
+    std::filesystem::remove(program());
+    EXPECT_EQ(wakeups.sleep(kLong).value(), Reason::Replaced);
+    EXPECT_FALSE(Wakeups::open(stamp(), {folder_}, program())) << "there is none";
 }
 
 TEST_F(RefreshTurnTest, WithoutAFolderThereIsNoTurn)
@@ -104,12 +109,12 @@ TEST_F(RefreshTurnTest, WithoutAFolderThereIsNoTurn)
 // The kernel is not asked for a network, nor a helper started, where nothing is armed.
 TEST_F(RefreshTurnTest, NothingIsStartedOnAMachineThatIsNotArmed)
 {
-    State state;
-    state.armed = Armed::No;
-    state.servers.push_back({Remote::parse("vpn.example:1194").value(), {}, {}});
-    EXPECT_TRUE(refresh_after(UnderlayChanged{}, state, stamp()));
-    EXPECT_TRUE(refresh_after(ReapplyRequested{}, State{}, stamp()));
-    EXPECT_TRUE(refresh_after(TunnelDown{InterfaceName::parse("vpn0").value()}, State{}, stamp()));
+    Outcome outcome;
+    EXPECT_TRUE(refresh_after(ReapplyRequested{}, outcome, stamp())) << "no server has a name";
+    outcome.state.armed = Armed::No;
+    outcome.state.servers.push_back({Remote::parse("vpn.example:1194").value(), {}, {}});
+    EXPECT_TRUE(refresh_after(UnderlayChanged{}, outcome, stamp()));
+    EXPECT_TRUE(refresh_after(TunnelDown{InterfaceName::parse("vpn0").value()}, outcome, stamp()));
 }
 
 } // namespace

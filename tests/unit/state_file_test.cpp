@@ -276,12 +276,14 @@ TEST(StateFile, DamagedServersAreErrors)
     const std::string servers = "[failclosed]\nformat=1\nservers=1\n[server 1]\n"
                                 "remote=a.example:1194/udp\nuids=0;65534;\nmark=5\n"
                                 "addresses=192.0.2.1 1795149082 worked;192.0.2.2 5;"
-                                "192.0.2.3 6 hearsay;\n";
+                                "192.0.2.3 6 hearsay;192.0.2.4 7 unverified;\n";
     const auto read = read_servers(servers);
     ASSERT_TRUE(read) << read.error().message();
     EXPECT_TRUE(read->at(0).addresses.at(0).worked_last);
-    EXPECT_FALSE(read->at(0).addresses.at(1).hearsay) << "as an earlier version wrote it";
-    EXPECT_TRUE(read->at(0).addresses.at(2).hearsay);
+    EXPECT_FALSE(read->at(0).addresses.at(1).unverified);
+    EXPECT_TRUE(read->at(0).addresses.at(2).unverified) << "as version 0.2.0 wrote it";
+    EXPECT_TRUE(read->at(0).addresses.at(3).unverified);
+    EXPECT_EQ(write_servers(*read).find("hearsay"), std::string::npos);
     const std::vector<std::pair<std::string, std::string>> changes = {
         {"a.example:1194/udp", "a.example:0/udp"},
         {"a.example:1194/udp", "a.example:1194/quic"},
@@ -293,6 +295,9 @@ TEST(StateFile, DamagedServersAreErrors)
         {"1795149082 worked", "worked"},
         {"6 hearsay", "hearsay"},
         {"6 hearsay", "6 hearsay worked"},
+        {"7 unverified", "unverified"},
+        {"7 unverified", "7 unverified worked"},
+        {"7 unverified", "7 unverified hearsay"},
         {" 5;", " 99999999999999999999;"},
         {"192.0.2.2", "192.0.2.300"},
     };
