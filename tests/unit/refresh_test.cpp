@@ -23,11 +23,9 @@ class RefreshTurnTest : public testing::Test {
 
     [[nodiscard]] std::string stamp() const { return folder_ + "/refreshed"; }
 
-    [[nodiscard]] Wakeups watch() const
+    [[nodiscard]] Result<Wakeups> watch() const
     {
-        auto wakeups = Wakeups::open(stamp(), {folder_}, program());
-        EXPECT_TRUE(wakeups) << wakeups.error().message();
-        return *std::move(wakeups);
+        return Wakeups::open(stamp(), {folder_}, program());
     }
 
     [[nodiscard]] std::string program() const { return folder_ + "/program"; }
@@ -44,7 +42,9 @@ TEST_F(RefreshTurnTest, OneRunsAndTheOthersWakeIt)
     auto first = take_refresh_turn(stamp());
     ASSERT_TRUE(first && first->valid());
     std::ofstream(program()) << "x";
-    auto wakeups = watch();
+    auto watched = watch();
+    ASSERT_TRUE(watched);
+    auto& wakeups = *watched;
     EXPECT_FALSE(wakeups.is_wanted());
     std::vector<std::future<Result<UniqueFd>>> others;
     for (int i = 0; i < 20; ++i) {
@@ -72,7 +72,9 @@ TEST_F(RefreshTurnTest, NoWishIsLostWhenAHelperEnds)
     for (int i = 0; i < 200; ++i) {
         auto turn = take_refresh_turn(stamp());
         ASSERT_TRUE(turn && turn->valid());
-        auto wakeups = watch();
+        auto watched = watch();
+        ASSERT_TRUE(watched);
+        auto& wakeups = *watched;
         auto other = std::async(std::launch::async, [&] { return take_refresh_turn(stamp()); });
         turn->reset();
         const auto taken = other.get();
@@ -86,7 +88,9 @@ TEST_F(RefreshTurnTest, TheSleeperWakesByTimeStateAndProgram)
     const auto turn = take_refresh_turn(stamp());
     ASSERT_TRUE(turn && turn->valid());
     std::ofstream(program()) << "x";
-    auto wakeups = watch();
+    auto watched = watch();
+    ASSERT_TRUE(watched);
+    auto& wakeups = *watched;
     EXPECT_EQ(wakeups.sleep(Seconds{0}).value(), Reason::Time);
     EXPECT_EQ(wakeups.sleep(Seconds{1}).value(), Reason::Time);
     for (const char* file : {"state", "armed"}) {
