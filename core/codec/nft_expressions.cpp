@@ -233,6 +233,44 @@ class RuleWriter {
         compare(NFT_CMP_NEQ, network_order(0));
     }
 
+    void operator()(const HasIpOptions&)
+    {
+        // The version, and the header's length in words. Each packet pays for this rule: so without
+        // a guard, and without a mask.
+        payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
+        compare(NFT_CMP_GT, std::to_array<std::uint8_t>({0x45}));
+        payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
+        compare(NFT_CMP_LT, std::to_array<std::uint8_t>({0x50}));
+    }
+
+    void operator()(const HasRouterAlertAlone&)
+    {
+        payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
+        equals_byte(0x46);
+        payload(NFT_PAYLOAD_NETWORK_HEADER, 20, 4);
+        equals(std::to_array<std::uint8_t>({0x94, 0x04, 0x00, 0x00}));
+    }
+
+    void operator()(const HasMoreHeaders&)
+    {
+        for (const auto& protocol : std::to_array<std::array<std::uint8_t, 1>>(
+                 {{IPPROTO_UDP}, {IPPROTO_TCP}, {IPPROTO_ICMPV6}})) {
+            payload(NFT_PAYLOAD_NETWORK_HEADER, 6, 1);
+            compare(NFT_CMP_NEQ, protocol);
+        }
+    }
+
+    void operator()(const HasRoutingHeader&)
+    {
+        put(Expression("exthdr")
+                .u32(NFTNL_EXPR_EXTHDR_DREG, NFT_REG_1)
+                .u8(NFTNL_EXPR_EXTHDR_TYPE, IPPROTO_ROUTING)
+                .u32(NFTNL_EXPR_EXTHDR_OFFSET, 0)
+                .u32(NFTNL_EXPR_EXTHDR_LEN, 1)
+                .u32(NFTNL_EXPR_EXTHDR_FLAGS, NFT_EXTHDR_F_PRESENT));
+        equals_byte(1);
+    }
+
     void operator()(const ToMac& match)
     {
         payload(NFT_PAYLOAD_LL_HEADER, 0, 6);
@@ -260,6 +298,21 @@ class RuleWriter {
                     .u32(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR));
             compare(NFT_CMP_NEQ, host_order(type));
         }
+    }
+
+    void operator()(const HasInput&)
+    {
+        meta(NFT_META_IIF);
+        compare(NFT_CMP_NEQ, host_order(0));
+    }
+
+    void operator()(const FromOthers&)
+    {
+        put(Expression("fib")
+                .u32(NFTNL_EXPR_FIB_DREG, NFT_REG_1)
+                .u32(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE)
+                .u32(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR));
+        compare(NFT_CMP_NEQ, host_order(RTN_LOCAL));
     }
 
     void operator()(const HasMark& match)

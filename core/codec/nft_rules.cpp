@@ -68,6 +68,12 @@ class GuardCollector {
 
     void operator()(const LaterFragment& match) { family(match.family); }
 
+    void operator()(const HasRouterAlertAlone&) { family(Family::V4); }
+
+    void operator()(const HasMoreHeaders&) { family(Family::V6); }
+
+    void operator()(const HasRoutingHeader&) { family(Family::V6); }
+
     void operator()(const AsLabelled& match)
     {
         family(match.family);
@@ -85,6 +91,8 @@ class GuardCollector {
     void operator()(const ToMac&) { needs_ethernet = true; }
 
     void operator()(const ToOthers&) { needs_routes = true; }
+
+    void operator()(const FromOthers&) { needs_routes = true; }
 
     void operator()(const HasConntrackMark&) { needs_flows = true; }
 
@@ -107,9 +115,13 @@ class GuardCollector {
     void operator()(const Dispatch& end) { fields(end.fields); }
 
     // These can be read from any packet.
+    void operator()(const HasIpOptions&) {}
+
     void operator()(const FromInterface&) {}
 
     void operator()(const ToInterface&) {}
+
+    void operator()(const HasInput&) {}
 
     void operator()(const FromUid&) {}
 

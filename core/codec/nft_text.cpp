@@ -214,6 +214,22 @@ class RuleText {
         return match.family == Family::V4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0";
     }
 
+    // In bits: nft(8) has no words for a version and a length together, nor for an option that no
+    // other one follows.
+    std::string operator()(const HasIpOptions&) const { return "@nh,0,8 > 0x45 @nh,0,8 < 0x50"; }
+
+    std::string operator()(const HasRouterAlertAlone&) const
+    {
+        return "@nh,0,8 0x46 @nh,160,32 0x94040000";
+    }
+
+    std::string operator()(const HasMoreHeaders&) const
+    {
+        return "ip6 nexthdr != 17 ip6 nexthdr != 6 ip6 nexthdr != 58";
+    }
+
+    std::string operator()(const HasRoutingHeader&) const { return "exthdr rt exists"; }
+
     std::string operator()(const ToMac& match) const
     {
         return "ether daddr " + PartText()(match.address);
@@ -233,6 +249,10 @@ class RuleText {
     {
         return "fib daddr type != local fib daddr type != broadcast fib daddr type != multicast";
     }
+
+    std::string operator()(const HasInput&) const { return "meta iif != 0"; }
+
+    std::string operator()(const FromOthers&) const { return "fib saddr type != local"; }
 
     std::string operator()(const HasMark& match) const
     {

@@ -233,6 +233,7 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
     const Allowances allowed = allowances(in.config);
     const auto devices = belt_devices(in.state, in.config, in.snapshot);
     Table table{TableFamily::Netdev, kTableName, leaving_sets(in), leaving_chains(leaving)};
+    table.chains.push_back(source_route());
     for (auto& set : egress_sets(in)) {
         table.sets.push_back(std::move(set));
     }
@@ -246,7 +247,10 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
                 prefix_set(of_family("allowed_source", family), source(family), sources));
         }
     }
-    table.chains.push_back({"packets_onto_the_wire", std::nullopt, leaving_rules(leaving)});
+    Chain packets{"packets_onto_the_wire", std::nullopt, source_route_rules()};
+    append(packets.rules, transport_rules(leaving));
+    append(packets.rules, leaving_rules(leaving));
+    table.chains.push_back(std::move(packets));
     Chain wire{"onto_the_wire", std::nullopt, {}};
     add_allowances(wire.rules, allowed);
     add_link_protocols(wire.rules);

@@ -16,8 +16,8 @@ namespace failclosed {
 namespace {
 
 // Priorities of linux/netfilter_ipv4.h. Raw comes before reassembly, which answers what it does
-// not get whole; the check of what enters a tunnel comes after source NAT, so that it sees the
-// address that will be on the wire.
+// not get whole; the last look at what leaves comes after source NAT, so that it sees the addresses
+// that will be on the wire.
 constexpr int kPriorityRaw = -450;
 constexpr int kPriorityMangle = -150;
 constexpr int kPriorityDestinationNat = -100;
@@ -310,6 +310,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
         rules.push_back(allow("answers to somebody who signs in", {established, of_portal()}));
         add_icmp_errors(rules, "a sign-in", of_portal());
     }
+    append(rules, source_route_rules());
     append(rules, dhcp_in());
     if (needs.downstream) {
         rules.push_back(no_router_behind());
@@ -366,11 +367,14 @@ Chain from_tunnel()
     return chain;
 }
 
-Chain forward(const Refusals& refusals, const Needs& needs)
+/// What of others' packets may pass through this machine. `place` is Output in the forward hook,
+/// where refusals are answered, or Postrouting.
+std::vector<Rule> forwarding_rules(const Refusals& refusals, const Needs& needs, Place place)
 {
-    Chain chain{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
-    auto& rules = chain.rules;
+    const bool answered = place == Place::Output;
     const InSet from_tunnel{{Field::InputInterface}, "tunnel_device"};
+    auto rules =
+        source_route_rules({InSet{{Field::OutputInterface}, "tunnel_device", /*negated=*/true}});
     rules.push_back(allow("answers from a tunnel",
                           {from_tunnel, InConntrackState{.established = true, .related = true}}));
     rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
@@ -388,13 +392,20 @@ Chain forward(const Refusals& refusals, const Needs& needs)
                refusals("forwarded outside the tunnel",
                         {InSet{{source(family)}, of_family("lan", family), true}}, Verdict::Drop));
     }
-    rules.push_back(refused_before_lan());
+    rules.push_back(refused_before_lan(place));
     for (const Family family : kFamilies) {
         rules.push_back(allow("between local networks",
                               {InSet{{destination(family)}, of_family("lan", family)}}));
     }
-    append(rules, refusals("forwarded outside the tunnel", {}, Verdict::Reject));
-    return chain;
+    append(rules, refusals("forwarded outside the tunnel", {},
+                           answered ? Verdict::Reject : Verdict::Drop));
+    return rules;
+}
+
+Chain forward(const Refusals& refusals, const Needs& needs)
+{
+    return {"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop},
+            forwarding_rules(refusals, needs, Place::Output)};
 }
 
 Chain output(const Leaving& leaving)
@@ -402,16 +413,44 @@ Chain output(const Leaving& leaving)
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     chain.rules.push_back(
         {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "inner_device"}});
+    append(chain.rules, transport_rules(leaving));
+    append(chain.rules, source_route_rules()); // transport gets this look at postrouting
     append(chain.rules, leaving_rules(leaving));
     return chain;
 }
 
-Chain postrouting()
+/// What comes in and goes out again, but not what a tunnel device of this machine has wrapped into
+/// packets of its own: those too came from a device, and have to be judged as packets from here.
+std::vector<Rule> forwarded_rules(Expressions expressions)
 {
-    Chain chain{
-        "postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Accept}, {}};
+    const auto rule = [](std::vector<Match> matches) {
+        return Rule{"through this machine", std::move(matches), false, {}, Goto{"forwarded"}};
+    };
+    if (expressions != Expressions::Essential) {
+        return {rule({HasInput{}, FromOthers{}})};
+    }
+    std::vector<Rule> rules;
+    for (const Family family : kFamilies) {
+        rules.push_back(
+            rule({HasInput{}, InSet{{source(family)}, of_family("own", family), true},
+                  InSet{{source(family)}, of_family("tunnel_destination", family), true}}));
+    }
+    return rules;
+}
+
+/// The output hook sees the device that was chosen first. A chain of type route or nat there makes
+/// the kernel choose anew, and this hook alone sees the outcome. One chain for all: each costs
+/// every packet into a tunnel more than the rules that it meets there.
+Chain postrouting(const Leaving& leaving, Expressions expressions)
+{
+    Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
     chain.rules.push_back(
         {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "leaving_device"}});
+    // Transport first, which is most of it.
+    append(chain.rules, source_route_rules());
+    append(chain.rules, transport_rules(leaving));
+    append(chain.rules, forwarded_rules(expressions));
+    append(chain.rules, leaving_rules(leaving));
     return chain;
 }
 
@@ -494,9 +533,14 @@ Ruleset base_ruleset()
     Chain forward{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
     Chain output{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     output.rules.push_back(allow("loopback", {ToInterface{loopback()}}));
+    output.rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
+    output.rules.push_back(refuse("routing header", {HasRoutingHeader{}}, Verdict::Drop));
     append(output.rules, dhcp_out());
     append(output.rules, neighbour_discovery_out());
-    table.chains = {std::move(input), std::move(forward), std::move(output)};
+    Chain postrouting{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop},
+                      output.rules};
+    table.chains = {std::move(input), std::move(forward), std::move(output),
+                    std::move(postrouting)};
     return {{std::move(table)}};
 }
 
@@ -510,9 +554,18 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     const Refusals refusals(config.log && !essential);
     const FirewallInputs in(state, config, snapshot);
     const Leaving leaving{in, refusals, Place::Output};
+    const Leaving at_last{in, refusals, Place::Postrouting};
     Table table{TableFamily::Inet, kTableName, leaving_sets(in), leaving_chains(leaving)};
+    if (essential) {
+        table.sets.push_back(own_addresses(Family::V4, in));
+        table.sets.push_back(own_addresses(Family::V6, in));
+    }
     for (auto& set : inet_sets(in)) {
         table.sets.push_back(std::move(set));
+    }
+    table.chains.push_back(source_route());
+    for (auto& chain : leaving_chains(at_last)) {
+        table.chains.push_back(std::move(chain));
     }
     const auto add = [&](Chain chain) { table.chains.push_back(std::move(chain)); };
     add(from_tunnel());
@@ -522,7 +575,8 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     add(input(refusals, in.needs));
     add(forward(refusals, in.needs));
     add(output(leaving));
-    add(postrouting());
+    add({"forwarded", std::nullopt, forwarding_rules(refusals, in.needs, Place::Postrouting)});
+    add(postrouting(at_last, expressions));
     if (!essential) {
         add(passing_through(refusals, in.needs));
         add(prerouting_filter());

@@ -15,13 +15,10 @@ namespace failclosed {
 
 namespace {
 
-Set device_map(std::string name, Field field, const State& state, bool with_loopback,
-               const Decision& for_tunnels)
+/// Loopback is accepted.
+Set device_map(std::string name, Field field, const State& state, const Decision& for_tunnels)
 {
-    std::vector<SetElement> elements;
-    if (with_loopback) {
-        elements.push_back({{loopback()}, Decision(Verdict::Accept)});
-    }
+    std::vector<SetElement> elements = {{{loopback()}, Decision(Verdict::Accept)}};
     for (const auto& tunnel : state.tunnels) {
         elements.push_back({{tunnel.interface}, for_tunnels});
     }
@@ -233,21 +230,6 @@ Set downstream_set(Family family, const FirewallInputs& in)
                        {Field::OutputInterface, destination(family)}, std::move(elements), true);
 }
 
-/// Of underlays: those of tunnels come and go with their programs.
-Set own_addresses(Family family, const FirewallInputs& in)
-{
-    std::vector<SetElement> elements;
-    for (const auto& link : in.snapshot.links) {
-        for (const auto& own : link.addresses) {
-            if (is_underlay(in.state, link) && own.address.family() == family &&
-                !own.address.is_link_local()) {
-                elements.push_back({{own.address}, {}});
-            }
-        }
-    }
-    return elements_of(of_family("own", family), {source(family)}, std::move(elements));
-}
-
 Set with_timeouts(std::string name, std::vector<Field> key)
 {
     Set set;
@@ -345,6 +327,21 @@ std::vector<Set> leaving_sets(const FirewallInputs& in)
     return sets;
 }
 
+// Of underlays: those of tunnels come and go with their programs.
+Set own_addresses(Family family, const FirewallInputs& in)
+{
+    std::vector<SetElement> elements;
+    for (const auto& link : in.snapshot.links) {
+        for (const auto& own : link.addresses) {
+            if (is_underlay(in.state, link) && own.address.family() == family &&
+                !own.address.is_link_local()) {
+                elements.push_back({{own.address}, {}});
+            }
+        }
+    }
+    return elements_of(of_family("own", family), {source(family)}, std::move(elements));
+}
+
 std::vector<Set> egress_sets(const FirewallInputs& in)
 {
     std::vector<Set> sets;
@@ -377,12 +374,10 @@ std::vector<Set> inet_sets(const FirewallInputs& in)
 {
     const State& state = in.state;
     std::vector<Set> sets;
+    sets.push_back(device_map("input_device", Field::InputInterface, state, Goto{"from_tunnel"}));
+    sets.push_back(device_map("inner_device", Field::OutputInterface, state, Verdict::Accept));
     sets.push_back(
-        device_map("input_device", Field::InputInterface, state, true, Goto{"from_tunnel"}));
-    sets.push_back(
-        device_map("inner_device", Field::OutputInterface, state, true, Verdict::Accept));
-    sets.push_back(
-        device_map("leaving_device", Field::OutputInterface, state, false, Goto{"into_tunnel"}));
+        device_map("leaving_device", Field::OutputInterface, state, Goto{"into_tunnel"}));
     sets.push_back(device_set("tunnel_device", tunnel_devices(state)));
     if (in.needs.downstream) {
         sets.push_back(

@@ -34,6 +34,9 @@ Set prefix_set(std::string name, Field field, const std::vector<IpPrefix>& prefi
 /// What leaving_rules() look into.
 std::vector<Set> leaving_sets(const FirewallInputs& in);
 
+/// "own4" and "own6": addresses of this machine outside of tunnels, without link-local ones.
+Set own_addresses(Family family, const FirewallInputs& in);
+
 /// What they look into at Place::Egress alone: whose later fragments are a tunnel program's
 /// (without ports, the host and the protocol count), and the addresses of this machine outside of
 /// tunnels.

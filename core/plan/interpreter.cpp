@@ -142,9 +142,32 @@ class Walk {
         return family() == match.family && packet_.later_fragment;
     }
 
+    bool operator()(const HasIpOptions&) const
+    {
+        return family() == Family::V4 && packet_.options != IpOptions::None;
+    }
+
+    bool operator()(const HasRouterAlertAlone&) const
+    {
+        return family() == Family::V4 && packet_.options == IpOptions::RouterAlert;
+    }
+
+    bool operator()(const HasMoreHeaders&) const
+    {
+        const bool plain = packet_.protocol == IPPROTO_UDP || packet_.protocol == IPPROTO_TCP ||
+                           packet_.protocol == IPPROTO_ICMPV6;
+        return family() == Family::V6 &&
+               (!plain || packet_.routing_header || packet_.later_fragment || packet_.headers_cut);
+    }
+
+    bool operator()(const HasRoutingHeader&) const
+    {
+        return family() == Family::V6 && packet_.routing_header;
+    }
+
     bool operator()(const AsLabelled& match) const
     {
-        return family() == match.family && !packet_.mislabelled;
+        return family() == match.family && !packet_.mislabelled && !packet_.headers_cut;
     }
 
     bool operator()(const OfEtherType& match) const
@@ -159,6 +182,10 @@ class Walk {
     bool operator()(const HasSocket&) const { return packet_.uid.has_value(); }
 
     bool operator()(const ToOthers&) const { return family() && packet_.for_others; }
+
+    bool operator()(const HasInput&) const { return packet_.input.has_value(); }
+
+    bool operator()(const FromOthers&) const { return family() && packet_.for_others; }
 
     bool operator()(const HasMark& match) const
     {
@@ -481,6 +508,9 @@ Packet seen_at(Hook hook, Packet packet)
     if (hook == Hook::Prerouting || hook == Hook::Input) {
         packet.output.reset();
     }
+    if (packet.rerouted && (hook == Hook::Postrouting || hook == Hook::Egress)) {
+        packet.output = packet.rerouted;
+    }
     if (!packet.flow) {
         packet.flow.emplace();
     }
@@ -507,7 +537,7 @@ std::vector<Hook> hooks_of(Path path)
 Trace evaluate(const Ruleset& ruleset, Hook hook, const Packet& packet)
 {
     Trace trace{Verdict::Accept, {}, seen_at(hook, packet)};
-    for (const HookedChain& hooked : chains_at(ruleset, hook, packet)) {
+    for (const HookedChain& hooked : chains_at(ruleset, hook, trace.packet)) {
         Walk walk(*hooked.table, trace.packet, is_tracked(*hooked.chain->base, packet));
         trace.steps.push_back(walk.run(*hooked.chain));
         trace.verdict = trace.steps.back().verdict;

@@ -28,11 +28,21 @@ struct ArpAddresses {
     friend bool operator==(const ArpAddresses&, const ArpAddresses&) = default;
 };
 
+/// Options in the header of an IPv4 packet.
+enum class IpOptions : std::uint8_t {
+    None,
+    RouterAlert, ///< and no other
+    Other,
+};
+
 struct Packet {
     /// Not looked at where the kernel does not know them: the input device of what is sent from
     /// here, the output device before routing.
     std::optional<InterfaceName> input;
     std::optional<InterfaceName> output;
+    /// Set: a chain of somebody else's at output gave the packet another mark or destination, and
+    /// the kernel another route, which leads here. The output hook sees `output` to its end.
+    std::optional<InterfaceName> rerouted;
     /// Both of one family, which is the packet's.
     IpAddress source = IpAddress::unspecified(Family::V4);
     IpAddress destination = IpAddress::unspecified(Family::V4);
@@ -46,12 +56,17 @@ struct Packet {
     std::uint8_t hop_limit = 64;
     /// A later fragment: only the first one holds ports, an ICMP type and TCP options.
     bool later_fragment = false;
+    IpOptions options = IpOptions::None;
+    /// Of IPv6, of any type.
+    bool routing_header = false;
+    /// A first fragment of IPv6 whose extension headers go on in a later one.
+    bool headers_cut = false;
     /// Who made the socket; nothing where the packet belongs to none.
     std::optional<uid_t> uid;
     std::optional<gid_t> gid;
     std::uint32_t mark = 0;
-    /// The destination is no address of this machine, no group and no broadcast. evaluate_path()
-    /// sets it by the path.
+    /// The destination is no address of this machine, no group and no broadcast, and neither is the
+    /// source an address of this machine. evaluate_path() sets it by the path.
     bool for_others = false;
     bool mptcp = false;
     /// Nothing: the first packet of a flow of its own.

@@ -2,6 +2,8 @@
 // What may leave by a device that is no tunnel.
 #include "core/plan/leaving.hpp"
 
+#include <utility>
+
 #include "core/plan/constants.hpp"
 
 namespace failclosed {
@@ -14,6 +16,13 @@ namespace {
 Verdict refusal(const Leaving& leaving)
 {
     return leaving.place == Place::Output ? Verdict::Reject : Verdict::Drop;
+}
+
+/// The kernel takes no chain that answers refusals where a packet is on its way out already, so
+/// there is another one without answers.
+std::string chain_at(const std::string& name, Place place)
+{
+    return place == Place::Postrouting ? name + "_silently" : name;
 }
 
 /// Admits, and in the output hook notes the flow, so that its answers are known.
@@ -57,10 +66,23 @@ void add_later_fragments(std::vector<Rule>& rules, const Needs& needs)
     }
 }
 
-std::vector<Rule> vpn_transport(const Leaving& leaving)
+} // namespace
+
+std::vector<Rule> transport_rules(const Leaving& leaving)
 {
     const Needs& needs = leaving.in.needs;
     std::vector<Rule> rules;
+    // Before all that is admitted: while a device has no address of its own, the kernel sends by a
+    // route over it with an address of another device, and to a server that is the tunnel's. The
+    // output hook has seen that before postrouting.
+    if (leaving.place != Place::Postrouting) {
+        for (const Family family : kFamilies) {
+            rules.push_back(
+                refuse("a tunnel's address outside of it",
+                       {InSet{{source(family)}, of_family("tunnel_destination", family)}},
+                       refusal(leaving)));
+        }
+    }
     const auto admit = [&](const char* set, Field who, Family family, bool ports) {
         auto fields = with_front(who, endpoint_fields(family));
         if (!ports) {
@@ -97,6 +119,8 @@ std::vector<Rule> vpn_transport(const Leaving& leaving)
     }
     return rules;
 }
+
+namespace {
 
 Chain admitted_flow(const Leaving& leaving)
 {
@@ -136,7 +160,7 @@ void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
     };
     const HasMark marked{kUnderlayMark, kUnderlayMarkMask};
     for (const Family family : kFamilies) {
-        if (leaving.place == Place::Output) {
+        if (leaving.place != Place::Egress) {
             admit(family,
                   {InConntrackState{.established = true, .related = false},
                    HasConntrackMark{kInboundMark, kUnderlayMarkMask}},
@@ -175,13 +199,13 @@ void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
 
 Chain portal(const Leaving& leaving)
 {
-    Chain chain{"portal", std::nullopt, {}};
+    Chain chain{chain_at("portal", leaving.place), std::nullopt, {}};
     for (const Family family : kFamilies) {
         chain.rules.push_back(admit_flow(
             leaving, "sign-in to the network: its resolver",
             {InSet{endpoint_fields(family), of_family("portal_resolver", family)}}, kPortalMark));
     }
-    chain.rules.push_back(refused_before_lan());
+    chain.rules.push_back(refused_before_lan(leaving.place));
     for (const int number : {80, 443}) {
         chain.rules.push_back(admit_flow(
             leaving, "sign-in to the network: web pages",
@@ -190,18 +214,19 @@ Chain portal(const Leaving& leaving)
     return chain;
 }
 
-void add_portal(std::vector<Rule>& rules)
+void add_portal(std::vector<Rule>& rules, Place place)
 {
+    const Jump portal{chain_at("portal", place)};
     rules.push_back({"a user signs in to the network",
                      {InSet{{Field::SocketUid}, "portal_uid"}},
                      false,
                      {},
-                     Jump{"portal"}});
+                     portal});
     rules.push_back({"a program signs in to the network",
                      {InSet{{Field::SocketGid}, "portal_gid"}},
                      false,
                      {},
-                     Jump{"portal"}});
+                     portal});
 }
 
 /// To guests and to the network behind this machine; what is served to them has no address of
@@ -226,7 +251,7 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
 /// packets to servers, and addresses and networks of tunnels.
 Chain past_tunnel(const Leaving& leaving)
 {
-    Chain chain{"past_tunnel", std::nullopt, {}};
+    Chain chain{chain_at("past_tunnel", leaving.place), std::nullopt, {}};
     auto& rules = chain.rules;
     const Verdict verdict = refusal(leaving);
     append(rules, leaving.refusals("DNS outside the tunnel",
@@ -254,9 +279,31 @@ Chain past_tunnel(const Leaving& leaving)
 
 } // namespace
 
-Rule refused_before_lan()
+Rule refused_before_lan(Place place)
 {
-    return {"refused past the tunnel", {}, false, {}, Jump{"past_tunnel"}};
+    return {"refused past the tunnel", {}, false, {}, Jump{chain_at("past_tunnel", place)}};
+}
+
+// Dropped, not rejected: the answer to a source route goes back over the same stations.
+Chain source_route()
+{
+    Chain chain{"source_route", std::nullopt, {}};
+    auto& rules = chain.rules;
+    rules.push_back({"router alert", {HasRouterAlertAlone{}}, false, {}, Verdict::Return});
+    rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
+    rules.push_back(refuse("routing header", {HasRoutingHeader{}}, Verdict::Drop));
+    return chain;
+}
+
+std::vector<Rule> source_route_rules(const std::vector<Match>& more)
+{
+    const auto look = [&](const char* comment, const Match& match) {
+        std::vector<Match> matches = {match};
+        matches.insert(matches.end(), more.begin(), more.end());
+        return Rule{comment, std::move(matches), false, {}, Jump{"source_route"}};
+    };
+    return {look("extension headers of IPv6", HasMoreHeaders{}),
+            look("options of IPv4", HasIpOptions{})};
 }
 
 std::vector<Chain> leaving_chains(const Leaving& leaving)
@@ -265,7 +312,9 @@ std::vector<Chain> leaving_chains(const Leaving& leaving)
     if (leaving.in.needs.portal) {
         chains.push_back(portal(leaving));
     }
-    chains.push_back(admitted_flow(leaving));
+    if (leaving.place != Place::Postrouting) { // there it is that of the output hook
+        chains.push_back(admitted_flow(leaving));
+    }
     return chains;
 }
 
@@ -274,26 +323,18 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
     const Needs& needs = leaving.in.needs;
     const bool egress = leaving.place == Place::Egress;
     std::vector<Rule> rules;
-    // Before all that is admitted: while a device has no address of its own, the kernel sends by a
-    // route over it with an address of another device, and to a server that is the tunnel's.
-    for (const Family family : kFamilies) {
-        rules.push_back(refuse("a tunnel's address outside of it",
-                               {InSet{{source(family)}, of_family("tunnel_destination", family)}},
-                               refusal(leaving)));
-    }
-    append(rules, vpn_transport(leaving));
     if (needs.inbound) {
         add_inbound_answers(rules, leaving);
     }
     append(rules, neighbours_and_leases());
     add_bootstrap(rules, leaving);
     if (needs.portal) {
-        add_portal(rules);
+        add_portal(rules, leaving.place);
     }
     if (needs.downstream && !egress) { // these devices have no belt
         add_downstream(rules, leaving);
     }
-    rules.push_back(refused_before_lan());
+    rules.push_back(refused_before_lan(leaving.place));
     for (const Family family : kFamilies) {
         add_local(rules, leaving, "local network",
                   InSet{{destination(family)}, of_family("lan", family)});

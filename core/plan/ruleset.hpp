@@ -177,6 +177,28 @@ struct LaterFragment {
     friend bool operator==(const LaterFragment&, const LaterFragment&) = default;
 };
 
+/// An IPv4 packet with options in its header (RFC 791).
+struct HasIpOptions {
+    friend bool operator==(const HasIpOptions&, const HasIpOptions&) = default;
+};
+
+/// An IPv4 packet with the option Router Alert (RFC 2113), and with no other.
+struct HasRouterAlertAlone {
+    friend bool operator==(const HasRouterAlertAlone&, const HasRouterAlertAlone&) = default;
+};
+
+/// An IPv6 packet whose first header is not that of TCP, UDP or ICMPv6. Cheap: it reads one byte.
+struct HasMoreHeaders {
+    friend bool operator==(const HasMoreHeaders&, const HasMoreHeaders&) = default;
+};
+
+/// An IPv6 packet with a routing header of any type (RFC 8200, section 4.4), also behind other
+/// extension headers. Where an earlier fragment ends before it, it is not seen: AsLabelled does not
+/// hold then.
+struct HasRoutingHeader {
+    friend bool operator==(const HasRoutingHeader&, const HasRoutingHeader&) = default;
+};
+
 /// An IP packet that is what it is said to be: a program with a packet socket may tell the kernel
 /// another type than the frame's own, and rules would then read addresses where none are. Its IP
 /// header is whole, and its Ethernet header, where the device has them, says the same, as it is or
@@ -217,6 +239,18 @@ struct ToOthers {
     friend bool operator==(const ToOthers&, const ToOthers&) = default;
 };
 
+/// The packet came in by a device of this machine. At postrouting this holds for what is forwarded,
+/// and for what a tunnel device of this machine has wrapped into packets of its own (Linux 5.7;
+/// before, for no packet).
+struct HasInput {
+    friend bool operator==(const HasInput&, const HasInput&) = default;
+};
+
+/// The source is no address of this machine. Needs CONFIG_NFT_FIB_INET.
+struct FromOthers {
+    friend bool operator==(const FromOthers&, const FromOthers&) = default;
+};
+
 /// (meta mark & mask) == value.
 struct HasMark {
     std::uint32_t value = 0;
@@ -253,9 +287,10 @@ struct InSet {
 
 using Match =
     std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork, OfTransport,
-                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, AsLabelled,
-                 OfEtherType, ToMac, FromUid, HasSocket, ToOthers, HasMark, HasConntrackMark,
-                 InConntrackState, HasMptcpOption, InSet>;
+                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, HasIpOptions,
+                 HasRouterAlertAlone, HasMoreHeaders, HasRoutingHeader, AsLabelled, OfEtherType,
+                 ToMac, FromUid, HasSocket, ToOthers, HasInput, FromOthers, HasMark,
+                 HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
 
 // ---- Rules ----
 

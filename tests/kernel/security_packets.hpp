@@ -2,6 +2,7 @@
 // The words that the rows of docs/security.md are written in: states, packets and their senders.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -252,6 +253,45 @@ inline Packet of_group(gid_t gid, Packet packet)
 inline Packet later_fragment(Packet packet)
 {
     packet.later_fragment = true;
+    return packet;
+}
+
+/// A chain of type route of somebody else's leads it to that device, after the output hook.
+inline Packet rerouted(const char* name, Packet packet)
+{
+    packet.rerouted = device(name);
+    return packet;
+}
+
+inline Packet with_options(Packet packet, IpOptions options = IpOptions::Other)
+{
+    packet.options = options;
+    return packet;
+}
+
+inline Packet with_routing_header(Packet packet)
+{
+    packet.routing_header = true;
+    return packet;
+}
+
+/// The way that the sender chooses, in either family.
+inline Packet with_stations(const Packet& packet)
+{
+    return packet.source.family() == Family::V4 ? with_options(packet)
+                                                : with_routing_header(packet);
+}
+
+inline std::vector<Packet> with_stations(std::vector<Packet> packets)
+{
+    std::ranges::transform(packets, packets.begin(),
+                           [](const Packet& packet) { return with_stations(packet); });
+    return packets;
+}
+
+inline Packet with_headers_cut(Packet packet)
+{
+    packet.headers_cut = true;
     return packet;
 }
 

@@ -33,6 +33,92 @@ inline std::vector<Row> device_rows()
     };
 }
 
+/// What leaves by another device than the output hook saw.
+inline std::vector<Row> rerouted_rows()
+{
+    const auto row = [](const Decided& decided, std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet = rerouted("eth0", packet);
+        }
+        return sent(decided, "tun0", packets);
+    };
+    return {
+        row({"out-rerouted", "up", "drop", "a tunnel's address outside of it"},
+            anything(kTunnel4, kPublic4) + anything(kTunnel6, kPublic6)),
+        row({"out-rerouted-dns", "up", "drop", "DNS outside the tunnel"},
+            {udp(kOwn4, kResolver, 53), tcp(kOwn4, kResolver, 53),
+             udp(kOwn6, "2001:db8:50::1", 53)}),
+        row({"out-rerouted-own", "up", "drop", "out past the tunnel"},
+            anything(kOwn4, kPublic4) + anything(kOwn6, kPublic6)),
+        row({"out-rerouted-network", "up", "drop", "a tunnel's network outside of it"},
+            anything(kOwn4, "10.99.1.1") + anything(kOwn6, "2001:db8:c0::53")),
+        row({"out-rerouted-server-other-user", "up", "drop", "a VPN server by somebody else"},
+            {udp(kOwn4, kServer4, 1194), udp(kOwn6, kServer6, 1194)}),
+        row({"out-rerouted-server", "up", "accept", "VPN server, by its tunnel program"},
+            {by(0, udp(kOwn4, kServer4, 1194)), by(0, udp(kOwn6, kServer6, 1194))}),
+        row({"out-rerouted-lan", "up", "accept", "local network"},
+            anything(kOwn4, kNeighbour) + anything(kOwn6, "fd12::1")),
+        row({"out-rerouted-options", "up", "drop", "options of IPv4"},
+            with_stations(anything(kOwn4, kNeighbour))),
+        row({"out-rerouted-routing-header", "up", "drop", "routing header"},
+            with_stations(anything(kOwn6, "fd12::1"))),
+    };
+}
+
+/// Packets whose senders choose the way, or what looks like it.
+inline std::vector<Row> source_route_rows()
+{
+    const char* const options = "options of IPv4";
+    const char* const header = "routing header";
+    const char* const own = "from the tunnel's own address";
+    Packet membership = with_options(between(kOwn4, "224.0.0.22"), IpOptions::RouterAlert);
+    membership.protocol = IPPROTO_IGMP;
+    const auto by_root = [](std::vector<Packet> packets) {
+        for (Packet& packet : packets) {
+            packet = by(0, packet);
+        }
+        return packets;
+    };
+    return {
+        sent({"out-options", "up", "drop", options}, "eth0",
+             with_stations(anything(kOwn4, kNeighbour)) +
+                 std::vector{with_stations(by(0, udp(kOwn4, kServer4, 1194))),
+                             with_stations(udp(kOwn4, "255.255.255.255", 67, 68)),
+                             with_stations(udp(kOwn4, kPublic4, 9))}),
+        sent({"out-routing-header", "up", "drop", header}, "eth0",
+             with_stations(anything(kOwn6, "fd12::1")) +
+                 std::vector{with_stations(by(0, udp(kOwn6, kServer6, 1194))),
+                             with_stations(udp(kOwnLinkLocal, "ff02::1:2", 547, 546)),
+                             with_stations(icmp(kOwn6, kRouterLinkLocal, 135, 255)),
+                             with_stations(icmp(kOwnLinkLocal, "ff02::16", 143, 1))}),
+        sent({"out-router-alert", "up", "accept", "local network"}, "eth0", {membership}),
+        sent({"out-tunnel-options", "up", "accept", own}, "tun0",
+             with_stations(anything(kTunnel4, kPublic4))),
+        sent({"out-tunnel-routing-header", "up", "accept", own}, "tun0",
+             with_stations(anything(kTunnel6, kPublic6))),
+        received({"in-options", "up", "drop", options}, "eth0",
+                 with_stations(anything(kNeighbour, kOwn4))),
+        received({"in-routing-header", "up", "drop", header}, "eth0",
+                 with_stations(anything("fd12::1", kOwn6)) +
+                     std::vector{with_stations(icmp(kRouterLinkLocal, kOwn6, 135, 255))}),
+        forwarded({"fwd-options", "up", "drop", options}, "br0", "eth0",
+                  with_stations(anything(kGuest, kNeighbour))),
+        forwarded({"fwd-routing-header", "up", "drop", header}, "br0", "eth0",
+                  with_stations(anything(kGuest6, "fd12::1"))),
+        framed({"wire-options", "up", "drop", options}, "eth0",
+               with_stations(by_root(anything(kOwn4, kNeighbour))) +
+                   with_stations(anything("192.168.50.88", kNeighbour)) +
+                   std::vector{with_stations(by(0, udp(kOwn4, kServer4, 1194)))}),
+        framed({"wire-routing-header", "up", "drop", header}, "eth0",
+               with_stations(by_root(anything(kOwn6, "fd12::1"))) +
+                   with_stations(anything("2001:db8:50::88", "fd12::1")) +
+                   std::vector{with_stations(by(0, udp(kOwn6, kServer6, 1194)))}),
+        framed({"wire-headers-cut", "up", "drop", "onto the wire past the tunnel"}, "eth0",
+               {with_headers_cut(by(0, udp(kOwn6, "fd12::1", 9))),
+                with_headers_cut(udp("2001:db8:50::88", "fd12::1", 9))}),
+    };
+}
+
 inline std::vector<Row> server_rows()
 {
     const char* const program = "VPN server, by its tunnel program";
@@ -786,10 +872,10 @@ inline const std::vector<Row>& security_rows()
 {
     static const std::vector<Row> rows = [] {
         std::vector<Row> all = device_rows();
-        for (auto part :
-             {server_rows, housekeeping_rows, dns_rows, place_rows, tunnel_in_rows, server_in_rows,
-              place_in_rows, forwarded_rows, passing_rows, arp_rows, inbound_rows, behind_rows,
-              forwarded_behind_rows, portal_rows, link_rows, wire_rows}) {
+        for (auto part : {rerouted_rows, source_route_rows, server_rows, housekeeping_rows,
+                          dns_rows, place_rows, tunnel_in_rows, server_in_rows, place_in_rows,
+                          forwarded_rows, passing_rows, arp_rows, inbound_rows, behind_rows,
+                          forwarded_behind_rows, portal_rows, link_rows, wire_rows}) {
             append(all, part());
         }
         return all;

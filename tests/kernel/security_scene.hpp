@@ -157,7 +157,8 @@ inline std::set<std::string> deciders(const Ruleset& ruleset, Path path, const P
             const bool is_met = chain.base &&
                                 std::ranges::find(hooks, chain.base->hook) != hooks.end() &&
                                 (table.family == family || chain.base->hook == Hook::Egress) &&
-                                (!chain.base->device || chain.base->device == packet.output);
+                                (!chain.base->device ||
+                                 chain.base->device == packet.rerouted.value_or(*packet.output));
             const Rule* rule = is_met ? last_met(table, chain, moved) : nullptr;
             if (rule != nullptr) {
                 rules.insert(rule->comment);
@@ -199,6 +200,12 @@ table inet witness {
     chain input {
         type filter hook input priority 400;
         counter comment "passed"
+    }
+}
+table inet others {
+    chain reroute {
+        type route hook output priority mangle;
+        meta mark 0x7700 meta mark set 0x7800
     }
 }
 table arp witness {
@@ -420,6 +427,7 @@ class Machine {
         for (const char* name : {"all", "default"}) {
             const std::string conf = std::string("conf/") + name + "/";
             write_sysctl("ipv4/" + conf + "rp_filter", "0");
+            write_sysctl("ipv4/" + conf + "accept_source_route", "1");
             write_sysctl("ipv4/" + conf + "forwarding", "1");
             write_sysctl("ipv6/" + conf + "forwarding", "1");
             write_sysctl("ipv6/" + conf + "disable_ipv6", "0");
@@ -444,7 +452,12 @@ class Machine {
            "-6 addr add fd20::1/64 dev br0 nodad\n" +
            "route add default via 192.168.50.1 dev eth0\nroute add 10.99.0.0/16 dev tun0\n" +
            "-6 route add default via fe80::1 dev eth0\n-6 route add default dev tun0 metric " +
-           "4000\n");
+           "4000\n" + "rule add fwmark 0x7700 lookup 77\nroute add default dev tun0 table 77\n" +
+           "rule add fwmark 0x7800 lookup 78\n" +
+           "route add default via 192.168.50.1 dev eth0 table 78\n" +
+           "-6 rule add fwmark 0x7700 lookup 77\n-6 route add default dev tun0 table 77\n" +
+           "-6 rule add fwmark 0x7800 lookup 78\n" +
+           "-6 route add default via fe80::1 dev eth0 table 78\n");
         // One question for each neighbour, not one more each second.
         write_sysctl("ipv4/neigh/eth0/mcast_solicit", "1");
         add_neighbours();
@@ -599,7 +612,8 @@ class Machine {
         sender.send(kHardware, packet.source.family() == Family::V4 ? ETH_P_IP : ETH_P_IPV6, bytes);
     }
 
-    /// Whole, by a socket that the packet's user has made and bound to the device.
+    /// Whole, by a socket that the packet's user has made, and bound to the device where nothing
+    /// else is to lead the packet there.
     static void send_by_socket(const Packet& packet, const std::string& name,
                                std::span<const std::uint8_t> bytes)
     {
@@ -616,8 +630,13 @@ class Machine {
             }
         };
         set(SO_BROADCAST, &on, sizeof on);
-        set(SO_MARK, &packet.mark, sizeof packet.mark);
-        set(SO_BINDTODEVICE, name.c_str(), name.size());
+        if (packet.rerouted) { // the mark leads to the device first, and somewhere else then
+            constexpr std::uint32_t by_way = 0x7700;
+            set(SO_MARK, &by_way, sizeof by_way);
+        } else {
+            set(SO_MARK, &packet.mark, sizeof packet.mark);
+            set(SO_BINDTODEVICE, name.c_str(), name.size());
+        }
         const auto target = packet.destination.bytes();
         if (v6) {
             sockaddr_in6 to{};

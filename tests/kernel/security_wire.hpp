@@ -101,6 +101,31 @@ inline std::size_t checksum_offset(std::uint8_t protocol)
     return protocol == IPPROTO_TCP ? 16 : protocol == IPPROTO_UDP ? 6 : 2;
 }
 
+/// Options of an IPv4 header: Router Alert (RFC 2113), or a loose source route (RFC 791), of which
+/// a packet for this machine has passed the last station.
+inline Bytes options(const Packet& packet)
+{
+    Bytes bytes;
+    if (packet.options == IpOptions::RouterAlert) {
+        put32(bytes, 0x94040000);
+    } else if (packet.options == IpOptions::Other) {
+        bytes = {131, 7, static_cast<std::uint8_t>(packet.output ? 4 : 8)};
+        put32(bytes, 0xc6336414); // 198.51.100.20
+        bytes.push_back(0);
+    }
+    return bytes;
+}
+
+/// A segment routing header of one segment (RFC 8754), which is still ahead.
+inline Bytes routing_header(const Packet& packet)
+{
+    Bytes bytes;
+    put32(bytes, std::uint32_t{packet.protocol} << 24 | 0x00020401U);
+    put32(bytes, 0);
+    put(bytes, IpAddress::parse("2001:db8:99::20").value());
+    return bytes;
+}
+
 /// The packet from its IP header on. `about` is the packet that an ICMP error answers.
 inline Bytes wire(const Packet& packet, std::span<const std::uint8_t> about = {})
 {
@@ -116,19 +141,24 @@ inline Bytes wire(const Packet& packet, std::span<const std::uint8_t> about = {}
     put(sum, rest);
     set16(rest, checksum_offset(packet.protocol), internet_checksum(sum));
     Bytes bytes;
+    const Bytes extra = packet.routing_header ? routing_header(packet) : options(packet);
+    const auto header = static_cast<std::uint32_t>(extra.size());
     if (packet.source.family() == Family::V4) {
-        put16(bytes, 0x4500 | kSignature);
-        put16(bytes, 20 + length);
+        put16(bytes, 0x4500 | header / 4 << 8 | kSignature);
+        put16(bytes, 20 + header + length);
         put32(bytes, 0x00010000);
         put16(bytes, std::uint32_t{packet.hop_limit} << 8 | packet.protocol);
         put16(bytes, 0);
     } else {
         put32(bytes, 0x60000000U | std::uint32_t{kSignature} << 20);
-        put16(bytes, length);
-        put16(bytes, std::uint32_t{packet.protocol} << 8 | packet.hop_limit);
+        const std::uint32_t next =
+            packet.routing_header ? std::uint32_t{IPPROTO_ROUTING} : packet.protocol;
+        put16(bytes, header + length);
+        put16(bytes, next << 8 | packet.hop_limit);
     }
     put(bytes, packet.source);
     put(bytes, packet.destination);
+    put(bytes, extra);
     if (packet.source.family() == Family::V4) {
         set16(bytes, 10, internet_checksum(bytes));
     }
@@ -193,6 +223,20 @@ inline Bytes later_fragment_of(const Packet& packet)
     return bytes;
 }
 
+/// The first fragment of a packet whose routing header stands in the next one.
+inline Bytes fragment_with_headers_cut(const Packet& packet)
+{
+    Bytes bytes = wire(packet);
+    bytes.resize(40);
+    bytes[6] = IPPROTO_FRAGMENT;
+    set16(bytes, 4, 8 + 8);
+    put32(bytes, std::uint32_t{IPPROTO_DSTOPTS} << 24 | 1U); // more fragments
+    put32(bytes, 0x1234);
+    put32(bytes, std::uint32_t{IPPROTO_ROUTING} << 24 | 0x0104U); // padding
+    put32(bytes, 0);
+    return bytes;
+}
+
 /// A request for the target, from its Ethernet payload on (RFC 826).
 inline Bytes arp_request(const ArpAddresses& addresses, std::span<const std::uint8_t> hardware)
 {
@@ -242,6 +286,9 @@ inline Bytes frame_content(const Packet& packet)
     }
     if (packet.ether_type) {
         return Bytes(46);
+    }
+    if (packet.headers_cut) {
+        return fragment_with_headers_cut(packet);
     }
     return packet.later_fragment ? later_fragment_of(packet) : wire(packet);
 }

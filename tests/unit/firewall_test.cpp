@@ -227,8 +227,9 @@ TEST(Firewall, WhatNobodyNeedsIsNotThere)
     config.belt_allow = {prefix("192.168.50.66/32")};
     EXPECT_EQ(more_than_plain(plan(state, config)), Names{"allowed_source4"});
     state.portal = Portal{1001, {}, {address("192.168.50.1")}, Seconds{60}};
-    EXPECT_EQ(more_than_plain(plan(state)), (Names{"portal", "portal_gid", "portal_resolver4",
-                                                   "portal_resolver6", "portal_uid"}));
+    EXPECT_EQ(more_than_plain(plan(state)),
+              (Names{"portal", "portal_gid", "portal_resolver4", "portal_resolver6",
+                     "portal_silently", "portal_uid"}));
     state.portal.reset();
     state.servers = {server("203.0.113.3:51820/udp", {{0}, kServerMark})};
     EXPECT_EQ(more_than_plain(plan(state)),
@@ -285,7 +286,7 @@ TEST(Firewall, EveryRuleSaysWhy)
 TEST(Firewall, TrafficChainsDropWhatNoRuleTakes)
 {
     for (const Ruleset& ruleset : all_rulesets()) {
-        for (const char* name : {"input", "forward", "output"}) {
+        for (const char* name : {"input", "forward", "output", "postrouting"}) {
             EXPECT_EQ(chain(ruleset, name).base->policy, Verdict::Drop) << name;
         }
         for (const Table& table : ruleset.tables) {
@@ -564,13 +565,56 @@ TEST(Firewall, EssentialFormAsksNoRoutingTable)
         bool found = false;
         each_rule(ruleset, [&](const Table&, const Rule& rule) {
             found = found || std::ranges::any_of(rule.matches, [](const Match& match) {
-                        return std::holds_alternative<ToOthers>(match);
+                        return std::holds_alternative<ToOthers>(match) ||
+                               std::holds_alternative<FromOthers>(match);
                     });
         });
         return found;
     };
     EXPECT_TRUE(asks(plan(up_state())));
     EXPECT_FALSE(asks(plan(up_state(), {}, Expressions::Essential)));
+}
+
+TEST(Firewall, PacketsAreJudgedByTheDeviceThatTheyLeaveBy)
+{
+    for (const Expressions expressions :
+         {Expressions::All, Expressions::WithoutBelt, Expressions::Essential}) {
+        Ruleset ruleset = plan(up_state(), {}, expressions);
+        std::erase_if(ruleset.tables,
+                      [](const Table& table) { return table.family == TableFamily::Netdev; });
+        Packet packet = packet_to("192.168.50.20");
+        packet.source = address("10.8.0.2");
+        for (const char* first : {"tun0", "lo"}) {
+            packet.output = device(first);
+            EXPECT_TRUE(passes(ruleset, packet)) << first;
+            packet.rerouted = device("eth0");
+            EXPECT_FALSE(passes(ruleset, packet)) << first;
+            packet.rerouted.reset();
+        }
+    }
+}
+
+// What a tunnel device wraps comes in by that device, as forwarded packets do.
+TEST(Firewall, TransportOfATunnelInsideATunnelIsNotTakenForForwarded)
+{
+    for (const Expressions expressions : {Expressions::All, Expressions::Essential}) {
+        const Ruleset ruleset = plan(up_state(), {}, expressions);
+        Packet packet = packet_to("198.51.100.20", IPPROTO_UDP, 51820);
+        packet.uid.reset();
+        packet.input = device("tun1");
+        packet.output = device("eth0");
+        packet.flow = TrackedFlow{TrackedFlow::State::Established, 0};
+        for (const char* own : {"192.168.50.10", "10.8.0.2"}) {
+            packet.source = address(own);
+            EXPECT_EQ(evaluate(ruleset, Hook::Postrouting, packet).verdict, Verdict::Drop) << own;
+        }
+        packet.source = address("198.51.100.20");
+        packet.destination = address("172.20.0.2");
+        packet.output = device("br0");
+        packet.for_others = true;
+        EXPECT_EQ(evaluate(ruleset, Hook::Postrouting, packet).verdict, Verdict::Accept)
+            << "an answer for a guest";
+    }
 }
 
 TEST(Firewall, TunnelsAddressesAreGuardedBeforeReassembly)

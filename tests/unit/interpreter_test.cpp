@@ -133,6 +133,60 @@ TEST(Interpreter, MatchesWhatIsForOthers)
     EXPECT_EQ(evaluate_path(ruleset, Path::Forwarded, udp4()).verdict, Verdict::Drop);
 }
 
+TEST(Interpreter, MatchesWhatCameInFromOthers)
+{
+    const std::vector<Match> both = {HasInput{}, FromOthers{}};
+    const Ruleset ruleset = one_chain({{"hit", both, false, {}, Verdict::Drop}}, {},
+                                      {Hook::Postrouting, 0, Verdict::Accept});
+    const Packet packet = changed(udp4(), [](Packet& p) { p.input = device("br0"); });
+    EXPECT_EQ(evaluate_path(ruleset, Path::Sent, packet).verdict, Verdict::Accept);
+    EXPECT_EQ(evaluate_path(ruleset, Path::Forwarded, packet).verdict, Verdict::Drop);
+}
+
+TEST(Interpreter, MatchesOptionsOfIpv4)
+{
+    const auto with = [](IpOptions options) {
+        Packet packet = udp4();
+        packet.options = options;
+        return packet;
+    };
+    EXPECT_FALSE(matches(HasIpOptions{}, udp4()));
+    EXPECT_TRUE(matches(HasIpOptions{}, with(IpOptions::RouterAlert)));
+    EXPECT_TRUE(matches(HasIpOptions{}, with(IpOptions::Other)));
+    EXPECT_TRUE(matches(HasRouterAlertAlone{}, with(IpOptions::RouterAlert)));
+    EXPECT_FALSE(matches(HasRouterAlertAlone{}, with(IpOptions::Other)));
+}
+
+TEST(Interpreter, MatchesHeadersOfIpv6)
+{
+    const Packet routed = changed(udp6(), [](Packet& p) { p.routing_header = true; });
+    EXPECT_FALSE(matches(HasMoreHeaders{}, udp6()));
+    EXPECT_TRUE(matches(HasMoreHeaders{}, routed));
+    EXPECT_TRUE(
+        matches(HasMoreHeaders{}, changed(udp6(), [](Packet& p) { p.protocol = IPPROTO_GRE; })));
+    EXPECT_FALSE(matches(HasRoutingHeader{}, udp6()));
+    EXPECT_TRUE(matches(HasRoutingHeader{}, routed));
+    EXPECT_FALSE(
+        matches(HasRoutingHeader{}, changed(udp4(), [](Packet& p) { p.routing_header = true; })));
+}
+
+TEST(Interpreter, ReroutedPacketsKeepTheirFirstDeviceToTheEndOfTheOutputHook)
+{
+    const auto from_eth0 = [](Hook hook) {
+        return one_chain({{"hit", {ToInterface{device("eth0")}}, false, {}, Verdict::Drop}}, {},
+                         {hook, 0, Verdict::Accept});
+    };
+    const Packet packet = changed(udp4(), [](Packet& p) {
+        p.output = device("tun0");
+        p.rerouted = device("eth0");
+    });
+    const auto verdict = [&](Hook hook) {
+        return evaluate_path(from_eth0(hook), Path::Sent, packet).verdict;
+    };
+    EXPECT_EQ(verdict(Hook::Output), Verdict::Accept);
+    EXPECT_EQ(verdict(Hook::Postrouting), Verdict::Drop);
+}
+
 TEST(Interpreter, MatchesMultipathTcpOnly)
 {
     EXPECT_FALSE(matches(HasMptcpOption{}, changed(udp4(), [](Packet& p) { p.mptcp = true; })));

@@ -148,6 +148,12 @@ TEST(NftText, KnowsFramesByTheirType)
               "\t\tmeta protocol ip ip frag-off & 0x1fff != 0 accept\n");
     EXPECT_EQ(text({LaterFragment{Family::V6}}),
               "\t\tmeta protocol ip6 frag frag-off != 0 accept\n");
+    EXPECT_EQ(text({HasIpOptions{}}), "\t\t@nh,0,8 > 0x45 @nh,0,8 < 0x50 accept\n");
+    EXPECT_EQ(text({HasRouterAlertAlone{}}),
+              "\t\tmeta protocol ip @nh,0,8 0x46 @nh,160,32 0x94040000 accept\n");
+    EXPECT_EQ(text({HasMoreHeaders{}}), "\t\tmeta protocol ip6 ip6 nexthdr != 17 ip6 nexthdr != 6 "
+                                        "ip6 nexthdr != 58 accept\n");
+    EXPECT_EQ(text({HasRoutingHeader{}}), "\t\tmeta protocol ip6 exthdr rt exists accept\n");
     EXPECT_EQ(
         text({InSet{{Field::ArpTarget}, "s"}}),
         "\t\tmeta protocol arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp daddr ip @s "
