@@ -130,6 +130,14 @@ class Lookups {
         return {std::move(found.state), std::move(found.config.config), std::move(found.snapshot)};
     }
 
+    /// Looks without asking, and notes what tunnel programs have sent until now.
+    Asked look_first()
+    {
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        sent_before_ = sent_to_servers(system);
+        return look();
+    }
+
     /// Asks for what the machine needs, first in a tunnel, and has the engine learn the answers.
     Asked ask()
     {
@@ -233,15 +241,16 @@ int hand_over(UniqueFd& turn, Wakeups& wakeups)
 
 /// Asks, and sleeps and asks again while the machine needs it. Holds no lock of a run while it
 /// sleeps. `nullopt` when the program was replaced.
-std::optional<int> ask_until_done(Wakeups& wakeups)
+std::optional<int> ask_until_done(Wakeups& wakeups, bool later)
 {
     Lookups lookups(AskedBy::Helper);
-    Asked last = lookups.ask();
+    Asked last = later ? lookups.look_first() : lookups.ask();
     unsigned attempt = 0;
     auto asked_at = since_boot();
     auto looked_at = asked_at;
     while (needs_lookups(last.state, last.config, last.round)) {
-        const auto next = asked_at + next_lookup(last.state, last.snapshot, attempt);
+        const auto next =
+            asked_at + (later ? kReturnTime : next_lookup(last.state, last.snapshot, attempt));
         const auto reason = wakeups.sleep(std::max(next - since_boot(), Seconds{0}));
         if (!reason) {
             report_warning(reason.error().message());
@@ -260,6 +269,7 @@ std::optional<int> ask_until_done(Wakeups& wakeups)
             last.round = round;
             continue;
         }
+        later = false;
         last = lookups.ask();
         attempt = *reason == Wakeups::Reason::Wanted ? 0 : attempt + 1;
         asked_at = since_boot();
@@ -268,7 +278,8 @@ std::optional<int> ask_until_done(Wakeups& wakeups)
     return last.exit_code;
 }
 
-int run_helper()
+/// `later`: a tunnel has just ended.
+int run_helper(bool later)
 {
     const auto stamp = LiveSystem::refresh_stamp();
     for (;;) {
@@ -287,7 +298,7 @@ int run_helper()
                            "; names are looked up now, and again at the next event");
             return Lookups(AskedBy::Helper).ask().exit_code;
         }
-        const auto code = ask_until_done(*wakeups);
+        const auto code = ask_until_done(*wakeups, std::exchange(later, false));
         if (!code) {
             return hand_over(*turn, *wakeups);
         }
@@ -299,14 +310,14 @@ int run_helper()
     }
 }
 
-int refresh(AskedBy asker)
+int refresh(AskedBy asker, bool later)
 {
     if (geteuid() != 0) {
         report_error("refresh: only root can look servers up");
         return 1;
     }
     if (asker == AskedBy::Helper) {
-        return run_helper();
+        return run_helper(later);
     }
     const Asked asked = Lookups(AskedBy::Person).ask();
     // What only the network says is asked for again.
@@ -327,7 +338,8 @@ int main(int argc, char** argv)
     set_up_reports("refresh", foreground ? ReportTo::StandardError : ReportTo::SystemLogToo);
     umask(077);
     try {
-        return refresh(foreground ? AskedBy::Person : AskedBy::Helper);
+        const bool later = argc > 1 && std::string_view(argv[1]) == kAskLater;
+        return refresh(foreground ? AskedBy::Person : AskedBy::Helper, later);
     } catch (const std::exception& error) {
         report_error(error.what());
         return 1;

@@ -51,16 +51,29 @@ struct flock turn_lock(short type)
     return range;
 }
 
+bool is_running(const UniqueFd& turn)
+{
+    auto range = turn_lock(F_RDLCK);
+    return fcntl(turn.get(), F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+}
+
+UniqueFd open_turn(const std::string& stamp)
+{
+    return UniqueFd(open(turn_path(stamp).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+bool is_running(const std::string& stamp)
+{
+    const UniqueFd turn = open_turn(stamp);
+    return turn.valid() && is_running(turn);
+}
+
 /// Wakes the helper that has the turn; false if none has it. The order matters: a helper that ends
 /// gives the turn back before it looks for the last time whether it was woken.
 bool wake(const std::string& stamp)
 {
-    const UniqueFd file(open(turn_path(stamp).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!file.valid() || futimens(file.get(), nullptr) != 0) {
-        return false;
-    }
-    auto range = turn_lock(F_RDLCK);
-    return fcntl(file.get(), F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+    const UniqueFd turn = open_turn(stamp);
+    return turn.valid() && futimens(turn.get(), nullptr) == 0 && is_running(turn);
 }
 
 /// Whether anything but tunnels leads out of this machine. A link-local route says nothing.
@@ -110,10 +123,13 @@ Status refresh_after(const Event& event, const Outcome& outcome, const std::stri
     if (!may_ask && names_without_address(state).empty()) {
         return {};
     }
-    if (wake(stamp)) {
+    // The tunnel may be on its way back, and each question tells the network which VPN is used.
+    const bool later = std::holds_alternative<TunnelDown>(event);
+    if ((later && is_running(stamp)) || (!later && wake(stamp)) || !has_network(state)) {
         return {};
     }
-    return has_network(state) ? start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {}) : Status{};
+    return start_detached(FAILCLOSED_LIBEXECDIR "/refresh",
+                          later ? std::vector<std::string>{kAskLater} : std::vector<std::string>{});
 }
 
 Result<UniqueFd> take_refresh_turn(const std::string& stamp)

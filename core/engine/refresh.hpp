@@ -13,6 +13,9 @@
 
 namespace failclosed {
 
+/// The helper's argument: its first question comes after kReturnTime, or when an event wakes it.
+inline constexpr const char* kAskLater = "--later";
+
 /// How old answers become before the next tunnel up asks again.
 inline constexpr Seconds kRefreshInterval = std::chrono::hours(1);
 
@@ -32,9 +35,9 @@ Status start_refresh(const std::string& stamp);
 
 /// Has the helper look where `event`, which ended in `outcome`, gives it something to do. After a
 /// TunnelUp: as needs_refresh() says. After any other event while no tunnel is up: if the network
-/// may be asked and there is one. While a tunnel is up: if a name has no address, or a program was
-/// told to reconnect. Never if the machine is not armed or no server has a name. `stamp` as for
-/// needs_refresh().
+/// may be asked and there is one; after a TunnelDown the helper gives the tunnel kReturnTime first.
+/// While a tunnel is up: if a name has no address, or a program was told to reconnect. Never if the
+/// machine is not armed or no server has a name. `stamp` as for needs_refresh().
 Status refresh_after(const Event& event, const Outcome& outcome, const std::string& stamp);
 
 /// The helper's turn, which lasts as long as the descriptor: one helper runs at a time. Invalid if
