@@ -180,6 +180,7 @@ LearntServers learn_from_files(const Config& config, const State& state)
     const auto of_profiles = servers_of_profiles(found.profiles);
     learnt.servers.insert(learnt.servers.end(), of_profiles.servers.begin(),
                           of_profiles.servers.end());
+    learnt.profiles = of_profiles.profiles;
     for (const auto* warnings : {&found.warnings, &of_profiles.warnings}) {
         learnt.warnings.insert(learnt.warnings.end(), warnings->begin(), warnings->end());
     }
@@ -229,6 +230,7 @@ int lock(const Arguments& arguments)
         event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
     }
     event.servers = std::move(learnt.servers);
+    event.profiles = std::move(learnt.profiles);
     for (const auto& remote : *remotes) {
         event.servers.insert(is_named ? event.servers.begin() : event.servers.end(),
                              {remote, *identity, {}});
@@ -299,7 +301,7 @@ int reapply(const Arguments& arguments)
         return finish(outcome);
     }
     auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
-    const Event event = ReapplyRequested{std::move(learnt.servers)};
+    const Event event = ReapplyRequested{std::move(learnt.servers), std::move(learnt.profiles)};
     Outcome outcome = handle(system, event);
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());

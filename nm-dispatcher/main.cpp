@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NetworkManager's dispatcher script. Only translates.
-#include <algorithm>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +13,7 @@
 
 #include "core/apply/observe.hpp"
 #include "core/apply/profiles.hpp"
+#include "core/apply/tun_program.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/network_manager_environment.hpp"
 #include "core/engine/last_resort.hpp"
@@ -36,34 +37,59 @@ DeviceFacts find_device(const InterfaceName& device)
     return {.is_program_tunnel = true, .is_wireguard = link->is_wireguard};
 }
 
-/// What the profile that NetworkManager brings up comes to.
-struct Profile {
-    /// To be learnt; none on a machine that is armed already.
-    std::vector<Server> servers;
-    Warnings warnings;
-    bool is_admitted = false;
-};
-
-/// Users who are not root may make profiles, and have NetworkManager bring them up. On an armed
-/// machine only those count that root has had learnt, by `lock` or `reapply`: else a user could
-/// draw everybody's packets into a tunnel of one's own.
-Profile check_profile(LiveSystem& system, const std::string& uuid)
+/// Whether the program that holds the device of a VPN runs with what its profile says. Only
+/// OpenVPN's command line tells; of other plugins nothing is known but when the profile was
+/// written.
+bool is_applied(const VpnProfile& profile, const std::optional<ProcessInfo>& program)
 {
-    const State state = inspect(system).state;
-    const auto found = load_vpn_profiles(kProfilesTimeLimit, uuid);
-    auto learnt = servers_of_profiles(found.profiles);
-    Profile profile{{}, found.warnings, true};
-    profile.warnings.insert(profile.warnings.end(), learnt.warnings.begin(), learnt.warnings.end());
-    if (state.armed == Armed::No) {
-        profile.servers = std::move(learnt.servers);
-        return profile;
+    constexpr std::string_view kOpenvpn = "org.freedesktop.NetworkManager.openvpn";
+    if (!program) {
+        return profile.service != kOpenvpn;
     }
-    const auto is_known = [&](const Server& server) {
-        return std::ranges::find(state.servers, server.remote, &Server::remote) !=
-               state.servers.end();
-    };
-    profile.is_admitted = !learnt.servers.empty() && std::ranges::all_of(learnt.servers, is_known);
-    return profile;
+    if (!profile.file.empty() && is_newer_than(profile.file, *program)) {
+        return false;
+    }
+    const auto arguments = read_command_line(program->id.pid);
+    return profile.service != kOpenvpn || (arguments && runs_openvpn_profile(profile, *arguments));
+}
+
+/// Adds what NetworkManager and the kernel know of the VPN's profile and program.
+void complete(TunnelUp& up, Warnings& warnings)
+{
+    auto& facts = *up.profile;
+    if (facts.uuid.empty()) {
+        return;
+    }
+    const auto profile =
+        load_applied_profile(kProfilesTimeLimit, facts.uuid, up.tunnel.interface, warnings);
+    if (!profile) {
+        return;
+    }
+    const auto program = find_tun_program(up.tunnel.interface);
+    facts.digest = profile->digest;
+    facts.is_private = profile->is_private;
+    facts.is_applied = is_applied(*profile, program);
+    if (program && is_of_network_manager(*program)) {
+        facts.program = program->id;
+    }
+    if (!profile->is_private) {
+        auto learnt = servers_of_profiles({&*profile, 1});
+        up.servers = std::move(learnt.servers);
+        warnings.insert(warnings.end(), learnt.warnings.begin(), learnt.warnings.end());
+    }
+}
+
+/// Adds who made the device. What the kernel makes itself has no process.
+void complete(TunnelFound& found)
+{
+    if (found.maker == TunnelFound::Maker::Kernel) {
+        return;
+    }
+    if (const auto program = find_tun_program(found.interface)) {
+        found.program = program->id;
+        found.maker = is_of_network_manager(*program) ? TunnelFound::Maker::NetworkManager
+                                                      : TunnelFound::Maker::Program;
+    }
 }
 
 void report_all(const Warnings& warnings)
@@ -91,16 +117,9 @@ int run(std::span<const char* const> arguments)
     }
     LiveSystem system(LiveSystem::Reading::Changes);
     if (auto* up = std::get_if<TunnelUp>(&*parsed->event)) {
-        auto profile = check_profile(system, parsed->profile);
-        report_all(profile.warnings);
-        up->servers = std::move(profile.servers);
-        if (!profile.is_admitted) {
-            report_error(up->tunnel.interface.text() +
-                         " is not taken for a tunnel: the servers of its profile were not there "
-                         "when the machine was locked; if it may be one: failclosed reapply, and "
-                         "bring it up again");
-            parsed->event = TunnelRefused{up->tunnel.interface};
-        }
+        complete(*up, parsed->warnings);
+    } else if (auto* found = std::get_if<TunnelFound>(&*parsed->event)) {
+        complete(*found);
     }
     const Outcome outcome = handle(system, *parsed->event);
     // A machine that is none of ours hears nothing of what its network sends.

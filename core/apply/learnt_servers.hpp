@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/codec/warnings.hpp"
-#include "core/model/endpoint.hpp"
+#include "core/model/state.hpp"
 
 namespace failclosed {
 
@@ -14,6 +14,8 @@ struct LearntServers {
     std::vector<Server> servers;
     /// What could not be learnt, and why.
     Warnings warnings;
+    /// Of NetworkManager.
+    std::vector<LearntProfile> profiles = {};
 };
 
 } // namespace failclosed

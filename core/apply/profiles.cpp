@@ -60,7 +60,8 @@ struct File {
 /// What one load has found, and the module's way to say it.
 class Loader {
   public:
-    Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid);
+    Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid,
+           const std::optional<std::string>& device);
 
     /// False where NetworkManager's files have to tell.
     bool ask(std::chrono::milliseconds time_limit);
@@ -82,11 +83,13 @@ class Loader {
     VpnProfiles found_;
 };
 
-Loader::Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid)
+Loader::Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid,
+               const std::optional<std::string>& device)
     : places_(places), keys_(kProfileKeys.begin(), kProfileKeys.end())
 {
     keys_.push_back(nullptr);
-    query_ = {keys_.data(), uuid ? uuid->c_str() : nullptr, visit, this};
+    query_ = {keys_.data(), uuid ? uuid->c_str() : nullptr, device ? device->c_str() : nullptr,
+              visit, this};
 }
 
 void Loader::add(const FailclosedNmProfile& profile)
@@ -107,6 +110,9 @@ void Loader::add(const FailclosedNmProfile& profile)
     if (profile.fwmark != 0) {
         result.fwmark = profile.fwmark;
     }
+    result.digest = profile.digest;
+    result.is_private = profile.is_private != 0;
+    result.file = profile.file;
     found_.profiles.push_back(std::move(result));
 }
 
@@ -233,11 +239,29 @@ void Loader::read_files()
 VpnProfiles load_vpn_profiles(std::chrono::milliseconds time_limit,
                               const std::optional<std::string>& uuid, const ProfilePlaces& places)
 {
-    Loader loader(places, uuid);
+    Loader loader(places, uuid, std::nullopt);
     if (!loader.ask(time_limit)) {
         loader.read_files();
     }
     return std::move(loader).finish();
+}
+
+std::optional<VpnProfile> load_applied_profile(std::chrono::milliseconds time_limit,
+                                               const std::string& uuid, const InterfaceName& device,
+                                               Warnings& warnings, const ProfilePlaces& places)
+{
+    // The loader keeps where their texts are.
+    const std::optional<std::string> wanted = uuid;
+    const std::optional<std::string> applied_to = device.text();
+    Loader loader(places, wanted, applied_to);
+    const bool was_told = loader.ask(time_limit);
+    auto found = std::move(loader).finish();
+    for (const auto& line : found.warnings) {
+        warn(warnings, line);
+    }
+    // Its files say what would be applied the next time.
+    return was_told && !found.profiles.empty() ? std::optional(found.profiles.front())
+                                               : std::nullopt;
 }
 
 LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
@@ -258,6 +282,17 @@ LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
         return user->second;
     };
     for (const auto& profile : profiles) {
+        if (profile.is_private) {
+            warn(result.warnings,
+                 "NetworkManager profile " + in_quotes(profile.id) +
+                     " belongs to some users alone and is not learnt: they may change it as they "
+                     "like; make it everybody's: nmcli connection modify NAME "
+                     "connection.permissions ''");
+            continue;
+        }
+        if (!profile.uuid.empty() && !profile.digest.empty()) {
+            result.profiles.push_back({profile.uuid, profile.digest});
+        }
         const auto [servers, warnings] = servers_of(profile);
         for (const auto& line : warnings) {
             warn(result.warnings, line);

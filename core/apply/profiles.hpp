@@ -12,6 +12,7 @@
 #include "core/codec/network_manager_profile.hpp"
 #include "core/codec/warnings.hpp"
 #include "core/model/endpoint.hpp"
+#include "core/model/names.hpp"
 
 namespace failclosed {
 
@@ -53,8 +54,17 @@ VpnProfiles load_vpn_profiles(std::chrono::milliseconds time_limit,
                               const std::optional<std::string>& uuid = {},
                               const ProfilePlaces& places = {});
 
-/// The servers of all profiles, with users of this machine as numbers; users that it does not have
-/// are left out. Servers given by name have no addresses yet.
+/// The profile of this UUID as a running NetworkManager has it: for a WireGuard device what it has
+/// applied to that device, else what it has stored. nullopt where it does not run, does not answer
+/// within `time_limit` or has no such VPN profile; `warnings` then says what went wrong.
+std::optional<VpnProfile> load_applied_profile(std::chrono::milliseconds time_limit,
+                                               const std::string& uuid, const InterfaceName& device,
+                                               Warnings& warnings,
+                                               const ProfilePlaces& places = {});
+
+/// The digests and servers of all profiles; private ones are left out with a warning. Users of this
+/// machine are numbers, and users that it does not have are left out. Servers given by name have no
+/// addresses yet.
 LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
                                   const std::string& passwd_file = "/etc/passwd");
 

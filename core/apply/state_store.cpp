@@ -17,6 +17,7 @@ constexpr std::size_t kLargestConfig = 1 << 20;
 constexpr const char* kRunningFile = "state";
 constexpr const char* kConfigsFile = "configs";
 constexpr const char* kInsideFile = "inside";
+constexpr const char* kProfilesFile = "profiles";
 constexpr const char* kServersFile = "servers";
 constexpr const char* kArmedFile = "armed";
 constexpr const char* kConfigFile = "failclosed.conf";
@@ -139,6 +140,7 @@ void StateStore::load_running(StoredState& stored)
     stored.state.underlay = std::move(running.underlay);
     stored.state.programs = std::move(running.programs);
     stored.state.refused = std::move(running.refused);
+    stored.state.vpn_programs = std::move(running.vpn_programs);
     if (running.portal && !running.boot.empty() && running.boot == read_boot_id(paths_.boot_id)) {
         stored.state.portal = std::move(running.portal);
     }
@@ -146,8 +148,13 @@ void StateStore::load_running(StoredState& stored)
 
 Status StateStore::save_running(const State& state)
 {
-    Running running{read_boot_id(paths_.boot_id), state.tunnels, state.underlay, state.programs,
-                    state.refused};
+    Running running{read_boot_id(paths_.boot_id),
+                    state.tunnels,
+                    state.underlay,
+                    state.programs,
+                    state.refused,
+                    {},
+                    state.vpn_programs};
     // The copy is there for the worst case, in which nobody signs in; that it cannot be written
     // makes nothing else worse.
     static_cast<void>(save_file(paths_.persistent, kRunningFile, write_running(running),
@@ -165,6 +172,7 @@ StoredState StateStore::load()
     servers_ = load_file(paths_.persistent, kServersFile, stored);
     inside_ = load_file(paths_.persistent, kInsideFile, stored);
     configs_ = load_file(paths_.persistent, kConfigsFile, stored);
+    profiles_ = load_file(paths_.persistent, kProfilesFile, stored);
     armed_ = load_file(paths_.persistent, kArmedFile, stored);
     if (servers_) {
         take(stored.state.servers, read_servers(*servers_), paths_.persistent + "/" + kServersFile,
@@ -177,6 +185,10 @@ StoredState StateStore::load()
     if (configs_) {
         take(stored.state.openvpn_configs, read_configs(*configs_),
              paths_.persistent + "/" + kConfigsFile, stored.damage);
+    }
+    if (profiles_) {
+        take(stored.state.profiles, read_profiles(*profiles_),
+             paths_.persistent + "/" + kProfilesFile, stored.damage);
     }
     if (armed_) {
         take(stored.state.armed, read_armed(*armed_), paths_.persistent + "/" + kArmedFile,
@@ -235,6 +247,10 @@ Status StateStore::save(const State& state)
     if (configs_ || !state.openvpn_configs.empty()) {
         keep_first(save_file(paths_.persistent, kConfigsFile, write_configs(state.openvpn_configs),
                              configs_, Durability::Durable));
+    }
+    if (profiles_ || !state.profiles.empty()) {
+        keep_first(save_file(paths_.persistent, kProfilesFile, write_profiles(state.profiles),
+                             profiles_, Durability::Durable));
     }
     keep_first(save_running(state));
     if (state.armed == Armed::No) {

@@ -72,6 +72,7 @@ class StateStore {
     std::optional<std::string> running_;
     std::optional<std::string> running_copy_;
     std::optional<std::string> configs_;
+    std::optional<std::string> profiles_;
     std::optional<std::string> servers_;
     std::optional<std::string> inside_;
     std::optional<std::string> armed_;

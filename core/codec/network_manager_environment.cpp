@@ -74,8 +74,8 @@ class Reader {
     Event vpn_down();
     Event device_changed(std::string_view action);
     Event lease(const std::optional<InterfaceName>& device, bool down);
-    std::optional<Event> tunnel_up(const InterfaceName& device, const std::string& prefix);
-    void read_addresses(Tunnel& tunnel, TunnelParts& parts, Family family,
+    Event tunnel_up(const InterfaceName& device, const std::string& prefix);
+    void read_addresses(TunnelUp& event, TunnelParts& parts, Family family,
                         const std::string& prefix);
     void read_routes(Tunnel& tunnel, TunnelParts& parts, Family family, const std::string& prefix);
     static void note_gateway(Tunnel& tunnel, std::string_view text);
@@ -124,8 +124,7 @@ Event Reader::vpn_up()
              "device");
         return UnderlayChanged{};
     }
-    auto event = tunnel_up(*device, "VPN_");
-    return event ? *std::move(event) : Event(UnderlayChanged{});
+    return tunnel_up(*device, "VPN_");
 }
 
 /// The engine forgets a tunnel whose device is gone, so that nobody has to name it.
@@ -150,11 +149,10 @@ Event Reader::device_changed(std::string_view action)
         return UnderlayChanged{};
     }
     if (facts.is_wireguard && environment_.get("CONNECTION_EXTERNAL").empty()) {
-        if (auto event = tunnel_up(*device, "")) {
-            return *std::move(event);
-        }
+        return tunnel_up(*device, "");
     }
-    return TunnelFound{*device};
+    return TunnelFound{*device, facts.is_wireguard ? TunnelFound::Maker::Kernel
+                                                   : TunnelFound::Maker::Unknown};
 }
 
 /// A lease goes with the device; while it is there, only the variable tells.
@@ -176,15 +174,17 @@ Event Reader::lease(const std::optional<InterfaceName>& device, bool down)
 }
 
 /// "ADDRESS/LENGTH GATEWAY". Link-local ones are every device's own and say nothing.
-void Reader::read_addresses(Tunnel& tunnel, TunnelParts& parts, Family family,
+void Reader::read_addresses(TunnelUp& event, TunnelParts& parts, Family family,
                             const std::string& prefix)
 {
+    Tunnel& tunnel = event.tunnel;
     std::size_t count = 0;
     for (const auto& [number, text] : environment_.numbered(prefix + "ADDRESS_", 0)) {
         const auto words = words_of(text);
         const auto address = words.empty() ? std::nullopt : parse_address(words[0], family);
         if (!address) {
             warn(result_.warnings, "tunnel address is left out: " + in_quotes(text));
+            event.has_unusable_address = true;
         } else if (address->address.is_link_local()) {
             continue;
         } else if (count++ == kMaxAddresses) {
@@ -238,15 +238,15 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
     }
 }
 
-/// Nothing where no address can be read: nothing could be sent from such a tunnel.
-std::optional<Event> Reader::tunnel_up(const InterfaceName& device, const std::string& prefix)
+/// Whether it counts is for admission to say, also where no address of it can be used.
+Event Reader::tunnel_up(const InterfaceName& device, const std::string& prefix)
 {
-    Tunnel tunnel{.interface = device};
+    TunnelUp event{.tunnel = {.interface = device}};
     TunnelParts parts(result_.warnings);
     for (const Family family : kFamilies) {
         const std::string start = prefix + (family == Family::V4 ? "IP4_" : "IP6_");
-        read_addresses(tunnel, parts, family, start);
-        read_routes(tunnel, parts, family, start);
+        read_addresses(event, parts, family, start);
+        read_routes(event.tunnel, parts, family, start);
         for (const auto word : words_of(environment_.get(start + "NAMESERVERS"))) {
             // "ADDRESS#NAME": the name is that of the server's certificate.
             parts.add_resolver(word.substr(0, word.find('#')), family);
@@ -258,14 +258,9 @@ std::optional<Event> Reader::tunnel_up(const InterfaceName& device, const std::s
             }
         }
     }
-    if (tunnel.addresses.empty()) {
-        warn(result_.warnings, "NetworkManager gives " + device.text() +
-                                   " no address that can be read: it is not taken for a tunnel");
-        return std::nullopt;
-    }
-    std::move(parts).put_into(tunnel);
-    result_.profile = profile();
-    return TunnelUp{std::move(tunnel), {}, {}};
+    std::move(parts).put_into(event.tunnel);
+    event.profile = VpnProfileFacts{.uuid = profile()};
+    return event;
 }
 
 } // namespace

@@ -32,9 +32,6 @@ struct NetworkManagerEvent {
     std::optional<Event> event;
     /// Values that were left out.
     Warnings warnings;
-    /// UUID of the profile that knows the servers of a TunnelUp: hexadecimal digits and '-'.
-    /// Empty where none is named.
-    std::string profile = {};
 
     friend bool operator==(const NetworkManagerEvent&, const NetworkManagerEvent&) = default;
 };
@@ -45,10 +42,11 @@ struct NetworkManagerEvent {
 ///
 /// - hostname, actions that are not known, anything about `lo` or `none`: nothing.
 /// - vpn-pre-up, vpn-up with VPN_IP_IFACE: TunnelUp from VPN_IP4_* and VPN_IP6_*, without servers.
-///   A VPN without a device of its own, or without a readable address, is UnderlayChanged.
+///   A VPN without a device of its own is UnderlayChanged. Addresses that no host can have are
+///   left out, and TunnelUp says so.
 /// - vpn-down with VPN_IP_IFACE: TunnelDown.
-/// - up of a program's tunnel: TunnelFound; of a WireGuard device of NetworkManager's own: TunnelUp
-///   from IP4_* and IP6_*.
+/// - up of a program's tunnel: TunnelFound by a maker that is not known, or by the kernel; of a
+///   WireGuard device of NetworkManager's own: TunnelUp from IP4_* and IP6_*.
 /// - everything else: UnderlayChanged, with the DHCP server where the environment has one, and
 ///   without one at `down`; nothing is said of leases of a program's tunnel.
 Result<NetworkManagerEvent> parse_network_manager_event(std::span<const char* const> arguments,

@@ -407,4 +407,27 @@ ProfileServers servers_of(const VpnProfile& profile)
     return Reader(profile).read();
 }
 
+bool runs_openvpn_profile(const VpnProfile& profile, std::span<const std::string> arguments)
+{
+    std::set<Remote> wanted;
+    for (const auto& server : servers_of(profile).servers) {
+        wanted.insert(server.remote);
+    }
+    const auto running = parse_openvpn_arguments(arguments);
+    const std::set<Remote> found(running.remotes.begin(), running.remotes.end());
+    const auto value_of = [&](std::string_view key) {
+        const auto item = std::ranges::find(
+            profile.data, key, [](const auto& pair) { return std::string_view(pair.first); });
+        return item == profile.data.end() ? std::string_view{} : std::string_view(item->second);
+    };
+    const auto is_told = [&](const std::string& option, std::string_view value) {
+        const auto place = std::ranges::find(arguments, option);
+        return value.empty() || place == arguments.end() ||
+               (std::next(place) != arguments.end() && *std::next(place) == value);
+    };
+    // A container of all (PKCS #12) is named once, by another option.
+    return !wanted.empty() && wanted == found && is_told("--ca", value_of("ca")) &&
+           is_told("--cert", value_of("cert"));
+}
+
 } // namespace failclosed

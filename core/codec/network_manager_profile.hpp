@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,12 @@ struct VpnProfile {
     std::vector<std::string> endpoints;
     /// `wireguard.fwmark`, not 0.
     std::optional<std::uint32_t> fwmark;
+    /// As LearntProfile::digest.
+    std::string digest = {};
+    /// It has `connection.permissions`: some users alone may use it, and may change it.
+    bool is_private = false;
+    /// The file that a running NetworkManager keeps it in.
+    std::string file = {};
 
     friend bool operator==(const VpnProfile&, const VpnProfile&) = default;
 };
@@ -37,7 +44,7 @@ inline constexpr std::array kProfileKeys = {
     "IPSec gateway", "NAT Traversal Mode", "address",  "gateway", "ipsec-enabled",
     "port",          "proto-tcp",          "protocol", "proxy",   "proxy-port",
     "proxy-server",  "proxy-type",         "remote",   "right",   "remote-random-hostname",
-    "server",        "server-port",
+    "server",        "server-port",        "ca",       "cert",
 };
 
 /// A server, and by which users' programs it is reached.
@@ -65,5 +72,11 @@ struct ProfileServers {
 /// charon-nm); of other plugins an explicit host and port, by UDP and TCP. What cannot be
 /// understood is left out with a warning.
 ProfileServers servers_of(const VpnProfile& profile);
+
+/// Whether OpenVPN with this command line (its first argument is the program) was started for the
+/// profile as it is: the same servers, and the same files for its authority and its own
+/// certificate. NetworkManager hands its plugin the settings that were in force when the VPN was
+/// brought up, and tells no other program about them.
+bool runs_openvpn_profile(const VpnProfile& profile, std::span<const std::string> arguments);
 
 } // namespace failclosed

@@ -75,6 +75,16 @@ std::string text_of(const ProcessId& process)
     return std::to_string(process.pid) + " " + std::to_string(process.start_time);
 }
 
+std::string text_of(const VpnProgram& program)
+{
+    return text_of(program.interface) + " " + text_of(program.id);
+}
+
+std::string text_of(const LearntProfile& profile)
+{
+    return profile.uuid + " " + profile.digest;
+}
+
 constexpr auto kToString = [](const auto& value) { return value.to_string(); };
 constexpr auto kTextOf = [](const auto& value) { return text_of(value); };
 constexpr auto kNameText = [](const HostName& name) { return name.text(); };
@@ -104,6 +114,36 @@ std::optional<ProcessId> read_process_id(const std::string& text)
     const auto start =
         parse_number(text.substr(space + 1), 0, std::numeric_limits<std::uint64_t>::max());
     return start ? std::optional(ProcessId{static_cast<pid_t>(*pid), *start}) : std::nullopt;
+}
+
+/// "DEVICE PID START": a device's name has no space in it.
+std::optional<VpnProgram> read_vpn_program(const std::string& text)
+{
+    const auto space = text.find(' ');
+    const auto interface = read_interface(text.substr(0, space));
+    const auto id =
+        space == std::string::npos ? std::nullopt : read_process_id(text.substr(space + 1));
+    return interface && id ? std::optional(VpnProgram{*interface, *id}) : std::nullopt;
+}
+
+bool is_hexadecimal(std::string_view text)
+{
+    return !text.empty() && text.find_first_not_of("0123456789abcdefABCDEF-") == text.npos;
+}
+
+/// "UUID DIGEST"
+std::optional<LearntProfile> read_profile(const std::string& text)
+{
+    constexpr std::size_t kLongestUuid = 40;
+    constexpr std::size_t kDigestDigits = 64;
+    const auto space = text.find(' ');
+    if (space == std::string::npos) {
+        return std::nullopt;
+    }
+    LearntProfile profile{text.substr(0, space), text.substr(space + 1)};
+    const bool valid = profile.uuid.size() <= kLongestUuid && is_hexadecimal(profile.uuid) &&
+                       profile.digest.size() == kDigestDigits && is_hexadecimal(profile.digest);
+    return valid ? std::optional(std::move(profile)) : std::nullopt;
 }
 
 std::optional<Tunnel::Word> read_word(const std::string& text)
@@ -442,6 +482,9 @@ std::string write_running(const Running& running)
            line("suspended", std::to_string(underlay.suspended.count())) +
            (running.portal ? line(kPortal, "yes") : "") +
            list_line("refused", running.refused, kTextOf) +
+           (running.vpn_programs.empty()
+                ? ""
+                : list_line("vpn-programs", running.vpn_programs, kTextOf)) +
            groups("tunnel", running.tunnels, tunnel_lines) +
            groups("path", underlay.paths, path_lines) +
            groups("lease", underlay.leases, lease_lines) +
@@ -473,6 +516,10 @@ Result<Running> read_running(std::string_view text)
     if (head.has("refused")) {
         refused = head.list("refused", read_interface);
     }
+    std::vector<VpnProgram> vpn_programs;
+    if (head.has("vpn-programs")) {
+        vpn_programs = head.list("vpn-programs", read_vpn_program);
+    }
     Group portal(*file, kPortal);
     const auto signing_in =
         head.has(kPortal) ? read_portal(portal) : std::optional<Portal>(std::nullopt);
@@ -487,7 +534,8 @@ Result<Running> read_running(std::string_view text)
                    {*std::move(paths), *std::move(leases), slept},
                    *std::move(programs),
                    std::move(refused),
-                   signing_in};
+                   signing_in,
+                   std::move(vpn_programs)};
 }
 
 std::string write_configs(const std::vector<std::string>& paths)
@@ -505,6 +553,23 @@ Result<std::vector<std::string>> read_configs(std::string_view text)
     head.get("format", read_format);
     auto paths = head.list("configs", read_path);
     return head.error() ? Result<std::vector<std::string>>(Failure(*head.error())) : paths;
+}
+
+std::string write_profiles(const std::vector<LearntProfile>& profiles)
+{
+    return kHeadText + list_line("profiles", profiles, kTextOf);
+}
+
+Result<std::vector<LearntProfile>> read_profiles(std::string_view text)
+{
+    const auto file = KeyFile::parse(text);
+    if (!file) {
+        return Failure(file.error());
+    }
+    Group head(*file, kHead);
+    head.get("format", read_format);
+    auto profiles = head.list("profiles", read_profile);
+    return head.error() ? Result<std::vector<LearntProfile>>(Failure(*head.error())) : profiles;
 }
 
 std::string write_inside(const std::vector<InsideNetworks>& inside)

@@ -26,6 +26,7 @@ struct Running {
     std::vector<Program> programs;
     std::vector<InterfaceName> refused;
     std::optional<Portal> portal = {};
+    std::vector<VpnProgram> vpn_programs = {};
 
     friend bool operator==(const Running&, const Running&) = default;
 };
@@ -44,6 +45,11 @@ Result<std::vector<Server>> read_servers(std::string_view text);
 /// Paths of OpenVPN configurations.
 std::string write_configs(const std::vector<std::string>& paths);
 Result<std::vector<std::string>> read_configs(std::string_view text);
+
+/// VPN profiles of NetworkManager's. A state that an earlier version has written has none: they
+/// have to be learnt again.
+std::string write_profiles(const std::vector<LearntProfile>& profiles);
+Result<std::vector<LearntProfile>> read_profiles(std::string_view text);
 
 /// Whether protection was last asked for or put off.
 std::string write_armed(Armed armed);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/plan/admission.hpp"
 #include "core/plan/next_state.hpp"
 
 namespace failclosed {
@@ -129,7 +130,9 @@ class Run {
         }
         portal_before_ = before.portal;
         check_portal(before);
-        outcome_.state = next_state(before, believed(), outcome_.config, snapshot_);
+        check_admission(before);
+        outcome_.state = next_state(before, event_, outcome_.config, snapshot_);
+        check_withdrawn(before);
         wanted_ = plan_protection(outcome_.state, outcome_.config, snapshot_);
     }
 
@@ -161,17 +164,40 @@ class Run {
         }
     }
 
-    /// The event; but of a tunnel on a device that is none only its servers, and the lock.
-    Event believed()
+    /// Says why an announcement makes no tunnel. A program that root runs is told so by the exit
+    /// code; NetworkManager cannot do anything about it.
+    void check_admission(const State& before)
     {
-        const auto* up = std::get_if<TunnelUp>(&event_);
-        const auto refused = up != nullptr ? refusal(snapshot_, up->tunnel) : std::nullopt;
-        if (!refused) {
-            return event_;
+        if (const auto* up = std::get_if<TunnelUp>(&event_)) {
+            const auto refused = refusal(before, *up, snapshot_);
+            if (!refused) {
+                return;
+            }
+            const std::string reason = to_text(*refused, up->tunnel.interface);
+            refused_ = !up->profile;
+            (refused_ ? outcome_.errors : outcome_.warnings)
+                .push_back(reason + "; the machine is locked without it");
         }
-        outcome_.errors.push_back(refused->message() + "; the machine is locked without it");
-        refused_ = true;
-        return LockRequested{up->servers};
+        const auto* found = std::get_if<TunnelFound>(&event_);
+        const auto refused =
+            found != nullptr && before.armed == Armed::Yes ? refusal(before, *found) : std::nullopt;
+        // NetworkManager announces its VPN twice: what there is to say is said of the VPN.
+        if (refused && *refused != Refusal::OfNetworkManager) {
+            outcome_.warnings.push_back(to_text(*refused, found->interface));
+        }
+    }
+
+    /// Tunnels that are up no more though their program has not said so.
+    void check_withdrawn(const State& before)
+    {
+        for (const auto& tunnel : before.tunnels) {
+            const auto withdrawn = withdrawal(outcome_.state, tunnel, snapshot_);
+            const bool is_refused = std::ranges::find(outcome_.state.refused, tunnel.interface) !=
+                                    outcome_.state.refused.end();
+            if (withdrawn && is_refused) {
+                outcome_.warnings.push_back(to_text(*withdrawn, tunnel.interface));
+            }
+        }
     }
 
     /// Where links cannot be read, tunnels are taken to be there: forgetting one would put the

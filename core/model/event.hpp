@@ -2,6 +2,7 @@
 // What the entry points tell the engine. An event is a hint: the kernel is read again each time.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
@@ -18,6 +19,8 @@ struct LockRequested {
     bool boot = false;
     /// Absolute paths of OpenVPN configurations whose programs may be told to reconnect.
     std::vector<std::string> openvpn_configs = {};
+    /// VPN profiles of NetworkManager's that count from now on.
+    std::vector<LearntProfile> profiles = {};
 
     friend bool operator==(const LockRequested&, const LockRequested&) = default;
 };
@@ -31,8 +34,26 @@ struct UnlockRequested {
 struct ReapplyRequested {
     /// Servers of configurations that are there by now. They count where the machine is armed.
     std::vector<Server> servers = {};
+    /// The same for VPN profiles of NetworkManager's.
+    std::vector<LearntProfile> profiles = {};
 
     friend bool operator==(const ReapplyRequested&, const ReapplyRequested&) = default;
+};
+
+/// The profile that NetworkManager made a tunnel from.
+struct VpnProfileFacts {
+    /// Empty: NetworkManager named none.
+    std::string uuid;
+    /// As LearntProfile::digest. Empty: the profile could not be read.
+    std::string digest;
+    /// Only some users may use it (`connection.permissions`), and may change it as they like.
+    bool is_private = false;
+    /// What the VPN's program runs with, as far as that can be seen, is what the profile says.
+    bool is_applied = false;
+    /// Holds the device, where one was found.
+    std::optional<ProcessId> program = {};
+
+    friend bool operator==(const VpnProfileFacts&, const VpnProfileFacts&) = default;
 };
 
 /// A tunnel program announces its tunnel, with all that it knows of its servers.
@@ -41,6 +62,11 @@ struct TunnelUp {
     std::vector<Server> servers;
     /// The endpoint that answered, where the program says so.
     std::optional<Endpoint> connected;
+    /// Set for tunnels that NetworkManager announces as its own; nullopt for those of programs
+    /// that root runs.
+    std::optional<VpnProfileFacts> profile = {};
+    /// An address was announced that is none a host can have. It is not in `tunnel`.
+    bool has_unusable_address = false;
 
     friend bool operator==(const TunnelUp&, const TunnelUp&) = default;
 };
@@ -65,17 +91,32 @@ struct TunnelDown {
     friend bool operator==(const TunnelDown&, const TunnelDown&) = default;
 };
 
-/// A tunnel's device came up, and whoever noticed knows no more than the kernel. It is recorded
-/// where the machine is armed already and nobody else has announced it.
+/// A tunnel's device came up, and its program has announced nothing. It is recorded if the machine
+/// is armed already and admission (core/plan/admission) does not refuse it.
 struct TunnelFound {
     InterfaceName interface;
+    /// Who made the device.
+    enum class Maker : std::uint8_t {
+        Unknown,
+        Kernel,        ///< WireGuard: no process holds it
+        Program,       ///< a process that NetworkManager did not start
+        NetworkManager ///< the program of one of its VPNs
+    };
+    Maker maker = Maker::Unknown;
+    /// The process that holds the device, where one was found.
+    std::optional<ProcessId> program = {};
 
     friend bool operator==(const TunnelFound&, const TunnelFound&) = default;
 };
 
-/// This device is no tunnel, whoever says so, until it is gone or announced with a better right.
+/// Admission has refused this device. It is no tunnel until an announcement of it is admitted, or
+/// the machine is opened.
 struct TunnelRefused {
     InterfaceName interface;
+    /// The announcement locks the machine, as an admitted one would have.
+    bool arms = false;
+    /// Of a program that root runs: to be admitted all the same, so that it can try again.
+    std::vector<Server> servers = {};
 
     friend bool operator==(const TunnelRefused&, const TunnelRefused&) = default;
 };

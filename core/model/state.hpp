@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/model/config.hpp"
@@ -130,6 +131,26 @@ struct Portal {
     friend bool operator==(const Portal&, const Portal&) = default;
 };
 
+/// A VPN profile of NetworkManager's that root has had learnt (`lock`, `reapply`) or that locked
+/// the machine.
+struct LearntProfile {
+    std::string uuid;
+    /// Of everything in it that decides where packets go, without secrets: SHA-256, 64 hexadecimal
+    /// digits.
+    std::string digest;
+
+    friend bool operator==(const LearntProfile&, const LearntProfile&) = default;
+};
+
+/// A process that holds the device of an admitted VPN of NetworkManager's. It makes its device anew
+/// without a word of NetworkManager about the VPN.
+struct VpnProgram {
+    InterfaceName interface;
+    ProcessId id;
+
+    friend bool operator==(const VpnProgram&, const VpnProgram&) = default;
+};
+
 struct State {
     Armed armed = Armed::Yes;
     /// Those that were found come last.
@@ -140,12 +161,16 @@ struct State {
     Underlay underlay;
     /// One for each process.
     std::vector<Program> programs;
-    /// Devices that are there, and that nobody who may has admitted as tunnels.
+    /// Devices that were announced as tunnels and refused, whether they are there or not. A device
+    /// made anew under such a name stays refused until its announcement is admitted.
     std::vector<InterfaceName> refused;
     /// OpenVPN configurations that were named to `lock`, besides those of the configuration.
     std::vector<std::string> openvpn_configs;
     /// Never while a tunnel is up. Not kept over a restart of the machine.
     std::optional<Portal> portal = {};
+    /// One for each UUID.
+    std::vector<LearntProfile> profiles = {};
+    std::vector<VpnProgram> vpn_programs = {};
 
     friend bool operator==(const State&, const State&) = default;
 };

@@ -91,8 +91,8 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
         // The connection mark admits what answers such a flow, and what the kernel itself sends in
         // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
         // socket.
-        auto rule = admit_flow(leaving, kServerComment,
-                               {InSet{fields, of_family(set, family)}}, kUnderlayMark);
+        auto rule = admit_flow(leaving, kServerComment, {InSet{fields, of_family(set, family)}},
+                               kUnderlayMark);
         rule.counted = leaving.place == Place::Output; // once is enough
         rules.push_back(std::move(rule));
     };

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "core/plan/admission.hpp"
 #include "core/plan/networks.hpp"
 #include "core/plan/underlay.hpp"
 
@@ -166,7 +167,9 @@ void remember_connected(State& state, const std::vector<Server>& announced,
 /// Replaces what the device had inside before; the order changes only with that.
 void remember_inside(State& state, const Tunnel& tunnel)
 {
-    auto networks = networks_of(tunnel);
+    Tunnel kept = tunnel;
+    leave_out_pieces_of_everything(kept);
+    auto networks = networks_of(kept);
     const auto known =
         std::ranges::find(state.inside, tunnel.interface, &InsideNetworks::interface);
     if (known != state.inside.end()) {
@@ -189,6 +192,37 @@ template <typename T> void append_new(std::vector<T>& values, const T& value, st
         values.erase(values.begin());
     }
     values.push_back(value);
+}
+
+/// Of too many the oldest go.
+void remember_profiles(State& state, const std::vector<LearntProfile>& profiles)
+{
+    for (const auto& profile : profiles) {
+        std::erase_if(state.profiles,
+                      [&](const LearntProfile& known) { return known.uuid == profile.uuid; });
+        append_new(state.profiles, profile, kMostProfiles);
+    }
+}
+
+/// What NetworkManager's own VPN is held by. NetworkManager looks after that program: it is no
+/// Program, which would be told to reconnect.
+void remember_vpn_program(State& state, const InterfaceName& interface, const ProcessId& id)
+{
+    std::erase_if(state.vpn_programs,
+                  [&](const VpnProgram& known) { return known.interface == interface; });
+    append_new(state.vpn_programs, VpnProgram{interface, id}, kMostPrograms);
+}
+
+/// Nothing of it stays: else networks of its choice would be kept from the local network.
+void withdraw(State& state, const InterfaceName& interface)
+{
+    const auto tunnel = std::ranges::find(state.tunnels, interface, &Tunnel::interface);
+    if (tunnel != state.tunnels.end() && tunnel->word == Tunnel::Word::Found) {
+        std::erase_if(state.inside,
+                      [&](const InsideNetworks& inside) { return inside.interface == interface; });
+    }
+    std::erase_if(state.tunnels, [&](const Tunnel& known) { return known.interface == interface; });
+    append_new(state.refused, interface, kMostRefused);
 }
 
 /// `id` has just come over the path that there is: nothing to tell it. What is known of its server
@@ -266,6 +300,28 @@ bool is_over(const Tunnel& tunnel, const Snapshot& snapshot)
     return tunnel.word == Tunnel::Word::Found ? !link.up : is_of_another(link, tunnel);
 }
 
+/// Of each tunnel that was found, what the kernel shows now. One that must not be a tunnel any more
+/// is withdrawn before any of it is remembered.
+void look_at_tunnels(State& state, const Snapshot& snapshot)
+{
+    std::vector<InterfaceName> withdrawn;
+    for (auto& tunnel : state.tunnels) {
+        const Link& link = *snapshot.find(tunnel.interface);
+        // Where nothing could be observed, links are taken to be there, without a word of them.
+        if (tunnel.word == Tunnel::Word::Found && link.is_program_tunnel) {
+            describe(tunnel, link, snapshot);
+        }
+        if (withdrawal(state, tunnel, snapshot)) {
+            withdrawn.push_back(tunnel.interface);
+        } else if (tunnel.word == Tunnel::Word::Found && link.is_program_tunnel) {
+            remember_inside(state, tunnel);
+        }
+    }
+    for (const auto& interface : withdrawn) {
+        withdraw(state, interface);
+    }
+}
+
 /// Also where its end is further off than any can be: it is then of an earlier start of the
 /// machine.
 bool is_over(const Portal& portal, const Snapshot& snapshot)
@@ -299,6 +355,7 @@ struct Apply {
         if (state.armed == Armed::Yes) {
             // Files say less than whoever named a user or a mark.
             remember(state, event.servers, now, Admitted::Kept);
+            remember_profiles(state, event.profiles);
         }
     }
 
@@ -306,6 +363,7 @@ struct Apply {
     {
         arm();
         remember(state, event.servers, now);
+        remember_profiles(state, event.profiles);
         for (const auto& path : event.openvpn_configs) {
             append_new(state.openvpn_configs, path, kMostConfigs);
         }
@@ -322,16 +380,25 @@ struct Apply {
 
     void operator()(const TunnelUp& event) const
     {
-        arm();
-        const auto known =
-            std::ranges::find(state.tunnels, event.tunnel.interface, &Tunnel::interface);
-        if (known == state.tunnels.end()) {
-            state.tunnels.push_back(event.tunnel);
-        } else {
-            *known = event.tunnel;
+        if (const auto refused = refusal(state, event, snapshot)) {
+            refuse(event);
+            return;
         }
-        std::erase(state.refused, event.tunnel.interface);
-        remember_inside(state, event.tunnel);
+        const bool was_armed = state.armed == Armed::Yes;
+        arm();
+        const Tunnel& tunnel = event.tunnel;
+        const auto known = std::ranges::find(state.tunnels, tunnel.interface, &Tunnel::interface);
+        if (known == state.tunnels.end()) {
+            state.tunnels.push_back(tunnel);
+        } else {
+            *known = tunnel;
+        }
+        std::erase(state.refused, tunnel.interface);
+        remember_inside(state, tunnel);
+        if (event.profile) {
+            remember_vpn(event, was_armed);
+            return;
+        }
         remember(state, event.servers, now);
         if (event.connected) {
             remember_connected(state, event.servers, *event.connected, now);
@@ -340,6 +407,25 @@ struct Apply {
         if (event.tunnel.owner) {
             remember_program(state, snapshot, *event.tunnel.owner, event.connected);
         }
+    }
+
+    /// Root had the servers learnt with the profile, where the machine was locked before.
+    void remember_vpn(const TunnelUp& event, bool was_armed) const
+    {
+        if (!was_armed) {
+            remember(state, event.servers, now);
+            remember_profiles(state, {{event.profile->uuid, event.profile->digest}});
+        }
+        if (event.profile->program) {
+            remember_vpn_program(state, event.tunnel.interface, *event.profile->program);
+        }
+    }
+
+    /// A program that root runs may try again, at another server.
+    void refuse(const TunnelUp& event) const
+    {
+        (*this)(TunnelRefused{event.tunnel.interface, true,
+                              event.profile ? std::vector<Server>{} : event.servers});
     }
 
     void operator()(const TunnelRestarted& event) const
@@ -364,26 +450,44 @@ struct Apply {
     void operator()(const TunnelFound& event) const
     {
         const Link* link = snapshot.find(event.interface);
-        const bool is_known = std::ranges::find(state.tunnels, event.interface,
-                                                &Tunnel::interface) != state.tunnels.end();
-        const bool is_refused =
-            std::ranges::find(state.refused, event.interface) != state.refused.end();
-        if (state.armed == Armed::No || link == nullptr || !link->is_program_tunnel || is_known ||
-            is_refused) {
+        const auto known = std::ranges::find(state.tunnels, event.interface, &Tunnel::interface);
+        const bool is_known = known != state.tunnels.end();
+        if (state.armed == Armed::No || link == nullptr || !link->is_program_tunnel ||
+            (is_known && !is_held_by_another(*known, event))) {
             return;
         }
-        Tunnel tunnel{.interface = event.interface};
-        tunnel.word = Tunnel::Word::Found;
-        state.tunnels.push_back(std::move(tunnel));
+        if (refusal(state, event)) {
+            withdraw(state, event.interface);
+            return;
+        }
+        std::erase(state.refused, event.interface);
+        if (!is_known) {
+            Tunnel tunnel{.interface = event.interface};
+            tunnel.word = Tunnel::Word::Found;
+            state.tunnels.push_back(std::move(tunnel));
+        }
+    }
+
+    /// The device is that of a VPN which has taken the name of a recorded tunnel's.
+    [[nodiscard]] bool is_held_by_another(const Tunnel& tunnel, const TunnelFound& event) const
+    {
+        if (event.maker != TunnelFound::Maker::NetworkManager || tunnel.owner == event.program) {
+            return false;
+        }
+        const auto holder =
+            std::ranges::find(state.vpn_programs, event.interface, &VpnProgram::interface);
+        return tunnel.owner || tunnel.word == Tunnel::Word::Found ||
+               (holder != state.vpn_programs.end() && holder->id != event.program);
     }
 
     void operator()(const TunnelRefused& event) const
     {
-        std::erase_if(state.tunnels, [&](const Tunnel& tunnel) {
-            return tunnel.interface == event.interface && tunnel.word == Tunnel::Word::Found;
-        });
+        if (event.arms) {
+            arm();
+            remember(state, event.servers, now);
+        }
         if (state.armed == Armed::Yes) {
-            append_new(state.refused, event.interface, kMostRefused);
+            withdraw(state, event.interface);
         }
     }
 
@@ -548,21 +652,12 @@ State next_state(State state, const Event& event, const Config& config, const Sn
         remember(state, configured, snapshot.now);
     }
     std::erase_if(state.tunnels, [&](const Tunnel& tunnel) { return is_over(tunnel, snapshot); });
-    std::erase_if(state.refused,
-                  [&](const InterfaceName& name) { return snapshot.find(name) == nullptr; });
     std::erase_if(state.underlay.leases,
                   [&](const Lease& lease) { return snapshot.find(lease.interface) == nullptr; });
     if (state.portal && (!state.tunnels.empty() || is_over(*state.portal, snapshot))) {
         state.portal.reset();
     }
-    for (auto& tunnel : state.tunnels) {
-        const Link& link = *snapshot.find(tunnel.interface);
-        // Where nothing could be observed, links are taken to be there, without a word of them.
-        if (tunnel.word == Tunnel::Word::Found && link.is_program_tunnel) {
-            describe(tunnel, link, snapshot);
-            remember_inside(state, tunnel);
-        }
-    }
+    look_at_tunnels(state, snapshot);
     // Everything that has no better place goes into the first tunnel.
     std::ranges::stable_sort(state.tunnels, {}, &Tunnel::word);
     expire(state, config, snapshot.now);

@@ -17,11 +17,14 @@ inline constexpr std::size_t kMostPrograms = 32;
 inline constexpr std::size_t kMostRefused = 64;
 inline constexpr std::size_t kMostLeases = 16;
 inline constexpr std::size_t kMostConfigs = 256;
+inline constexpr std::size_t kMostProfiles = 256;
 
 /// How long an unverified address counts after it was last given, while no tunnel is up.
 inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
 
-/// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm.
+/// The state after `event`. Only UnlockRequested disarms; only LockRequested, TunnelUp and a
+/// TunnelRefused that says so arm. A TunnelUp or TunnelFound that admission refuses changes the
+/// state as TunnelRefused does. A tunnel is withdrawn when an underlay device has its address.
 /// Tunnels whose device is gone are forgotten, those that were found also when it is down, and so
 /// are addresses of servers that have not been seen for longer than the configuration says, but
 /// never the last one that worked, unless a trusted answer no longer has it. An unverified address

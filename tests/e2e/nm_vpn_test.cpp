@@ -465,6 +465,161 @@ TEST_F(ManagedVpn, AProfileThatIsNewerThanTheLockIsNoTunnelUntilItIsLearnt)
     expect_working();
 }
 
+// ---- A VPN of a user's own ----
+
+/// Its server is reached through a port of the local network's router, so that the lock does not
+/// keep it from connecting.
+class UsersVpn : public ManagedVpn {
+  protected:
+    static constexpr char remote[] = "192.168.50.1:1194";
+
+    void SetUp() override
+    {
+        ASSERT_NO_FATAL_FAILURE(connect_network());
+        client().must({"failclosed", "lock", "--server", wire_guard});
+    }
+
+    void relay() const
+    {
+        lab_.isp().nft("table ip relay {\nchain in {\ntype nat hook prerouting priority -100\n"
+                       "ip daddr 192.168.50.1 udp dport 1194 dnat to 203.0.113.2\n}\n}\n");
+    }
+
+    /// A profile that one user alone may use, and change.
+    void add_private_office()
+    {
+        manager_.add_openvpn_profile({.remote = remote,
+                                      .data = {"ping=1", "ping-restart=4"},
+                                      .extra = {"connection.permissions=user:nobody:;"}});
+    }
+
+    /// There is a device, and nothing goes into it; the local network is there as before.
+    void expect_refused(const std::string& reason)
+    {
+        ASSERT_TRUE(manager_.wait_for_event_done("vpn-up", "vpn0")) << story();
+        ASSERT_TRUE(manager_.wait_for_event_done("up", "vpn0")) << story();
+        EXPECT_TRUE(eventually([&] { return bus_.log().find(reason) != std::string::npos; }))
+            << story();
+        EXPECT_EQ(failclosed(client(), {"reapply", "--quiet"}).status, 0);
+        EXPECT_THAT(client().must({"failclosed", "status", "--json"}), HasSubstr("\"tunnels\":[]"));
+        for (const char* table : {"64598", "64600", "64601"}) {
+            EXPECT_THAT(client().run({"ip", "route", "show", "table", table}).out,
+                        Not(HasSubstr("vpn0")));
+        }
+        EXPECT_TRUE(answers(client(), addr::gateway4)) << story();
+        EXPECT_THAT(client().read_file("/var/lib/failclosed/inside"), HasSubstr("inside=0"));
+        expect_closed();
+    }
+};
+
+TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
+{
+    VpnServer server(lab_);
+    relay();
+    add_private_office();
+    // A device of the same name in another network, which any user can have.
+    const Process decoy = client().start({"unshare", "-n", "openvpn", "--dev", "vpn0", "--dev-type",
+                                          "tun", "--ifconfig", "10.77.0.1", "10.77.0.2", "--remote",
+                                          "127.0.0.1", "--cipher", "none", "--auth", "none",
+                                          "--data-ciphers-fallback", "none", "--disable-dco"});
+    ASSERT_TRUE(decoy.wait_for("TUN/TAP device vpn0 opened")) << decoy.output();
+    // The second is an address that the kernel takes and no host can have.
+    for (const std::string address : {"10.8.0.99", "240.0.0.2"}) {
+        SCOPED_TRACE(address);
+        lab_.internet().write_file("/run/clients/DEFAULT",
+                                   "ifconfig-push " + address + " 255.255.255.0\n");
+        server.restart({"client-config-dir /run/clients", "push \"route 198.0.0.0 255.0.0.0\"",
+                        "push \"route 192.0.0.0 255.0.0.0\""});
+        manager_.recorder().forget();
+        const Sniffer sniffer(lab_);
+        const Traffic traffic(lab_, slow_traffic());
+        ASSERT_TRUE(bring_up()) << story();
+        ASSERT_TRUE(traffic.wait_all_sent(5));
+        expect_refused("vpn0 is not taken for a tunnel");
+        expect_no_leak(sniffer);
+        // The device is made anew, and is no more a tunnel than before.
+        manager_.nmcli({"connection", "down", "office"});
+    }
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    EXPECT_THAT(failclosed(client(), {"reapply"}).err, HasSubstr("belongs to some users alone"));
+    ASSERT_TRUE(bring_up()) << story();
+    EXPECT_TRUE(eventually([&] { return client().run({"ip", "link", "show", "vpn0"}).ok(); }))
+        << story();
+    expect_closed();
+    // What makes it everybody's is for root to do.
+    manager_.nmcli({"connection", "down", "office"});
+    manager_.nmcli({"connection", "modify", "office", "connection.permissions", ""});
+    server.restart({});
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+}
+
+// What NetworkManager runs with is what the profile was when it was brought up.
+TEST_F(UsersVpn, IsNoTunnelWhereItsProfileSaysAnotherServerByTheTimeItIsUp)
+{
+    const VpnServer server(lab_);
+    add_office();
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    manager_.nmcli(
+        {"connection", "modify", "office", "+vpn.data", std::string("remote=") + remote});
+    const Sniffer sniffer(lab_);
+    manager_.nmcli({"--wait", "0", "connection", "up", "office"});
+    ASSERT_TRUE(eventually([&] { return process_named(client(), openvpn).has_value(); }))
+        << story();
+    manager_.nmcli({"connection", "modify", "office", "+vpn.data", "remote=203.0.113.2:1194"});
+    relay();
+    expect_refused("does not run with what its NetworkManager profile says");
+    expect_no_leak(sniffer);
+    manager_.nmcli({"connection", "down", "office"});
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+}
+
+TEST_F(UsersVpn, IsNoTunnelWithOtherSettingsForAKnownServer)
+{
+    const VpnServer server(lab_);
+    add_office();
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    manager_.nmcli({"connection", "modify", "office", "ipv4.dns", "192.168.50.66",
+                    "ipv4.ignore-auto-dns", "yes"});
+    ASSERT_TRUE(bring_up()) << story();
+    expect_refused("was changed since it was learnt");
+    EXPECT_THAT(endpoints(client()), ::testing::Contains(by_address)) << "its server is known";
+    manager_.nmcli({"connection", "down", "office"});
+    manager_.nmcli(
+        {"connection", "modify", "office", "ipv4.dns", "", "ipv4.ignore-auto-dns", "no"});
+    ASSERT_TRUE(bring_up()) << story();
+    expect_working();
+}
+
+TEST_F(ManagedVpn, APrivateProfileIsNotLearntAtBoot)
+{
+    ASSERT_NO_FATAL_FAILURE(connect_network());
+    manager_.stop();
+    const auto add = [&](const std::string& name, const std::string& permissions,
+                         const std::string& endpoint) {
+        client().write_file("/etc/NetworkManager/system-connections/" + name + ".nmconnection",
+                            "[connection]\nid=" + name +
+                                "\nuuid=11111111-2222-4333-8444-55555555555" +
+                                std::to_string(permissions.empty()) +
+                                "\ntype=wireguard\ninterface-name=" + name + "\n" + permissions +
+                                "[wireguard]\nfwmark=4660\n"
+                                "[wireguard-peer.uGz9FnYoLEt/YsPGPfVLD/zGtQt5Ww5KT7QfQRhj5G8=]\n"
+                                "endpoint=" +
+                                endpoint + "\nallowed-ips=0.0.0.0/0;\n",
+                            0600);
+    };
+    add("wg1", "permissions=user:nobody:;\n", "192.168.50.66:51820");
+    add("wg2", "", "203.0.113.2:51820");
+    const Outcome boot = failclosed(client(), {"lock", "--boot"});
+    EXPECT_EQ(boot.status, 0) << boot.err;
+    EXPECT_THAT(boot.err, HasSubstr("'wg1' belongs to some users alone"));
+    EXPECT_EQ(endpoints(client()), Strings{wire_guard});
+    EXPECT_THAT(client().read_file("/var/lib/failclosed/profiles"),
+                AllOf(Not(HasSubstr("555555555550")), HasSubstr("555555555551 ")));
+}
+
 TEST_F(ManagedVpn, AnothersTunnelLocksNoMachine)
 {
     const WireGuardServer server(lab_);

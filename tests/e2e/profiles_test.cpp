@@ -59,7 +59,8 @@ constexpr char wire_keyfile[] = "[connection]\nid=wire\nuuid=bbbbbbbb-cccc-4ddd-
                                 "type=ethernet\nautoconnect=false\n";
 
 constexpr char office[] = "office 11111111-2222-4333-8444-555555555555 "
-                          "org.freedesktop.NetworkManager.openvpn remote=203.0.113.2:1194\n";
+                          "org.freedesktop.NetworkManager.openvpn remote=203.0.113.2:1194 "
+                          "ca=/etc/ca.pem\n";
 constexpr char home[] = "home 66666666-7777-4888-9999-aaaaaaaaaaaa wireguard "
                         "vpn.example:51820 fwmark=51820\n";
 

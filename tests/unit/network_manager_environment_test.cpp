@@ -101,15 +101,16 @@ TEST_P(RecordedDispatchTest, ChangedInAnyWayOpensNothing)
             EXPECT_FALSE(has_control_characters(line));
             EXPECT_LT(line.size(), 1000U);
         }
-        EXPECT_FALSE(has_control_characters(result->profile));
-        EXPECT_LE(result->profile.size(), 40U);
         if (!result->event) {
             continue;
         }
         if (const auto* event = std::get_if<TunnelUp>(&*result->event)) {
             EXPECT_TRUE(event->servers.empty());
-            EXPECT_FALSE(event->tunnel.addresses.empty());
             EXPECT_FALSE(event->tunnel.owner);
+            ASSERT_TRUE(event->profile);
+            EXPECT_FALSE(has_control_characters(event->profile->uuid));
+            EXPECT_LE(event->profile->uuid.size(), 40U);
+            EXPECT_FALSE(event->profile->is_applied) << "NetworkManager has not been asked yet";
             for (const auto& resolver : event->tunnel.resolvers) {
                 EXPECT_TRUE(resolver.is_unicast_host() && !resolver.is_link_local());
             }
@@ -228,9 +229,27 @@ TEST(NetworkManagerEnvironment, VpnWithoutAnAddressIsNoTunnel)
     made.set("VPN_IP4_ADDRESS_0", "198.51.100.2");
     made.set("VPN_IP6_ADDRESS_0", "fe80::1/64 ::");
     const auto result = made.parse();
-    EXPECT_EQ(result->event, Event(UnderlayChanged{}));
-    EXPECT_EQ(result->warnings.size(), 2U);
-    EXPECT_EQ(result->profile, "");
+    const auto& event = std::get<TunnelUp>(result->event.value());
+    EXPECT_TRUE(event.tunnel.addresses.empty()) << "admission refuses it";
+    EXPECT_TRUE(event.has_unusable_address);
+    EXPECT_EQ(result->warnings.size(), 1U);
+}
+
+// What the kernel takes for an address but no host can have: it must not pass for a change of the
+// network beneath, and the device be found by its own `up` later.
+TEST(NetworkManagerEnvironment, AnAddressThatNoHostCanHaveIsAnnouncedAsSuch)
+{
+    auto made = Dispatch::named("networkmanager-openvpn/vpn0_vpn-up");
+    EXPECT_FALSE(up(made).has_unusable_address);
+    made.set("VPN_IP4_ADDRESS_0", "240.0.0.2/24 0.0.0.0");
+    EXPECT_TRUE(up(made).has_unusable_address);
+    made.set("VPN_IP6_ADDRESS_0", "fe80::1/64 ::");
+    EXPECT_TRUE(up(made).has_unusable_address);
+    auto wireguard = Dispatch::named("networkmanager-openvpn/vpn0_up");
+    wireguard.facts.is_wireguard = true;
+    wireguard.unset("CONNECTION_EXTERNAL");
+    wireguard.set("IP4_ADDRESS_0", "240.0.0.2/24 0.0.0.0");
+    EXPECT_TRUE(up(wireguard).has_unusable_address);
 }
 
 TEST(NetworkManagerEnvironment, WrongAddressesAreLeftOutOneByOne)
@@ -240,7 +259,9 @@ TEST(NetworkManagerEnvironment, WrongAddressesAreLeftOutOneByOne)
           "2001:db8::1/64", "10.0.0.1\n/24", "", " ", "/24", "224.0.0.1/4", "255.255.255.255/32"}) {
         auto made = Dispatch::named("networkmanager-openvpn/vpn0_vpn-up");
         made.set("VPN_IP4_ADDRESS_1", address);
-        EXPECT_EQ(up(made), up(Dispatch::named("networkmanager-openvpn/vpn0_vpn-up"))) << address;
+        EXPECT_EQ(up(made).tunnel, up(Dispatch::named("networkmanager-openvpn/vpn0_vpn-up")).tunnel)
+            << address;
+        EXPECT_TRUE(up(made).has_unusable_address);
         EXPECT_EQ(made.parse()->warnings.size(), 1U) << address;
     }
 }
@@ -307,11 +328,11 @@ TEST(NetworkManagerEnvironment, NothingIsUnlimited)
 TEST(NetworkManagerEnvironment, ProfileIsAUuid)
 {
     auto made = Dispatch::named("networkmanager-openvpn/vpn0_vpn-up");
-    EXPECT_EQ(made.parse()->profile, "b524f1cd-b799-4dab-830b-cfe0a6e46934");
+    EXPECT_EQ(up(made).profile->uuid, "b524f1cd-b799-4dab-830b-cfe0a6e46934");
     for (const std::string uuid : {"", "x", "../../etc", "b524f1cd\n", "b524 f1cd",
                                    "00000000000000000000000000000000000000000"}) {
         made.set("CONNECTION_UUID", uuid);
-        EXPECT_EQ(made.parse()->profile, "") << uuid;
+        EXPECT_EQ(up(made).profile->uuid, "") << uuid;
         EXPECT_EQ(made.parse()->warnings.size(), 1U) << uuid;
     }
 }

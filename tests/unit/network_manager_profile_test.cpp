@@ -340,7 +340,7 @@ TEST_F(LearntProfiles, UsersBecomeNumbersAndAbsentOnesAreLeftOut)
     const std::vector profiles = {profile_of("openvpn", {{"remote", "a.example"}}),
                                   profile_of("openconnect", {{"gateway", "b.example"}}),
                                   profile_of("iodine", {}), wireguard({"c.example:1"}, 7)};
-    const auto [servers, warnings] = servers_of_profiles(profiles, passwd_);
+    const auto [servers, warnings, learnt] = servers_of_profiles(profiles, passwd_);
     EXPECT_THAT(warnings, ElementsAre(HasSubstr("iodine")));
     ASSERT_EQ(servers.size(), 4U);
     EXPECT_EQ(to_string(servers[0].remote), "a.example:1194/udp");
@@ -353,7 +353,7 @@ TEST_F(LearntProfiles, UsersBecomeNumbersAndAbsentOnesAreLeftOut)
 TEST_F(LearntProfiles, WithoutUsersRootIsLeft)
 {
     const std::vector profiles = {profile_of("openvpn", {{"remote", "a.example b.example"}})};
-    const auto [servers, warnings] = servers_of_profiles(profiles, passwd_ + ".absent");
+    const auto [servers, warnings, learnt] = servers_of_profiles(profiles, passwd_ + ".absent");
     EXPECT_THAT(warnings, ElementsAre(HasSubstr("look up user 'nm-openvpn'")));
     ASSERT_EQ(servers.size(), 2U);
     EXPECT_EQ(servers[1].identity, (Identity{{0}, {}}));

@@ -56,6 +56,11 @@ TunnelUp tunnel_up(const char* name, const std::vector<Server>& servers = {})
     return {tunnel(name), servers, {}};
 }
 
+TunnelFound found(const char* name)
+{
+    return {device(name), TunnelFound::Maker::Program, ProcessId{700, 7}};
+}
+
 PortalRequested sign_in()
 {
     return {1000, {}, {address("192.168.50.1")}, Seconds{600}};
@@ -321,7 +326,7 @@ TunnelUp program_tunnel_up()
 
 TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
 {
-    const State state = next_state(State{}, TunnelFound{device("wg0")}, {}, with_program_tunnel());
+    const State state = next_state(State{}, found("wg0"), {}, with_program_tunnel());
     ASSERT_EQ(state.tunnels.size(), 1U);
     const Tunnel& found = state.tunnels.front();
     EXPECT_EQ(found.word, Tunnel::Word::Found);
@@ -340,7 +345,7 @@ TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
 TEST(NextState, WhatAFoundTunnelHadInsideStays)
 {
     const Snapshot whole = with_program_tunnel();
-    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, whole);
+    State state = next_state(State{}, found("wg0"), {}, whole);
     const auto inside = tunnel_networks(Family::V4, state);
     Snapshot without_routes = whole;
     without_routes.main_routes.clear();
@@ -353,7 +358,7 @@ TEST(NextState, WhatAFoundTunnelHadInsideStays)
 
 TEST(NextState, WhatCouldNotBeObservedChangesNothing)
 {
-    const State state = next_state(State{}, TunnelFound{device("wg0")}, {}, with_program_tunnel());
+    const State state = next_state(State{}, found("wg0"), {}, with_program_tunnel());
     Snapshot assumed;
     assumed.now = kNow;
     assumed.links = {{.name = device("wg0"), .up = true, .can_be_tunnel = true}};
@@ -377,34 +382,28 @@ TEST(NextState, ProgramsWithTheSameServerAreAllAdmitted)
 
 TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
 {
-    EXPECT_EQ(next_state(open_state(), TunnelFound{device("wg0")}, {}, with_program_tunnel()),
-              open_state());
+    EXPECT_EQ(next_state(open_state(), found("wg0"), {}, with_program_tunnel()), open_state());
     const State announced = next_state(State{}, program_tunnel_up(), {}, with_program_tunnel());
-    EXPECT_EQ(next_state(announced, TunnelFound{device("wg0")}, {}, with_program_tunnel()),
-              announced);
+    EXPECT_EQ(next_state(announced, found("wg0"), {}, with_program_tunnel()), announced);
     Snapshot users = with_program_tunnel();
     users.links.front().is_program_tunnel = false;
-    EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg0")}, {}, users).tunnels.empty());
-    EXPECT_TRUE(next_state(State{}, TunnelFound{device("wg1")}, {}, users).tunnels.empty());
+    EXPECT_TRUE(next_state(State{}, found("wg0"), {}, users).tunnels.empty());
+    EXPECT_TRUE(next_state(State{}, found("wg1"), {}, users).tunnels.empty());
 }
 
-TEST(NextState, ARefusedTunnelIsNotFoundUntilItsDeviceIsAnother)
+TEST(NextState, ARefusedTunnelLeavesNothingBehind)
 {
     const Snapshot snapshot = with_program_tunnel();
-    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, snapshot);
+    State state = next_state(State{}, found("wg0"), {}, snapshot);
     state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
     EXPECT_TRUE(state.tunnels.empty());
-    state = next_state(state, TunnelFound{device("wg0")}, {}, snapshot);
-    EXPECT_TRUE(state.tunnels.empty());
-    State gone = next_state(state, UnderlayChanged{}, {}, snapshot_with({}));
-    EXPECT_TRUE(gone.refused.empty());
-    gone = next_state(gone, TunnelFound{device("wg0")}, {}, snapshot);
-    EXPECT_EQ(gone.tunnels.size(), 1U);
+    EXPECT_TRUE(state.inside.empty());
     state = next_state(state, program_tunnel_up(), {}, snapshot);
     EXPECT_EQ(state.tunnels.size(), 1U);
     EXPECT_TRUE(state.refused.empty());
     state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
-    EXPECT_EQ(state.tunnels.size(), 1U) << "announced by its own program";
+    EXPECT_TRUE(state.tunnels.empty()) << "the device is another's by now";
+    EXPECT_EQ(state.inside.size(), 1U) << "of the tunnel that it was before";
     EXPECT_EQ(next_state(open_state(), TunnelRefused{device("wg0")}, {}, snapshot), open_state());
 }
 
@@ -412,7 +411,7 @@ TEST(NextState, AnAnnouncedTunnelGoesBeforeAFoundOne)
 {
     Snapshot snapshot = with_program_tunnel();
     snapshot.links.push_back({.name = device("tun0"), .can_be_tunnel = true});
-    State state = next_state(State{}, TunnelFound{device("wg0")}, {}, snapshot);
+    State state = next_state(State{}, found("wg0"), {}, snapshot);
     state = next_state(state, tunnel_up("tun0"), {}, snapshot);
     ASSERT_EQ(state.tunnels.size(), 2U);
     EXPECT_EQ(state.tunnels.front().interface, device("tun0"));
@@ -579,7 +578,7 @@ TEST_F(SignInTest, EndsWithItsTimeATunnelOrAnOpening)
          std::vector<std::pair<Event, Snapshot>>{{PortalEnded{}, snapshot_},
                                                  {UnlockRequested{}, snapshot_},
                                                  {tunnel_up("tun0"), snapshot_},
-                                                 {TunnelFound{device("tun0")}, with_program}}) {
+                                                 {found("tun0"), with_program}}) {
         EXPECT_EQ(next_state(state, event, {}, at).portal, std::nullopt) << event.index();
     }
     Snapshot later = snapshot_;

@@ -143,6 +143,10 @@ TEST(StateFile, ReadsBackWhatWasWritten)
             return program;
         });
         running.refused = random_list(random, random_interface);
+        running.vpn_programs = random_list(random, [](Random& source) {
+            return VpnProgram{random_interface(source),
+                              {static_cast<pid_t>(source() % 4000 + 1), source()}};
+        });
         if (below(random, 2) == 0) {
             running.portal = random_portal(random);
         }
@@ -315,6 +319,26 @@ TEST(StateFile, ArmedIsYesOrNo)
                              "[failclosed]\nformat=1\narmed=maybe\n", "[failclosed]\nformat=1\n"}) {
         EXPECT_FALSE(read_armed(text)) << text;
     }
+}
+
+TEST(StateFile, ProfilesReadBackAndBrokenOnesDoNot)
+{
+    const std::string digest(64, 'a');
+    const std::vector<LearntProfile> profiles = {{"b524f1cd-b799-4dab-830b-cfe0a6e46934", digest},
+                                                 {"c0", std::string(64, '0')}};
+    const auto back = read_profiles(write_profiles(profiles));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(*back, profiles);
+    EXPECT_TRUE(read_profiles(write_profiles({})));
+    for (const LearntProfile& broken : {LearntProfile{"", digest},
+                                        {"c0", ""},
+                                        {"c0", digest + "a"},
+                                        {"x y", digest},
+                                        {"c0", std::string(64, 'g')},
+                                        {std::string(41, 'a'), digest}}) {
+        EXPECT_FALSE(read_profiles(write_profiles({broken}))) << broken.uuid << broken.digest;
+    }
+    EXPECT_FALSE(read_profiles("[failclosed]\nformat=1\n"));
 }
 
 } // namespace

@@ -207,10 +207,10 @@ TEST_F(StateStoreTest, FilesOfStrangersDoNotCount)
     expect_damage("fifo");
     EXPECT_EQ(load().state.armed, Armed::No);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::add);
-    EXPECT_EQ(load().damage.size(), 4U);
+    EXPECT_EQ(load().damage.size(), 5U);
     fs::permissions(paths_.persistent, fs::perms::others_write, fs::perm_options::remove);
     paths_.owner = geteuid() + 1;
-    EXPECT_EQ(load().damage.size(), 5U);
+    EXPECT_EQ(load().damage.size(), 6U);
 }
 
 TEST_F(StateStoreTest, TooLargeIsDamage)

@@ -22,6 +22,14 @@ struct FailclosedNmProfile {
     const char* const* endpoints;
     /// 0: none.
     uint32_t fwmark;
+    /// SHA-256, in hexadecimal digits, of all settings that decide where packets go and by whom
+    /// they are read: connection (without its name and times), vpn, wireguard, ipv4, ipv6, proxy,
+    /// without secrets.
+    const char* digest;
+    /// Not 0: it has `connection.permissions`.
+    int is_private;
+    /// The file that NetworkManager keeps it in; empty where there is none or it is not known.
+    const char* file;
 };
 
 /// Whose profiles are wanted and where they go.
@@ -30,6 +38,9 @@ struct FailclosedNmQuery {
     const char* const* keys;
     /// Only the profile with this UUID; null: all.
     const char* uuid;
+    /// Where a running NetworkManager has a WireGuard device of this name, the settings that it has
+    /// applied to that count, and not those that it would apply the next time. May be null.
+    const char* device;
     /// Called for each profile; must not throw.
     void (*visit)(const struct FailclosedNmProfile* profile, void* context);
     void* context;

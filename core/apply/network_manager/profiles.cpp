@@ -67,6 +67,97 @@ void add_endpoints(const Array& endpoints, NMSettingWireGuard* wireguard)
     }
 }
 
+using Sum = Owned<GChecksum, g_checksum_free>;
+using Variant = Owned<GVariant, g_variant_unref>;
+
+void add_text(const Sum& sum, const char* text)
+{
+    // With its end, so that no two lists of texts are the same bytes.
+    g_checksum_update(sum.get(), reinterpret_cast<const guchar*>(text),
+                      static_cast<gssize>(strlen(text) + 1));
+}
+
+int compare_keys(const void* one, const void* other)
+{
+    const auto key = [](const void* entry) {
+        const Variant name(g_variant_get_child_value(*static_cast<GVariant* const*>(entry), 0));
+        return Owned<gchar, g_free>(g_variant_dup_string(name.get(), nullptr));
+    };
+    return strcmp(key(one).get(), key(other).get());
+}
+
+using AddValue = void (*)(const Sum& sum, const char* key, GVariant* value);
+
+/// Entries of a dictionary with texts as keys, in the order of the keys: NetworkManager keeps some
+/// in a hash table.
+void for_each_sorted(const Sum& sum, GVariant* dictionary, AddValue add_value)
+{
+    const Owned<GPtrArray, g_ptr_array_unref> entries(g_ptr_array_new_with_free_func(
+        [](void* entry) { g_variant_unref(static_cast<GVariant*>(entry)); }));
+    for (gsize i = 0; i < g_variant_n_children(dictionary); i++) {
+        g_ptr_array_add(entries.get(), g_variant_get_child_value(dictionary, i));
+    }
+    g_ptr_array_sort(entries.get(), compare_keys);
+    for (guint i = 0; i < entries->len; i++) {
+        auto* entry = static_cast<GVariant*>(entries->pdata[i]);
+        const Variant key(g_variant_get_child_value(entry, 0));
+        const Variant value(g_variant_get_child_value(entry, 1));
+        add_value(sum, g_variant_get_string(key.get(), nullptr), value.get());
+    }
+}
+
+void add_value(const Sum& sum, const char* key, GVariant* value)
+{
+    const Variant inside(g_variant_is_of_type(value, G_VARIANT_TYPE_VARIANT) != FALSE
+                             ? g_variant_get_variant(value)
+                             : g_variant_ref(value));
+    add_text(sum, key);
+    if (g_variant_is_of_type(inside.get(), G_VARIANT_TYPE("a{s*}")) != FALSE) {
+        for_each_sorted(sum, inside.get(), add_value);
+        add_text(sum, "");
+        return;
+    }
+    const Owned<gchar, g_free> text(g_variant_print(inside.get(), TRUE));
+    add_text(sum, text.get());
+}
+
+/// Of [connection] only what says which one it is and whose: its times change by themselves.
+void add_identity(const Sum& sum, const char* key, GVariant* value)
+{
+    for (const char* wanted : {"uuid", "type", "interface-name", "permissions"}) {
+        if (strcmp(key, wanted) == 0) {
+            add_value(sum, key, value);
+        }
+    }
+}
+
+/// The digest of FailclosedNmProfile. Both a running NetworkManager and a key file give the same,
+/// because missing properties are completed (nm_connection_normalize) before.
+Sum digest_of(NMConnection* connection)
+{
+    Sum sum(g_checksum_new(G_CHECKSUM_SHA256));
+    const Shared<NMConnection> whole(nm_simple_connection_new_clone(connection));
+    nm_connection_normalize(whole.get(), nullptr, nullptr, nullptr);
+    const Variant settings(
+        g_variant_ref_sink(nm_connection_to_dbus(whole.get(), NM_CONNECTION_SERIALIZE_NO_SECRETS)));
+    for (const char* name : {"connection", "vpn", "wireguard", "ipv4", "ipv6", "proxy"}) {
+        const Variant setting(g_variant_lookup_value(settings.get(), name, nullptr));
+        if (setting && g_variant_n_children(setting.get()) != 0) {
+            add_text(sum, name);
+            for_each_sorted(sum, setting.get(),
+                            strcmp(name, "connection") == 0 ? add_identity : add_value);
+            add_text(sum, "");
+        }
+    }
+    return sum;
+}
+
+bool is_private(NMConnection* connection)
+{
+    NMSettingConnection* setting = nm_connection_get_setting_connection(connection);
+    return setting == nullptr || nm_setting_connection_get_num_permissions(setting) != 0;
+}
+
 /// Hands a profile over where it is wanted. False where it is not.
 bool visit(const FailclosedNmQuery& query, NMConnection* connection, const char* name)
 {
@@ -92,6 +183,13 @@ bool visit(const FailclosedNmQuery& query, NMConnection* connection, const char*
         profile.fwmark = nm_setting_wireguard_get_fwmark(wireguard);
         add_endpoints(endpoints, wireguard);
     }
+    const Sum digest = digest_of(connection);
+    profile.digest = g_checksum_get_string(digest.get());
+    profile.is_private = is_private(connection) ? 1 : 0;
+    profile.file =
+        NM_IS_REMOTE_CONNECTION(connection)
+            ? or_empty(nm_remote_connection_get_filename(NM_REMOTE_CONNECTION(connection)))
+            : "";
     profile.data = items(data);
     profile.endpoints = items(endpoints);
     query.visit(&profile, query.context);
@@ -103,6 +201,9 @@ struct Listing {
     GMainContext* context;
     GCancellable* cancellable;
     NMClient* client;
+    /// Whose applied settings are wanted; may be null.
+    const char* device;
+    NMConnection* applied;
     GError* problem;
     GSource* limit;
     bool absent;
@@ -111,12 +212,13 @@ struct Listing {
     bool released;
 };
 
-Listing* make_listing()
+Listing* make_listing(const char* device)
 {
     // Not by `new`: this module does without the C++ library.
     auto* listing = g_new0(Listing, 1);
     listing->context = g_main_context_new();
     listing->cancellable = g_cancellable_new();
+    listing->device = device;
     return listing;
 }
 
@@ -124,6 +226,32 @@ void fail(Listing* listing, GError* problem)
 {
     listing->problem = problem;
     listing->done = true;
+}
+
+void on_applied(GObject* source, GAsyncResult* result, void* data)
+{
+    auto* listing = static_cast<Listing*>(data);
+    GError* problem = nullptr;
+    listing->applied =
+        nm_device_get_applied_connection_finish(NM_DEVICE(source), result, nullptr, &problem);
+    if (listing->applied == nullptr) {
+        fail(listing, problem);
+        return;
+    }
+    listing->done = true;
+}
+
+/// False where NetworkManager applies no profile itself: a VPN's device is external to it.
+bool ask_for_applied(Listing* listing)
+{
+    NMDevice* device = listing->device != nullptr && !listing->absent
+                           ? nm_client_get_device_by_iface(listing->client, listing->device)
+                           : nullptr;
+    if (device == nullptr || !NM_IS_DEVICE_WIREGUARD(device)) {
+        return false;
+    }
+    nm_device_get_applied_connection_async(device, 0, listing->cancellable, on_applied, listing);
+    return true;
 }
 
 void on_client(GObject* source, GAsyncResult* result, void* data)
@@ -137,7 +265,7 @@ void on_client(GObject* source, GAsyncResult* result, void* data)
     }
     listing->client = NM_CLIENT(client);
     listing->absent = !nm_client_get_nm_running(listing->client);
-    listing->done = true;
+    listing->done = !ask_for_applied(listing);
 }
 
 void on_bus(GObject* /*source*/, GAsyncResult* result, void* data)
@@ -226,6 +354,7 @@ void release(Listing* listing)
     g_source_destroy(listing->limit);
     g_source_unref(listing->limit);
     g_clear_error(&listing->problem);
+    g_clear_object(&listing->applied);
     g_object_unref(listing->cancellable);
     g_main_context_unref(listing->context);
     g_free(listing);
@@ -238,7 +367,7 @@ FAILCLOSED_EXPORT FailclosedNmAnswer failclosed_nm_list(const FailclosedNmQuery*
 {
     // It can name a file that libnm then writes to.
     g_unsetenv("LIBNM_CLIENT_DEBUG");
-    Listing* listing = make_listing();
+    Listing* listing = make_listing(query->device);
     run(listing, limit_milliseconds);
     if (!listing->done) {
         // Callbacks are outstanding that nobody will call any more, because nobody runs the
@@ -250,9 +379,11 @@ FAILCLOSED_EXPORT FailclosedNmAnswer failclosed_nm_list(const FailclosedNmQuery*
     FailclosedNmAnswer answer = FailclosedNmDone;
     if (listing->absent) {
         answer = FailclosedNmAbsent;
-    } else if (listing->client == nullptr) {
+    } else if (listing->client == nullptr || listing->problem != nullptr) {
         pass_on(listing->problem, error);
         answer = FailclosedNmFailed;
+    } else if (listing->applied != nullptr) {
+        visit(*query, listing->applied, "");
     } else {
         const GPtrArray* connections = nm_client_get_connections(listing->client);
         for (guint i = 0; i < connections->len; i++) {

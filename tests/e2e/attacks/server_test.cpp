@@ -252,6 +252,80 @@ TEST(PushedAddress, OfSomebodyElseLetsNothingOut)
     }
 }
 
+/// OpenVPN's own transport needs these addresses, and the device keeps it while OpenVPN lives: with
+/// `persist-tun` a server that pushes it would keep every later one away.
+class TakenAddress : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(TakenAddress, DoesNotKeepAnHonestServerAway)
+{
+    const Lab lab(with_product());
+    VpnServer server(lab);
+    lab.internet().write_file("/run/clients/DEFAULT",
+                              std::string("ifconfig-push ") + GetParam() + " 255.255.255.0\n");
+    server.restart({"client-config-dir /run/clients", push("ping 1"), push("ping-restart 3")});
+    const Sniffer sniffer(lab);
+    lab.client().must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
+    VpnClient::Options options;
+    options.extra = {"persist-tun", "persist-key", "hand-window 4", "connect-retry 1 1"};
+    {
+        const VpnClient vpn(lab, options);
+        EXPECT_TRUE(vpn.process().wait_until([](const std::string& log) {
+            return log.find("Exiting due to fatal error") != std::string::npos;
+        })) << vpn.log();
+        EXPECT_THAT(vpn.log(), HasSubstr("is not taken for a tunnel: "));
+        EXPECT_EQ(failclosed(lab.client(), {"check"}).status, 0);
+        EXPECT_TRUE(answers(lab.client(), addr::gateway4)) << "the network is there as before";
+        // The same address, and a server that pushes what it should.
+        server.restart({});
+        if (vpn.process().running()) {
+            EXPECT_TRUE(vpn.wait_connected(2)) << vpn.log();
+            return;
+        }
+    }
+    // What systemd does for a service that ends.
+    const VpnClient vpn(lab, options);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    EXPECT_TRUE(answers(lab.client(), addr::site4));
+    const Traffic traffic(lab, {.kinds = ordinary_kinds()});
+    EXPECT_TRUE(traffic.wait_all_sent(10));
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, TakenAddress,
+                         ::testing::Values(addr::client4, addr::gateway4, addr::server4),
+                         [](const auto& test) {
+                             const std::string address = test.param;
+                             return address == addr::client4    ? "TheClient"
+                                    : address == addr::gateway4 ? "TheGateway"
+                                                                : "TheServer";
+                         });
+
+// A network that gives the machine the tunnel's address: the tunnel gives way, so that packets of
+// its own transport are not dropped as the tunnel's, and nothing leaves.
+TEST(TunnelsAddress, TakenByTheNetworkEndsTheTunnelAndLetsNothingOut)
+{
+    const Lab lab(with_product());
+    const VpnServer server(lab);
+    const Sniffer sniffer(lab);
+    lab.client().must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
+    const VpnClient vpn(lab);
+    ASSERT_TRUE(vpn.wait_connected()) << vpn.log();
+    ASSERT_TRUE(answers(lab.client(), addr::site4));
+    lab.client().ip("address add 10.8.0.2/24 dev eth0\n");
+    const Outcome outcome = failclosed(lab.client(), {"reapply"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("tun0 is not taken for a tunnel: another device"));
+    EXPECT_THAT(
+        lab.client().must({"nft", "list", "set", "inet", "failclosed", "tunnel_destination4"}),
+        Not(HasSubstr("elements")));
+    const Traffic traffic(lab, {.kinds = ordinary_kinds()});
+    EXPECT_TRUE(traffic.wait_all_sent(10));
+    sniffer.settle();
+    EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
+    EXPECT_EQ(failclosed(lab.client(), {"check"}).status, 0);
+}
+
 // ---- Options ----
 
 /// Each of them fires in a script that does not take text for text.

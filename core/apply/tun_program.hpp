@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which process holds a tunnel's device, and whether NetworkManager started it.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "core/apply/process.hpp"
+#include "core/model/names.hpp"
+
+namespace failclosed {
+
+/// Processes of ordinary users are looked at last: however many there are, they hold up neither the
+/// search among the others nor a hook for longer than this.
+inline constexpr std::chrono::milliseconds kHolderTimeLimit{500};
+
+/// The process of this network namespace that has the tun or tap device `interface` open: `iff` of its descriptor's fdinfo
+/// (proc_pid_fdinfo(5), drivers/net/tun.c). nullopt if there is none, as for devices of the kernel,
+/// or if it was not found within `time_limit`.
+std::optional<ProcessInfo>
+find_tun_program(const InterfaceName& interface,
+                 std::chrono::milliseconds time_limit = kHolderTimeLimit);
+
+/// Whether the process is one of NetworkManager's VPNs: in the control group of its unit, below a
+/// process called NetworkManager, or run with the helper of its OpenVPN plugin.
+bool is_of_network_manager(const ProcessInfo& process);
+
+/// Whether `file` was written after the process was started, or cannot be looked at.
+bool is_newer_than(const std::string& file, const ProcessInfo& process);
+
+} // namespace failclosed
