@@ -222,7 +222,7 @@ TEST(Installation, OverItselfUnderAFloodOpensNothing)
     namespace fs = std::filesystem;
     Target target(Guard::All);
     const Box& client = target.client();
-    fs::copy(source_root() / "setup", client.outside_path("/usr/src"));
+    fs::copy(test::source_root() / "setup", client.outside_path("/usr/src"));
     fs::copy(Lab::install_root(), client.outside_path("/usr/src/stage"),
              fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     const auto leaked = flood_during(target, ordinary_kinds() + bound_kinds(), [&] {
