@@ -355,6 +355,14 @@ void check_tunnels(Checks& checks, const Inspection& found)
         }
         is_first = false;
     }
+    for (const auto& interface : found.state.refused) {
+        if (found.snapshot.find(interface) != nullptr) {
+            checks.push_back({Health::Bad, "tunnel",
+                              interface.text() +
+                                  " was refused as a tunnel, so nothing is let through it",
+                              "read why: journalctl -b | grep failclosed"});
+        }
+    }
 }
 
 /// Root's programs that fetch web pages are admitted to such a server as its tunnel program is.

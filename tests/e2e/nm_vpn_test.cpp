@@ -502,6 +502,8 @@ class UsersVpn : public ManagedVpn {
             << story();
         EXPECT_EQ(failclosed(client(), {"reapply", "--quiet"}).status, 0);
         EXPECT_THAT(client().must({"failclosed", "status", "--json"}), HasSubstr("\"tunnels\":[]"));
+        EXPECT_THAT(client().run({"failclosed", "doctor"}).out,
+                    HasSubstr("vpn0 was refused as a tunnel"));
         for (const char* table : {"64598", "64600", "64601"}) {
             EXPECT_THAT(client().run({"ip", "route", "show", "table", table}).out,
                         Not(HasSubstr("vpn0")));
