@@ -28,6 +28,7 @@
 #include "core/apply/openvpn_configs.hpp"
 #include "core/apply/state_store.hpp"
 #include "core/apply/sysctl.hpp"
+#include "core/apply/tun_program.hpp"
 #include "core/base/file.hpp"
 #include "core/codec/key_file.hpp"
 #include "core/codec/route_message.hpp"
@@ -240,7 +241,10 @@ void check_unprivileged_openvpn(Checks& checks, const State& state)
     constexpr std::size_t kMostUsers = 8;
     std::map<uid_t, std::vector<UnprivilegedOpenvpn>> by_user;
     for (auto& program : find_unprivileged_openvpn()) {
-        if (!is_announced(state, program.id) &&
+        const auto process = read_process(program.id.pid);
+        // NetworkManager announces what it started.
+        const bool is_managed = process && is_of_network_manager(*process);
+        if (!is_managed && !is_announced(state, program.id) &&
             (by_user.contains(program.uid) || by_user.size() < kMostUsers)) {
             by_user[program.uid].push_back(std::move(program));
         }

@@ -71,15 +71,14 @@ bool is_in_our_network(pid_t pid)
            ours.st_ino == others.st_ino;
 }
 
-/// Those of the system first.
+/// Those of the system first. The real user counts: users start set-user-ID programs as they like.
 std::vector<pid_t> candidates()
 {
     std::vector<std::pair<bool, pid_t>> found;
     for (const pid_t pid : all_processes()) {
-        struct stat status{};
-        if (stat(proc_path(pid, "").c_str(), &status) == 0) {
-            found.emplace_back(status.st_uid >= kFirstOrdinaryUser && status.st_uid != kUnmapped,
-                               pid);
+        if (const auto process = read_process(pid)) {
+            const uid_t user = process->real_uid;
+            found.emplace_back(user >= kFirstOrdinaryUser && user != kUnmapped, pid);
         }
     }
     std::ranges::sort(found);

@@ -257,7 +257,7 @@ std::string to_text(Refusal refusal, const InterfaceName& interface)
         return start + "its NetworkManager profile could not be read; is libnm installed?";
     case Refusal::PrivateProfile:
         return start + "its NetworkManager profile belongs to some users alone, who may change it "
-                       "as they like; make it everybody's: nmcli connection modify NAME "
+                       "as they like; if you trust it, make it everybody's: nmcli connection modify NAME "
                        "connection.permissions '', then failclosed reapply";
     case Refusal::UnlearntProfile:
         return start + "its NetworkManager profile was not learnt when the machine was locked" +

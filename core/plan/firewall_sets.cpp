@@ -15,12 +15,20 @@ namespace failclosed {
 
 namespace {
 
-/// Loopback is accepted.
-Set device_map(std::string name, Field field, const State& state, const Decision& for_tunnels)
+/// Loopback is accepted. A device that was refused as a tunnel may lead to a server of any user's:
+/// nothing passes it, not even what is for the local network. Only devices that can be tunnels
+/// count, so that a name which was refused before takes no network card away.
+Set device_map(std::string name, Field field, const FirewallInputs& in, const Decision& for_tunnels)
 {
     std::vector<SetElement> elements = {{{loopback()}, Decision(Verdict::Accept)}};
-    for (const auto& tunnel : state.tunnels) {
+    for (const auto& tunnel : in.state.tunnels) {
         elements.push_back({{tunnel.interface}, for_tunnels});
+    }
+    for (const auto& refused : in.state.refused) {
+        const Link* link = in.snapshot.find(refused);
+        if (link != nullptr && link->can_be_tunnel) {
+            elements.push_back({{refused}, Decision(Verdict::Drop)});
+        }
     }
     Set map = elements_of(std::move(name), {field}, std::move(elements));
     map.verdicts = true;
@@ -374,10 +382,10 @@ std::vector<Set> inet_sets(const FirewallInputs& in)
 {
     const State& state = in.state;
     std::vector<Set> sets;
-    sets.push_back(device_map("input_device", Field::InputInterface, state, Goto{"from_tunnel"}));
-    sets.push_back(device_map("inner_device", Field::OutputInterface, state, Verdict::Accept));
+    sets.push_back(device_map("input_device", Field::InputInterface, in, Goto{"from_tunnel"}));
+    sets.push_back(device_map("inner_device", Field::OutputInterface, in, Verdict::Accept));
     sets.push_back(
-        device_map("leaving_device", Field::OutputInterface, state, Goto{"into_tunnel"}));
+        device_map("leaving_device", Field::OutputInterface, in, Goto{"into_tunnel"}));
     sets.push_back(device_set("tunnel_device", tunnel_devices(state)));
     if (in.needs.downstream) {
         sets.push_back(

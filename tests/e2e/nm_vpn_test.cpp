@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -469,6 +473,21 @@ TEST_F(ManagedVpn, AProfileThatIsNewerThanTheLockIsNoTunnelUntilItIsLearnt)
 
 /// Its server is reached through a port of the local network's router, so that the lock does not
 /// keep it from connecting.
+/// Returns 0, for the exit status of a process.
+int send_datagrams(const char* address, std::uint16_t port)
+{
+    const int descriptor = socket(AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    inet_pton(AF_INET, address, &to.sin_addr);
+    for (int i = 0; i < 20; ++i) {
+        sendto(descriptor, "seen", 4, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+    }
+    close(descriptor);
+    return 0;
+}
+
 class UsersVpn : public ManagedVpn {
   protected:
     static constexpr char remote[] = "192.168.50.1:1194";
@@ -555,6 +574,36 @@ TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
     ASSERT_TRUE(bring_up()) << story();
     expect_working();
+}
+
+// Its server is in a private network, and so are the networks that it pushes: the local network is
+// admitted by its addresses.
+TEST_F(UsersVpn, CarriesNothingThatOthersSendToTheLocalNetwork)
+{
+    const VpnServer server(lab_, {.extra = {"push \"route 10.50.0.0 255.255.0.0\""}});
+    relay();
+    lab_.internet().nft("table inet seen {\nchain in {\ntype filter hook prerouting priority -500\n"
+                        "iifname vpn1 ip daddr 10.50.0.5 counter name others\n}\n"
+                        "counter others { }\n}\n");
+    const auto is_seen = [&] {
+        return lab_.internet().must({"nft", "list", "counter", "inet", "seen", "others"}).find(
+                   "packets 0 ") == std::string::npos;
+    };
+    const auto send = [&] {
+        const Process other = Process::fork(
+            client(), [] { return send_datagrams("10.50.0.5", 2049); }, 4242);
+        EXPECT_EQ(other.wait(), 0);
+    };
+    add_private_office();
+    ASSERT_TRUE(bring_up()) << story();
+    expect_refused("vpn0 is not taken for a tunnel");
+    send();
+    // What did not arrive before this ping's answer does not arrive any more.
+    EXPECT_TRUE(answers(client(), addr::gateway4));
+    EXPECT_FALSE(is_seen());
+    ASSERT_EQ(failclosed(client(), {"unlock"}).status, 0);
+    send();
+    EXPECT_TRUE(eventually(is_seen)) << "what the attack is without failclosed";
 }
 
 // What NetworkManager runs with is what the profile was when it was brought up.

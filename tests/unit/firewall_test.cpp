@@ -594,6 +594,33 @@ TEST(Firewall, PacketsAreJudgedByTheDeviceThatTheyLeaveBy)
     }
 }
 
+TEST(Firewall, RefusedTunnelCarriesNothing)
+{
+    State state = closed_state();
+    state.refused = {device("vpn6"), device("eth0")};
+    Snapshot seen = snapshot();
+    seen.links.push_back(
+        {.name = device("vpn6"), .index = 9, .up = true, .can_be_tunnel = true});
+    for (const Expressions expressions : {Expressions::All, Expressions::Essential}) {
+        const Ruleset ruleset = plan_firewall(state, {}, seen, expressions);
+        Packet packet = packet_to("192.168.50.20");
+        packet.source = address("192.168.50.10");
+        packet.output = device("eth0");
+        EXPECT_TRUE(passes(ruleset, packet)) << "a network card is no tunnel, whatever its name was";
+        packet.rerouted = device("vpn6");
+        EXPECT_FALSE(passes(ruleset, packet));
+        packet.rerouted.reset();
+        packet.output = device("vpn6");
+        EXPECT_FALSE(passes(ruleset, packet));
+        Packet server = packet_to("203.0.113.2", IPPROTO_UDP, 1194);
+        server.uid = 0;
+        server.output = device("vpn6");
+        EXPECT_FALSE(passes(ruleset, server));
+        packet.input = device("vpn6");
+        EXPECT_EQ(evaluate(ruleset, Hook::Input, packet).verdict, Verdict::Drop);
+    }
+}
+
 // What a tunnel device wraps comes in by that device, as forwarded packets do.
 TEST(Firewall, TransportOfATunnelInsideATunnelIsNotTakenForForwarded)
 {
