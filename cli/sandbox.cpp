@@ -63,15 +63,19 @@ Status limit_resources()
     return {};
 }
 
-/// Takes them out of the bounding set, so that nothing can give them back.
+/// Takes them out of the bounding set, so that nothing can give them back. A unit may have taken
+/// CAP_SETPCAP away, which that needs: then the other measures alone keep them away.
 Status drop_bounding_capabilities()
 {
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
-        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+    for (int capability = 0;; ++capability) {
+        const int held = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+        if (held < 0) {
+            return {};
+        }
+        if (held > 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EPERM) {
             return fail_errno("dropping capabilities");
         }
     }
-    return {};
 }
 
 Status become(uid_t user)
