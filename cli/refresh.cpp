@@ -173,10 +173,14 @@ class Lookups {
         const Outcome outcome =
             handle(system, ServersResolved{std::move(lookup->answers), past_tunnel});
         report(outcome);
-        if (all_answered) {
-            if (const auto noted = note_refresh(LiveSystem::refresh_stamp()); !noted) {
-                report_warning(noted.error().message());
-            }
+        // A tunnel that comes up ends what the network alone has said, and then has to be asked for
+        // the other addresses of a name.
+        const auto stamp = LiveSystem::refresh_stamp();
+        const Status noted = past_tunnel    ? forget_refresh(stamp)
+                             : all_answered ? note_refresh(stamp)
+                                            : Status{};
+        if (!noted) {
+            report_warning(noted.error().message());
         }
         asked.state = outcome.state;
         asked.exit_code = outcome.exit_code();

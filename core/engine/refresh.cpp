@@ -104,6 +104,11 @@ Status note_refresh(const std::string& stamp)
                         {.mode = 0600, .durability = Durability::Volatile});
 }
 
+Status forget_refresh(const std::string& stamp)
+{
+    return unlink(stamp.c_str()) == 0 || errno == ENOENT ? Status{} : fail_errno("remove " + stamp);
+}
+
 Status start_refresh(const std::string& stamp)
 {
     return wake(stamp) ? Status{} : start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {});

@@ -29,6 +29,10 @@ bool needs_refresh(const State& state, const std::string& stamp);
 /// Notes in `stamp` that all names were looked up just now.
 Status note_refresh(const std::string& stamp);
 
+/// The network alone has answered since: the next tunnel is asked at once. No error if nothing was
+/// noted.
+Status forget_refresh(const std::string& stamp);
+
 /// Wakes the refresh helper, or starts it if none runs. The helper outlives the caller. No name is
 /// looked up in the caller.
 Status start_refresh(const std::string& stamp);
