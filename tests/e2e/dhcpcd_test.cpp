@@ -755,8 +755,9 @@ TEST_F(Leased, DoctorWaitsForOurHookAfterDhcpcdHasWrittenResolvConf)
         EXPECT_EQ(looking.wait(), 0) << looking.output();
         EXPECT_THAT(looking.output(), Not(HasSubstr("DNS differs")));
     }
-    // No hook follows this one.
+    // No hook follows this one, also none of a signal that was sent twice.
     dhcpcd().kill();
+    ASSERT_TRUE(eventually([&] { return !client().run({"pgrep", "-f", "dhcpcd-run-hooks"}).ok(); }));
     client().write_file(resolv_conf, "nameserver 192.168.50.1\n");
     const std::string drift = "DNS differs from the plan (resolv.conf, or what the resolver was "
                               "told, was changed by another program)";
