@@ -1104,7 +1104,8 @@ Bytes ipv4(const char* target, std::uint16_t fragment, std::uint8_t protocol, co
                    168,
                    1,
                    2};
-    for (const std::uint8_t byte : address(target).bytes()) {
+    const IpAddress receiver = address(target);
+    for (const std::uint8_t byte : receiver.bytes()) {
         bytes.push_back(byte);
     }
     return bytes += content;
@@ -1114,7 +1115,8 @@ Bytes ipv6(const char* target, std::uint8_t header, const Bytes& content)
 {
     Bytes bytes = {0x60, 0, 0, 0, 0, static_cast<std::uint8_t>(content.size()), header, 255};
     for (const char* side : {"fd00::2", target}) {
-        for (const std::uint8_t byte : address(side).bytes()) {
+        const IpAddress end = address(side);
+        for (const std::uint8_t byte : end.bytes()) {
             bytes.push_back(byte);
         }
     }
