@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Asks given resolvers for addresses, on sockets that somebody with more rights has made.
+// Asks given resolvers for addresses, on sockets that a process with more rights has made.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@
 
 namespace failclosed::cli {
 
-/// A socket that nobody uses yet.
+/// A socket that is not in use yet.
 struct ReadySocket {
     /// AF_INET or AF_INET6.
     int family = 0;

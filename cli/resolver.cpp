@@ -187,7 +187,7 @@ Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& a
     Lookup lookup;
     lookup.reached = records->reached;
     for (std::size_t i = 0; i < names.size(); ++i) {
-        // Elsewhere nobody has another: such an answer is none.
+        // An address that no host on another network can have is no answer.
         std::erase_if(records->addresses[i], [](const IpAddress& address) {
             return !address.is_unicast_host() || address.is_link_local();
         });

@@ -27,7 +27,7 @@ namespace {
 // Above all ranges that accounts, systemd and user namespaces are given numbers from (systemd,
 // UIDS-GIDS): no other process of this user can signal or trace the child.
 constexpr uid_t kUnusedUser = 0x8000fc00;
-// What a container without that number has: "nobody".
+// The overflow user ID (65534), for a container that does not map the other one.
 constexpr uid_t kNobody = 65534;
 
 constexpr rlim_t kMostMemory = rlim_t{256} << 20U;
