@@ -176,7 +176,8 @@ Status admit_few_system_calls()
     }
     // No memory that can be executed.
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)}) {
-        const scmp_arg_cmp without_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+        // The third argument. SCMP_A2() is a compound literal, which C++ does not have.
+        const scmp_arg_cmp without_exec{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0};
         const int added =
             seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 1, &without_exec);
         if (added != 0 && added != -EDOM) {
