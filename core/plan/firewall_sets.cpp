@@ -16,8 +16,9 @@ namespace failclosed {
 namespace {
 
 /// Loopback is accepted. A device that was refused as a tunnel may lead to a server of any user's:
-/// nothing passes it, not even what is for the local network. Only devices that can be tunnels
-/// count, so that a name which was refused before takes no network card away.
+/// nothing passes it, not even what is for the local network. The refusal outlives the device, so
+/// that its end changes no rule and a device made anew is covered before any hook runs. A network
+/// card of this name is no tunnel and is not concerned.
 Set device_map(std::string name, Field field, const FirewallInputs& in, const Decision& for_tunnels)
 {
     std::vector<SetElement> elements = {{{loopback()}, Decision(Verdict::Accept)}};
@@ -26,7 +27,7 @@ Set device_map(std::string name, Field field, const FirewallInputs& in, const De
     }
     for (const auto& refused : in.state.refused) {
         const Link* link = in.snapshot.find(refused);
-        if (link != nullptr && link->can_be_tunnel) {
+        if (link == nullptr || link->can_be_tunnel) {
             elements.push_back({{refused}, Decision(Verdict::Drop)});
         }
     }

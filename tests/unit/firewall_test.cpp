@@ -603,6 +603,8 @@ TEST(Firewall, RefusedTunnelCarriesNothing)
         {.name = device("vpn6"), .index = 9, .up = true, .can_be_tunnel = true});
     for (const Expressions expressions : {Expressions::All, Expressions::Essential}) {
         const Ruleset ruleset = plan_firewall(state, {}, seen, expressions);
+        EXPECT_EQ(plan_firewall(state, {}, snapshot(), expressions).tables, ruleset.tables)
+            << "the end of the device changes nothing";
         Packet packet = packet_to("192.168.50.20");
         packet.source = address("192.168.50.10");
         packet.output = device("eth0");

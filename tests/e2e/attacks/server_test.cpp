@@ -273,7 +273,8 @@ TEST_P(TakenAddress, DoesNotKeepAnHonestServerAway)
             return log.find("Exiting due to fatal error") != std::string::npos;
         })) << vpn.log();
         EXPECT_THAT(vpn.log(), HasSubstr("is not taken for a tunnel: "));
-        EXPECT_EQ(failclosed(lab.client(), {"check"}).status, 0);
+        const auto checked = failclosed(lab.client(), {"check"});
+        EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
         EXPECT_TRUE(answers(lab.client(), addr::gateway4)) << "the network is there as before";
         // The same address, and a server that pushes what it should.
         server.restart({});
