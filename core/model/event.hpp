@@ -109,18 +109,6 @@ struct TunnelFound {
     friend bool operator==(const TunnelFound&, const TunnelFound&) = default;
 };
 
-/// Admission has refused this device. It is no tunnel until an announcement of it is admitted, or
-/// the machine is opened.
-struct TunnelRefused {
-    InterfaceName interface;
-    /// The announcement locks the machine, as an admitted one would have.
-    bool arms = false;
-    /// Of a program that root runs: to be admitted all the same, so that it can try again.
-    std::vector<Server> servers = {};
-
-    friend bool operator==(const TunnelRefused&, const TunnelRefused&) = default;
-};
-
 /// The network beneath the tunnels may have changed: a link, an address, a route, a lease.
 struct UnderlayChanged {
     /// The device that DHCP spoke of, where it did.
@@ -167,7 +155,7 @@ struct ServersResolved {
 };
 
 using Event = std::variant<ReapplyRequested, LockRequested, UnlockRequested, TunnelUp,
-                           TunnelRestarted, TunnelDown, TunnelFound, TunnelRefused, UnderlayChanged,
+                           TunnelRestarted, TunnelDown, TunnelFound, UnderlayChanged,
                            PortalRequested, PortalEnded, ServersResolved>;
 
 } // namespace failclosed

@@ -213,8 +213,9 @@ void remember_vpn_program(State& state, const InterfaceName& interface, const Pr
     append_new(state.vpn_programs, VpnProgram{interface, id}, kMostPrograms);
 }
 
-/// Nothing of it stays: else networks of its choice would be kept from the local network.
-void withdraw(State& state, const InterfaceName& interface)
+/// Takes the tunnel away with its networks: else networks of its choice would be kept from the local
+/// network.
+void forget_tunnel(State& state, const InterfaceName& interface)
 {
     const auto tunnel = std::ranges::find(state.tunnels, interface, &Tunnel::interface);
     if (tunnel != state.tunnels.end() && tunnel->word == Tunnel::Word::Found) {
@@ -222,6 +223,11 @@ void withdraw(State& state, const InterfaceName& interface)
                       [&](const InsideNetworks& inside) { return inside.interface == interface; });
     }
     std::erase_if(state.tunnels, [&](const Tunnel& known) { return known.interface == interface; });
+}
+
+void withdraw(State& state, const InterfaceName& interface)
+{
+    forget_tunnel(state, interface);
     append_new(state.refused, interface, kMostRefused);
 }
 
@@ -381,7 +387,7 @@ struct Apply {
     void operator()(const TunnelUp& event) const
     {
         if (const auto refused = refusal(state, event, snapshot)) {
-            refuse(event);
+            refuse(event, *refused);
             return;
         }
         const bool was_armed = state.armed == Armed::Yes;
@@ -422,10 +428,20 @@ struct Apply {
     }
 
     /// A program that root runs may try again, at another server.
-    void refuse(const TunnelUp& event) const
+    void refuse(const TunnelUp& event, Refusal reason) const
     {
-        (*this)(TunnelRefused{event.tunnel.interface, true,
-                              event.profile ? std::vector<Server>{} : event.servers});
+        const InterfaceName& interface = event.tunnel.interface;
+        arm();
+        if (!event.profile) {
+            // Of a program that root runs: its servers are admitted, so that it can try again.
+            remember(state, event.servers, now);
+        }
+        // The name is remembered only if a device that can be a tunnel had it.
+        if (reason == Refusal::NoDevice || reason == Refusal::NoTunnelDevice) {
+            forget_tunnel(state, interface);
+        } else {
+            withdraw(state, interface);
+        }
     }
 
     void operator()(const TunnelRestarted& event) const
@@ -478,17 +494,6 @@ struct Apply {
             std::ranges::find(state.vpn_programs, event.interface, &VpnProgram::interface);
         return tunnel.owner || tunnel.word == Tunnel::Word::Found ||
                (holder != state.vpn_programs.end() && holder->id != event.program);
-    }
-
-    void operator()(const TunnelRefused& event) const
-    {
-        if (event.arms) {
-            arm();
-            remember(state, event.servers, now);
-        }
-        if (state.armed == Armed::Yes) {
-            withdraw(state, event.interface);
-        }
     }
 
     void operator()(const UnderlayChanged& event) const

@@ -22,9 +22,10 @@ inline constexpr std::size_t kMostProfiles = 256;
 /// How long an unverified address counts after it was last given, while no tunnel is up.
 inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
 
-/// The state after `event`. Only UnlockRequested disarms; only LockRequested, TunnelUp and a
-/// TunnelRefused that says so arm. A TunnelUp or TunnelFound that admission refuses changes the
-/// state as TunnelRefused does. A tunnel is withdrawn when an underlay device has its address.
+/// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm, also
+/// a TunnelUp that admission refuses. A refused device is no tunnel, and its name stays refused until
+/// an announcement of it is admitted or the machine is opened, unless the reason is that the device
+/// is missing or cannot be a tunnel. A tunnel is withdrawn when an underlay device has its address.
 /// Tunnels whose device is gone are forgotten, those that were found also when it is down, and so
 /// are addresses of servers that have not been seen for longer than the configuration says, but
 /// never the last one that worked, unless a trusted answer no longer has it. An unverified address

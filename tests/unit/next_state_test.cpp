@@ -394,17 +394,33 @@ TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
 TEST(NextState, ARefusedTunnelLeavesNothingBehind)
 {
     const Snapshot snapshot = with_program_tunnel();
+    TunnelUp refused = program_tunnel_up();
+    refused.has_unusable_address = true;
     State state = next_state(State{}, found("wg0"), {}, snapshot);
-    state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
+    state = next_state(state, refused, {}, snapshot);
     EXPECT_TRUE(state.tunnels.empty());
     EXPECT_TRUE(state.inside.empty());
+    EXPECT_EQ(state.refused, std::vector{device("wg0")});
     state = next_state(state, program_tunnel_up(), {}, snapshot);
     EXPECT_EQ(state.tunnels.size(), 1U);
     EXPECT_TRUE(state.refused.empty());
-    state = next_state(state, TunnelRefused{device("wg0")}, {}, snapshot);
+    state = next_state(state, refused, {}, snapshot);
     EXPECT_TRUE(state.tunnels.empty()) << "the device is another's by now";
     EXPECT_EQ(state.inside.size(), 1U) << "of the tunnel that it was before";
-    EXPECT_EQ(next_state(open_state(), TunnelRefused{device("wg0")}, {}, snapshot), open_state());
+}
+
+// A name that no device has, or a network card has, says nothing about a later tunnel.
+TEST(NextState, ARefusalIsOfADeviceThatCanBeATunnel)
+{
+    Snapshot snapshot = with_program_tunnel();
+    const State tunnel = next_state(State{}, found("wg0"), {}, snapshot);
+    snapshot.links.front().can_be_tunnel = false;
+    for (const Snapshot& seen : {snapshot, Snapshot{}}) {
+        const State state = next_state(tunnel, program_tunnel_up(), {}, seen);
+        EXPECT_TRUE(state.tunnels.empty());
+        EXPECT_TRUE(state.inside.empty());
+        EXPECT_TRUE(state.refused.empty());
+    }
 }
 
 TEST(NextState, AnAnnouncedTunnelGoesBeforeAFoundOne)

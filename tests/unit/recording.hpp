@@ -146,11 +146,6 @@ struct EventText {
         return "TunnelFound " + event.interface.text() + "\n";
     }
 
-    std::string operator()(const TunnelRefused& event) const
-    {
-        return "TunnelRefused " + event.interface.text() + "\n";
-    }
-
     std::string operator()(const UnderlayChanged& event) const
     {
         std::string text = "UnderlayChanged";
