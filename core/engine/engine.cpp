@@ -425,12 +425,13 @@ class Run {
         note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
     }
 
-    /// Whether there may still be a program to tell. What could not be saved is not loaded; what no
-    /// other run has changed was seen by none.
+    /// Whether there may still be a program to tell. Where the state could not be saved the file is
+    /// an older one, and the kernel tells whether `unlock` came; what no other run has changed was
+    /// seen by none.
     bool look_once_more()
     {
         if (!saved_) {
-            return true;
+            return system_.firewall_exists().value_or(true);
         }
         auto loaded = system_.load_state();
         if (loaded.absent || !loaded.damage.empty() || loaded.state.armed == Armed::No) {

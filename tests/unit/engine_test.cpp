@@ -995,6 +995,23 @@ TEST_F(ReconnectTest, ARunThatUnlockedMeanwhileStays)
     EXPECT_EQ(system_.saved.armed, Armed::No);
 }
 
+// The state on the disk is then an older one, which does not tell that `unlock` came.
+TEST_F(ReconnectTest, AnUnlockAfterAStateThatCouldNotBeSavedStays)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.locks = 0;
+    system_.broken = {"save_state"};
+    system_.meanwhile = [&] {
+        system_.broken.clear();
+        handle(system_, UnlockRequested{});
+    };
+    handle(system_, UnderlayChanged{});
+    EXPECT_TRUE(system_.signals.empty());
+    EXPECT_EQ(system_.saved.armed, Armed::No);
+}
+
 TEST_F(ReconnectTest, ATunnelThatCameUpMeanwhileIsKept)
 {
     system_.snapshot.main_routes.clear();
