@@ -245,7 +245,8 @@ int lock(const Arguments& arguments)
     }
     if (event.boot && !is_boot) {
         if (const auto enabled = enable_at_boot(); !enabled) {
-            outcome.warnings.push_back(enabled.error().during("not enabled at boot").message());
+            outcome.errors.push_back(
+                enabled.error().during("the next boot does not lock").message());
         }
     }
     // Before the network there is no resolver to ask.

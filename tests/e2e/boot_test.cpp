@@ -126,7 +126,7 @@ TEST(BootLock, CommandEnablesTheUnitAsAChildOfProcess1)
                       " grep PPid /proc/$$/status; exec failclosed lock --boot' &"});
     ASSERT_TRUE(shell.wait_all_ended());
     EXPECT_THAT(shell.output(), HasSubstr("PPid:\t1\n"));
-    EXPECT_THAT(shell.output(), Not(HasSubstr("not enabled at boot")));
+    EXPECT_THAT(shell.output(), Not(HasSubstr("the next boot does not lock")));
     EXPECT_TRUE(client.exists(kEnabled));
     EXPECT_EQ(failclosed(client, {"check"}).status, 0);
 }
@@ -148,9 +148,10 @@ TEST(BootLock, CommandSaysWhatToDoWithoutSystemd)
     const Box& client = lab.client();
     client.must({"rm", "/usr/bin/systemctl"});
     const Outcome locked = failclosed(client, {"lock", "--boot"});
-    EXPECT_EQ(locked.status, 0) << locked.err;
-    EXPECT_THAT(locked.err, HasSubstr("not enabled at boot"));
+    EXPECT_EQ(locked.status, 1) << locked.err;
+    EXPECT_THAT(locked.err, HasSubstr("the next boot does not lock"));
     EXPECT_THAT(locked.err, HasSubstr("failclosed lock --at-boot"));
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0) << "it is locked now";
 }
 
 std::vector<std::string> commands_of_the_unit(const Box& client)
