@@ -213,8 +213,8 @@ void remember_vpn_program(State& state, const InterfaceName& interface, const Pr
     append_new(state.vpn_programs, VpnProgram{interface, id}, kMostPrograms);
 }
 
-/// Takes the tunnel away with its networks: else networks of its choice would be kept from the local
-/// network.
+/// Takes the tunnel away, and the networks of one that was found: else networks of its choice would
+/// be kept from the local network.
 void forget_tunnel(State& state, const InterfaceName& interface)
 {
     const auto tunnel = std::ranges::find(state.tunnels, interface, &Tunnel::interface);
