@@ -10,7 +10,7 @@
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/base/report.hpp"
-#include "core/engine/engine.hpp"
+#include "core/engine/inspect.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/interpreter.hpp"
 #include "core/plan/route_decision.hpp"

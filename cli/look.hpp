@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/engine/engine.hpp"
+#include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
 
 namespace failclosed::cli {

@@ -19,6 +19,7 @@
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/resolv_conf.hpp"
+#include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
 #include "core/engine/report_outcome.hpp"

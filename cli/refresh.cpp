@@ -20,6 +20,7 @@
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/engine.hpp"
+#include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/report_outcome.hpp"
 #include "core/plan/constants.hpp"

@@ -10,6 +10,7 @@
 
 #include "core/codec/nft_message.hpp"
 #include "core/engine/engine.hpp"
+#include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/plan/findings.hpp"
 

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "core/engine/engine.hpp"
+#include "core/engine/inspect.hpp"
 
 namespace failclosed {
 namespace {

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Looks at a machine, and compares it with what is wanted.
+#include "core/engine/inspect.hpp"
+
+#include "core/plan/next_state.hpp"
+
+namespace failclosed {
+
+Inspection inspect(System& system)
+{
+    Inspection found;
+    found.config = system.load_config();
+    found.loaded = system.load_state();
+    const auto add = [&](const std::vector<std::string>& damage) {
+        found.errors.insert(found.errors.end(), damage.begin(), damage.end());
+    };
+    add(found.config.damage);
+    add(found.loaded.damage);
+    const auto exists = system.firewall_exists();
+    if (found.loaded.absent && exists && !*exists) {
+        found.loaded.state.armed = Armed::No;
+    } else if (exists && *exists) {
+        believe_rules(found.loaded.state);
+    }
+    auto snapshot = system.observe();
+    if (snapshot) {
+        found.snapshot = *std::move(snapshot);
+        found.state =
+            next_state(found.loaded.state, ReapplyRequested{}, found.config.config, found.snapshot);
+        // The kernel has ended it by itself: its rules stand, for nobody, until the next event.
+        const auto& portal = found.loaded.state.portal;
+        if (portal && portal->until <= found.snapshot.uptime && found.state.tunnels.empty()) {
+            found.state.portal = portal;
+        }
+    } else {
+        found.errors.push_back(snapshot.error().during("reading links").message());
+        found.state = found.loaded.state;
+    }
+    found.wanted = plan_protection(found.state, found.config.config, found.snapshot);
+    return found;
+}
+
+std::optional<Expressions> firewall_form(System& system, const Inspection& inspection)
+{
+    for (const auto form : {Expressions::All, Expressions::WithoutBelt, Expressions::Essential}) {
+        const auto holds = system.firewall_holds(
+            form == Expressions::All ? inspection.wanted.firewall
+                                     : plan_firewall(inspection.state, inspection.config.config,
+                                                     inspection.snapshot, form));
+        // Where the kernel could hold the belt, somebody has taken it away.
+        const bool is_taken = form == Expressions::WithoutBelt && system.has_egress_hook();
+        if (holds && *holds && !is_taken) {
+            return form;
+        }
+    }
+    return std::nullopt;
+}
+
+std::string to_string(const Difference& difference)
+{
+    return difference.text + (difference.reapply_mends ? "; run `failclosed reapply`" : "");
+}
+
+std::vector<Difference> differences(System& system, const Inspection& inspection)
+{
+    using Part = Difference::Part;
+    std::vector<Difference> found;
+    for (const auto& line : inspection.errors) {
+        found.push_back({Part::Files, line});
+    }
+    const auto compare = [&](Part part, const std::string& what, const char* reason,
+                             const Result<bool>& holds) {
+        if (!holds) {
+            found.push_back({part, holds.error().during(what).message()});
+        } else if (!*holds) {
+            found.push_back({part, what + reason, true});
+        }
+    };
+    if (!firewall_form(system, inspection)) {
+        compare(Part::Firewall, "firewall",
+                " differs from the plan (its rules or the network devices have changed since the "
+                "last run)",
+                system.firewall_holds(inspection.wanted.firewall));
+    }
+    compare(Part::Routing, "rules and routes",
+            " differ from the plan (they or the network have changed since the last run)",
+            system.routing_holds(inspection.wanted.routing));
+    compare(Part::Dns, "DNS",
+            " differs from the plan (resolv.conf, or what the resolver was told, was changed by "
+            "another program)",
+            system.dns_holds(inspection.wanted.dns));
+    compare(Part::Hosts, "/etc/hosts",
+            " differs from the plan (the lines marked as failclosed's were changed by another "
+            "program)",
+            system.hosts_hold(inspection.wanted.hosts));
+    return found;
+}
+
+} // namespace failclosed

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// All that a state asks of the machine.
+#include "core/plan/protection.hpp"
+
+#include "core/plan/firewall.hpp"
+
+namespace failclosed {
+
+Protection plan_protection(const State& state, const Config& config, const Snapshot& snapshot)
+{
+    if (state.armed == Armed::No) {
+        return {};
+    }
+    return {plan_firewall(state, config, snapshot), plan_routing(state, config, snapshot),
+            plan_dns(state, config), plan_hosts(state)};
+}
+
+} // namespace failclosed
