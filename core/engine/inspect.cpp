@@ -2,7 +2,9 @@
 // Looks at a machine, and compares it with what is wanted.
 #include "core/engine/inspect.hpp"
 
-#include "core/plan/next_state.hpp"
+#include <utility>
+
+#include "core/plan/decide.hpp"
 
 namespace failclosed {
 
@@ -17,21 +19,14 @@ Inspection inspect(System& system)
     add(found.config.damage);
     add(found.loaded.damage);
     const auto exists = system.firewall_exists();
-    if (found.loaded.absent && exists && !*exists) {
-        found.loaded.state.armed = Armed::No;
-    } else if (exists && *exists) {
-        believe_rules(found.loaded.state);
+    if (exists) {
+        found.loaded.state = believed(std::move(found.loaded.state),
+                                      {!found.loaded.absent, *exists}, ReapplyRequested{});
     }
     auto snapshot = system.observe();
     if (snapshot) {
         found.snapshot = *std::move(snapshot);
-        found.state =
-            next_state(found.loaded.state, ReapplyRequested{}, found.config.config, found.snapshot);
-        // The kernel has ended it by itself: its rules stand, for nobody, until the next event.
-        const auto& portal = found.loaded.state.portal;
-        if (portal && portal->until <= found.snapshot.uptime && found.state.tunnels.empty()) {
-            found.state.portal = portal;
-        }
+        found.state = current_state(found.loaded.state, found.config.config, found.snapshot);
     } else {
         found.errors.push_back(snapshot.error().during("reading links").message());
         found.state = found.loaded.state;

@@ -618,14 +618,6 @@ void expire(State& state, const Config& config, Seconds now)
 
 } // namespace
 
-void believe_rules(State& state)
-{
-    if (state.armed == Armed::No) {
-        state.tunnels.clear();
-    }
-    state.armed = Armed::Yes;
-}
-
 std::optional<Error> refusal(const State& state, const PortalRequested& request,
                              const Snapshot& snapshot)
 {

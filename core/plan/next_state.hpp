@@ -34,10 +34,6 @@ inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
 /// its time, and with the first tunnel.
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
 
-/// Rules in the kernel say more than a file that could not be written. Whoever loaded them where
-/// the file says open loaded no tunnels with them: those that the file still names may be over.
-void believe_rules(State& state);
-
 /// Why `request` changes nothing in `state`; nothing where nobody need refuse it.
 std::optional<Error> refusal(const State& state, const PortalRequested& request,
                              const Snapshot& snapshot);

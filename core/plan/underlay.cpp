@@ -246,4 +246,40 @@ std::optional<int> reconnect_signal(ReconnectSignal configured, const TunnelProg
     return std::nullopt;
 }
 
+std::optional<std::vector<DueSignal>> due_signals(const State& state, const Snapshot& snapshot,
+                                                  const ProgramLookup& lookup,
+                                                  ReconnectSignal configured)
+{
+    const auto wanted = plan_reconnection(state, snapshot);
+    const auto is_in = [](const std::vector<ProcessId>& ids, const ProcessId& id) {
+        return std::ranges::find(ids, id) != ids.end();
+    };
+    const bool all_are_known = std::ranges::all_of(
+        wanted.programs, [&](const ProcessId& id) { return is_in(lookup.known, id); });
+    if (!all_are_known || (wanted.waiting && !lookup.waiting)) {
+        return std::nullopt;
+    }
+    std::vector<DueSignal> signals;
+    for (const auto& program : lookup.running) {
+        // A program that is searched for is one that has had no tunnel yet.
+        const bool had_tunnel =
+            std::ranges::find(state.programs, program.id, &Program::id) != state.programs.end();
+        const bool is_wanted = had_tunnel ? is_in(wanted.programs, program.id) : wanted.waiting;
+        const auto number = reconnect_signal(configured, program);
+        if (is_wanted && number) {
+            signals.push_back({program.id, *number});
+        }
+    }
+    return signals;
+}
+
+void forget_ended(State& state, const ProgramLookup& lookup)
+{
+    std::erase_if(state.programs, [&](const Program& program) {
+        return std::ranges::find(lookup.known, program.id) != lookup.known.end() &&
+               std::ranges::find(lookup.running, program.id, &TunnelProgram::id) ==
+                   lookup.running.end();
+    });
+}
+
 } // namespace failclosed

@@ -70,4 +70,31 @@ struct TunnelProgram {
 /// SIGHUP, SIGUSR1, or nothing where the configuration or the program wants none.
 std::optional<int> reconnect_signal(ReconnectSignal configured, const TunnelProgram& program);
 
+/// Programs that were looked up for a Reconnection with the run's lock released.
+struct ProgramLookup {
+    /// All of State::programs at that time.
+    std::vector<ProcessId> known;
+    /// Programs that have had no tunnel yet were searched for, too.
+    bool waiting = false;
+    /// Those of both that run.
+    std::vector<TunnelProgram> running;
+};
+
+struct DueSignal {
+    ProcessId program;
+    int number = 0;
+
+    friend bool operator==(const DueSignal&, const DueSignal&) = default;
+};
+
+/// The signals that are due in `state`, which another run may have saved since the look-up.
+/// nullopt if it asks for programs that were not looked up: the change that they are told of has
+/// an event of its own.
+std::optional<std::vector<DueSignal>> due_signals(const State& state, const Snapshot& snapshot,
+                                                  const ProgramLookup& lookup,
+                                                  ReconnectSignal configured);
+
+/// Takes the programs that were looked up and do not run from `state`.
+void forget_ended(State& state, const ProgramLookup& lookup);
+
 } // namespace failclosed

@@ -322,6 +322,73 @@ TEST_F(UnderlayTest, TheFirstAddressOfAServerIsAWayOut)
     EXPECT_TRUE(plan_reconnection(state_, snapshot_).waiting);
 }
 
+/// The network is back, and both programs were looked up.
+class DueSignalsTest : public UnderlayTest {
+  protected:
+    DueSignalsTest()
+    {
+        state_.programs = {{owner_, server_}, {other_, server_}};
+        const auto routes = snapshot_.main_routes;
+        snapshot_.main_routes.clear();
+        remember_paths(state_, snapshot_);
+        snapshot_.main_routes = routes;
+        lookup_ = {{owner_, other_}, true, {program(owner_), program(other_)}};
+    }
+
+    static TunnelProgram program(const ProcessId& id) { return {id, true, true, true}; }
+
+    std::optional<std::vector<DueSignal>>
+    due(ReconnectSignal configured = ReconnectSignal::Auto) const
+    {
+        return due_signals(state_, snapshot_, lookup_, configured);
+    }
+
+    using Signals = std::vector<DueSignal>;
+
+    const ProcessId other_{2000, 1};
+    ProgramLookup lookup_;
+};
+
+TEST_F(DueSignalsTest, ProgramsWhoseUnderlayChangedAreToldIfTheyRun)
+{
+    EXPECT_EQ(due(), (Signals{{owner_, SIGHUP}, {other_, SIGHUP}}));
+    EXPECT_EQ(due(ReconnectSignal::Usr1), (Signals{{owner_, SIGUSR1}, {other_, SIGUSR1}}));
+    EXPECT_EQ(due(ReconnectSignal::None), Signals{});
+    lookup_.running.pop_back();
+    EXPECT_EQ(due(), (Signals{{owner_, SIGHUP}}));
+    remember_paths(state_, snapshot_);
+    EXPECT_EQ(due(), Signals{}) << "another run told them meanwhile";
+}
+
+TEST_F(DueSignalsTest, AProgramThatHasHadNoTunnelIsToldOfAnotherWayOut)
+{
+    const ProcessId waiting{3000, 1};
+    lookup_.running = {program(waiting)};
+    EXPECT_EQ(due(), (Signals{{waiting, SIGHUP}}));
+    state_.underlay.paths = paths_to_servers(state_, snapshot_);
+    EXPECT_EQ(due(), Signals{});
+}
+
+TEST_F(DueSignalsTest, WhatWasNotLookedUpIsLeftToItsOwnEvent)
+{
+    lookup_.waiting = false;
+    EXPECT_EQ(due(), std::nullopt);
+    lookup_.waiting = true;
+    lookup_.known = {owner_};
+    EXPECT_EQ(due(), std::nullopt);
+}
+
+TEST_F(DueSignalsTest, OnlyProgramsThatWereLookedUpAreForgotten)
+{
+    const ProcessId came_meanwhile{3000, 1};
+    state_.programs.push_back({came_meanwhile, server_});
+    lookup_.running = {program(owner_)};
+    forget_ended(state_, lookup_);
+    ASSERT_EQ(state_.programs.size(), 2U);
+    EXPECT_EQ(state_.programs[0].id, owner_);
+    EXPECT_EQ(state_.programs[1].id, came_meanwhile);
+}
+
 TEST(ReconnectSignal, ProgramsThatHupWouldEndGetUsr1)
 {
     const TunnelProgram whole{{1, 1}, true, true, true};
