@@ -21,8 +21,7 @@
 #include "core/codec/resolv_conf.hpp"
 #include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/engine/refresh.hpp"
-#include "core/engine/report_outcome.hpp"
+#include "core/engine/run_event.hpp"
 
 namespace failclosed::cli {
 
@@ -94,14 +93,7 @@ void warn_of_local_resolver()
 int end_portal()
 {
     LiveSystem system;
-    const Event event = PortalEnded{};
-    const Outcome outcome = handle(system, event);
-    report(outcome);
-    // The network that was signed in to may answer otherwise now.
-    if (const auto started = refresh_after(event, outcome, LiveSystem::refresh_stamp()); !started) {
-        report_warning(started.error().message());
-    }
-    return outcome.exit_code();
+    return run_event(system, PortalEnded{}).exit_code();
 }
 
 /// Ends the sign-in of `group`, and no other that was asked for since.
@@ -126,8 +118,7 @@ std::variant<std::vector<IpAddress>, int> open_portal(const User& user, std::opt
     {
         LiveSystem system;
         request.resolvers = underlay_resolvers(inspect(system).state);
-        const Outcome outcome = handle(system, request);
-        report(outcome);
+        const Outcome outcome = run_event(system, request);
         const auto& portal = outcome.state.portal;
         if (!portal || portal->uid != user.uid || portal->gid != group) {
             return std::max(outcome.exit_code(), 1);

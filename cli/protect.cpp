@@ -14,18 +14,11 @@
 #include "core/apply/profiles.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/engine/refresh.hpp"
-#include "core/engine/report_outcome.hpp"
+#include "core/engine/run_event.hpp"
 
 namespace failclosed::cli {
 
 namespace {
-
-int finish(const Outcome& outcome)
-{
-    report(outcome);
-    return outcome.exit_code();
-}
 
 const std::vector<OptionSpec>& tunnel_options()
 {
@@ -154,14 +147,6 @@ void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
     }
 }
 
-void look_names_up_after(const Event& event, const Outcome& outcome)
-{
-    const auto started = refresh_after(event, outcome, LiveSystem::refresh_stamp());
-    if (!started) {
-        report_warning(started.error().message());
-    }
-}
-
 /// The servers of all configurations that are found by pattern, of those that were named before,
 /// and of NetworkManager's VPNs.
 LearntServers learn_from_files(const Config& config, const State& state)
@@ -222,6 +207,8 @@ int lock(const Arguments& arguments)
     std::vector<std::string> errors;
     const bool is_boot = options->has("at-boot");
     LockRequested event{{}, is_boot || options->has("boot")};
+    // Before the network there is no resolver to ask.
+    event.look_names_up = !is_boot;
     for (const auto& file : options->all("openvpn-config")) {
         if (const auto learned = learn_servers(learnt, file); !learned) {
             errors.push_back(learned.error().during("--openvpn-config").message());
@@ -249,11 +236,7 @@ int lock(const Arguments& arguments)
                 enabled.error().during("the next boot does not lock").message());
         }
     }
-    // Before the network there is no resolver to ask.
-    if (!is_boot) {
-        look_names_up_after(event, outcome);
-    }
-    return finish(outcome);
+    return conclude(outcome);
 }
 
 namespace {
@@ -268,7 +251,7 @@ int handle_without_options(const char* verb, const Event& event, const Arguments
         return kNotPermitted;
     }
     LiveSystem system;
-    return finish(handle(system, event));
+    return run_event(system, event).exit_code();
 }
 
 } // namespace
@@ -294,20 +277,17 @@ int reapply(const Arguments& arguments)
     }
     LiveSystem system;
     if (options->has("quiet")) {
-        const Event event = ReapplyRequested{};
-        Outcome outcome = handle(system, event);
-        look_names_up_after(event, outcome);
+        Outcome outcome = handle(system, ReapplyRequested{});
         outcome.warnings.clear();
         outcome.notices.clear();
-        return finish(outcome);
+        return conclude(outcome);
     }
     auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
-    const Event event = ReapplyRequested{std::move(learnt.servers), std::move(learnt.profiles)};
-    Outcome outcome = handle(system, event);
+    Outcome outcome =
+        handle(system, ReapplyRequested{std::move(learnt.servers), std::move(learnt.profiles)});
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());
-    look_names_up_after(event, outcome);
-    return finish(outcome);
+    return conclude(outcome);
 }
 
 int up(const Arguments& arguments)
@@ -325,9 +305,7 @@ int up(const Arguments& arguments)
     }
     LiveSystem system;
     take_addresses_from_device(system, event->tunnel);
-    const Outcome outcome = handle(system, *event);
-    look_names_up_after(*event, outcome);
-    return finish(outcome);
+    return run_event(system, *event).exit_code();
 }
 
 int down(const Arguments& arguments)
@@ -350,10 +328,7 @@ int down(const Arguments& arguments)
         return kNotPermitted;
     }
     LiveSystem system;
-    const Event event = TunnelDown{**interface};
-    const Outcome outcome = handle(system, event);
-    look_names_up_after(event, outcome);
-    return finish(outcome);
+    return run_event(system, TunnelDown{**interface}).exit_code();
 }
 
 int refresh(const Arguments& arguments)

@@ -22,7 +22,7 @@
 #include "core/engine/engine.hpp"
 #include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/engine/report_outcome.hpp"
+#include "core/engine/run_event.hpp"
 #include "core/plan/constants.hpp"
 
 using namespace failclosed;
@@ -172,8 +172,7 @@ class Lookups {
         }
         const bool all_answered = lookup->answers.size() == names.size();
         const Outcome outcome =
-            handle(system, ServersResolved{std::move(lookup->answers), past_tunnel});
-        report(outcome);
+            run_event(system, ServersResolved{std::move(lookup->answers), past_tunnel});
         // A tunnel that comes up ends what the network alone has said, and then has to be asked for
         // the other addresses of a name.
         const auto stamp = LiveSystem::refresh_stamp();
@@ -206,7 +205,7 @@ class Lookups {
     void give_up(LiveSystem& system, const Inspection& before, Asked& asked) const
     {
         if (before.loaded.state.servers != before.state.servers) {
-            report(handle(system, ReapplyRequested{}));
+            run_event(system, ServersResolved{});
         }
         if (!asked.has_asked && asker_ == AskedBy::Helper) {
             return;

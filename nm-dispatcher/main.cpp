@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NetworkManager's dispatcher script. Only translates.
-#include <exception>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,7 +7,6 @@
 #include <utility>
 #include <variant>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/apply/observe.hpp"
@@ -16,10 +14,9 @@
 #include "core/apply/tun_program.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/network_manager_environment.hpp"
-#include "core/engine/last_resort.hpp"
+#include "core/engine/hook.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/engine/refresh.hpp"
-#include "core/engine/report_outcome.hpp"
+#include "core/engine/run_event.hpp"
 
 using namespace failclosed;
 
@@ -92,13 +89,6 @@ void complete(TunnelFound& found)
     }
 }
 
-void report_all(const Warnings& warnings)
-{
-    for (const auto& line : warnings) {
-        report_warning(line);
-    }
-}
-
 int run(std::span<const char* const> arguments)
 {
     auto parsed =
@@ -121,21 +111,7 @@ int run(std::span<const char* const> arguments)
     } else if (auto* found = std::get_if<TunnelFound>(&*parsed->event)) {
         complete(*found);
     }
-    const Outcome outcome = handle(system, *parsed->event);
-    // A machine that is none of ours hears nothing of what its network sends.
-    if (outcome.state.armed == Armed::Yes) {
-        report_all(parsed->warnings);
-    }
-    report(outcome);
-    if (std::holds_alternative<TunnelUp>(*parsed->event) && outcome.state.servers.empty()) {
-        report_warning("no server is known, so that the VPN's own packets are refused: name it by "
-                       "failclosed lock --server HOST:PORT/PROTO");
-    }
-    const auto started = refresh_after(*parsed->event, outcome, LiveSystem::refresh_stamp());
-    if (!started) {
-        report_warning(started.error().message());
-    }
-    return outcome.exit_code();
+    return run_event(system, *parsed->event, parsed->warnings).exit_code();
 }
 
 /// A VPN of NetworkManager's own arms the machine.
@@ -149,12 +125,7 @@ bool arms(std::span<const char* const> arguments)
 
 int main(int argc, char** argv)
 {
-    set_up_reports("nm-dispatcher", ReportTo::SystemLogToo);
-    umask(077);
     const std::span<const char* const> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-    try {
-        return run(arguments);
-    } catch (const std::exception& error) {
-        return end_closed(error, arms(arguments) ? WhenUnarmed::Close : WhenUnarmed::LeaveOpen);
-    }
+    return run_hook("nm-dispatcher", arms(arguments) ? WhenUnarmed::Close : WhenUnarmed::LeaveOpen,
+                    [&] { return run(arguments); });
 }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // OpenVPN's script: up, down, route-up, route-pre-down, ipchange. Only translates.
-#include <exception>
 #include <span>
 #include <string>
-#include <variant>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/apply/openvpn_configs.hpp"
@@ -13,10 +10,9 @@
 #include "core/apply/users.hpp"
 #include "core/base/report.hpp"
 #include "core/codec/openvpn_environment.hpp"
-#include "core/engine/last_resort.hpp"
+#include "core/engine/hook.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/engine/refresh.hpp"
-#include "core/engine/report_outcome.hpp"
+#include "core/engine/run_event.hpp"
 
 using namespace failclosed;
 
@@ -63,6 +59,7 @@ OpenvpnFacts gather_facts(const Environment& environment)
 LockRequested lock_with(const OpenvpnFacts& facts)
 {
     LockRequested lock;
+    lock.look_names_up = false;
     if (facts.config) {
         Identity identity;
         identity.mark = facts.config->mark;
@@ -118,7 +115,7 @@ int run(std::span<const char* const> arguments)
         report_error(parsed.error().message());
         if (is_up) {
             // OpenVPN ends when we fail, and must not leave an open machine behind.
-            report(handle(system, lock_with(facts)));
+            run_event(system, lock_with(facts));
         }
         return is_up ? 1 : 0;
     }
@@ -128,12 +125,7 @@ int run(std::span<const char* const> arguments)
     if (!parsed->event) {
         return 0;
     }
-    const Outcome outcome = handle(system, *parsed->event);
-    report(outcome);
-    const auto started = refresh_after(*parsed->event, outcome, LiveSystem::refresh_stamp());
-    if (!started) {
-        report_warning(started.error().message());
-    }
+    const Outcome outcome = run_event(system, *parsed->event);
     // `down` that fails is fatal to OpenVPN, and so is `up`: only a machine that is not protected
     // is worth that.
     return is_up && !outcome.enforced ? outcome.exit_code() : 0;
@@ -143,13 +135,7 @@ int run(std::span<const char* const> arguments)
 
 int main(int argc, char** argv)
 {
-    set_up_reports("openvpn-hook", ReportTo::SystemLogToo);
-    umask(077);
-    try {
-        const std::vector<const char*> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-        return run(arguments);
-    } catch (const std::exception& error) {
-        // OpenVPN ends when `up` fails; the machine must not stay open.
-        return end_closed(error, WhenUnarmed::Close);
-    }
+    const std::span<const char* const> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    // OpenVPN ends when `up` fails; the machine must not stay open.
+    return run_hook("openvpn-hook", WhenUnarmed::Close, [&] { return run(arguments); });
 }

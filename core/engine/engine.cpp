@@ -186,6 +186,8 @@ class Run {
         }
     }
 
+    void carry_out(const LookNamesUp& lookup) { outcome_.lookup = lookup.time; }
+
     void carry_out(const OpenMachine&) { open(); }
 
     /// Unknown counts as loaded: what must not be opened is not touched for want of knowledge.

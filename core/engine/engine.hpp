@@ -8,6 +8,7 @@
 
 #include "core/engine/system.hpp"
 #include "core/model/event.hpp"
+#include "core/plan/lookups.hpp"
 
 namespace failclosed {
 
@@ -30,6 +31,8 @@ struct Outcome {
     std::vector<std::string> notices;
     /// A program was told to reconnect.
     bool reconnecting = false;
+    /// When names are to be looked up after the run, by the caller.
+    std::optional<LookupTime> lookup = {};
     /// The state after the run.
     State state;
     Config config;

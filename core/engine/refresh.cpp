@@ -2,7 +2,6 @@
 // Deciding about the refresh helper.
 #include "core/engine/refresh.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -20,7 +19,6 @@
 #include "core/apply/observe.hpp"
 #include "core/apply/process.hpp"
 #include "core/base/file.hpp"
-#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -76,27 +74,14 @@ bool wake(const std::string& stamp)
     return turn.valid() && futimens(turn.get(), nullptr) == 0 && is_running(turn);
 }
 
-/// Whether anything but tunnels leads out of this machine. A link-local route says nothing.
-bool has_network(const State& state)
+/// Also true if the kernel could not be asked: the helper finds out.
+bool may_have_network(const State& state)
 {
     const auto snapshot = observe();
-    if (!snapshot) {
-        return true; // the helper finds out
-    }
-    const auto leads_out = [&](const MainRoute& route) {
-        const auto link = std::ranges::find(snapshot->links, route.device, &Link::index);
-        return !route.destination.address().is_link_local() && link != snapshot->links.end() &&
-               is_underlay(state, *link);
-    };
-    return std::ranges::any_of(snapshot->main_routes, leads_out);
+    return !snapshot || has_network(state, *snapshot);
 }
 
 } // namespace
-
-bool needs_refresh(const State& state, const std::string& stamp)
-{
-    return !server_names(state).empty() && (!unverified_names(state).empty() || !is_recent(stamp));
-}
 
 Status note_refresh(const std::string& stamp)
 {
@@ -114,23 +99,21 @@ Status start_refresh(const std::string& stamp)
     return wake(stamp) ? Status{} : start_detached(FAILCLOSED_LIBEXECDIR "/refresh", {});
 }
 
-Status refresh_after(const Event& event, const Outcome& outcome, const std::string& stamp)
+Status refresh_after(const Outcome& outcome, const std::string& stamp)
 {
     const State& state = outcome.state;
-    if (state.armed == Armed::No || server_names(state).empty()) {
+    if (!outcome.lookup ||
+        !is_lookup_due(*outcome.lookup, state, outcome.config, outcome.reconnecting)) {
         return {};
     }
-    if (std::holds_alternative<TunnelUp>(event)) {
-        return needs_refresh(state, stamp) ? start_refresh(stamp) : Status{};
+    if (*outcome.lookup == LookupTime::InTunnel) {
+        return unverified_names(state).empty() && is_recent(stamp) ? Status{}
+                                                                   : start_refresh(stamp);
     }
-    const bool may_ask =
-        state.tunnels.empty() ? needs_lookups(state, outcome.config, {}) : outcome.reconnecting;
-    if (!may_ask && names_without_address(state).empty()) {
-        return {};
-    }
-    // The tunnel may be on its way back, and each question tells the network which VPN is used.
-    const bool later = std::holds_alternative<TunnelDown>(event);
-    if ((later && is_running(stamp)) || (!later && wake(stamp)) || !has_network(state)) {
+    const bool later = *outcome.lookup == LookupTime::Later;
+    // A helper that runs is woken, but not early for a tunnel that may be on its way back: each
+    // question tells the network which VPN is used.
+    if ((later ? is_running(stamp) : wake(stamp)) || !may_have_network(state)) {
         return {};
     }
     return start_detached(FAILCLOSED_LIBEXECDIR "/refresh",

@@ -16,17 +16,13 @@ namespace failclosed {
 /// The helper's argument: its first question comes after kReturnTime, or when an event wakes it.
 inline constexpr const char* kAskLater = "--later";
 
-/// How old answers become before the next tunnel up asks again.
+/// How old answers become before the next tunnel that comes up is asked.
 inline constexpr Seconds kRefreshInterval = std::chrono::hours(1);
 
 /// The least time from one question of the helper to the next, however many events wake it.
 inline constexpr Seconds kRefreshSpacing{1};
 
-/// Whether there are names, and some have no verified address or the last refresh is older than
-/// kRefreshInterval. `stamp` is the file that note_refresh touches.
-bool needs_refresh(const State& state, const std::string& stamp);
-
-/// Notes in `stamp` that all names were looked up just now.
+/// Notes in the file `stamp` that all names were looked up just now.
 Status note_refresh(const std::string& stamp);
 
 /// The network alone has answered since: the next tunnel is asked at once. No error if nothing was
@@ -37,12 +33,11 @@ Status forget_refresh(const std::string& stamp);
 /// looked up in the caller.
 Status start_refresh(const std::string& stamp);
 
-/// Has the helper look where `event`, which ended in `outcome`, gives it something to do. After a
-/// TunnelUp: as needs_refresh() says. After any other event while no tunnel is up: if the network
-/// may be asked and there is one; after a TunnelDown the helper gives the tunnel kReturnTime first.
-/// While a tunnel is up: if a name has no address, or a program was told to reconnect. Never if the
-/// machine is not armed or no server has a name. `stamp` as for needs_refresh().
-Status refresh_after(const Event& event, const Outcome& outcome, const std::string& stamp);
+/// Has the helper look names up at `outcome.lookup`, if is_lookup_due() says so. In a tunnel that
+/// came up: only if a name has no verified address, or the last look-up of all names, which
+/// note_refresh() has noted in `stamp`, is older than kRefreshInterval. Later: a helper that runs
+/// is not woken. Nothing is started without a network.
+Status refresh_after(const Outcome& outcome, const std::string& stamp);
 
 /// The helper's turn, which lasts as long as the descriptor: one helper runs at a time. Invalid if
 /// another one has it; that one was woken, and looks for this one as well.

@@ -15,12 +15,14 @@ namespace failclosed {
 /// `failclosed lock`: close, and learn these servers.
 struct LockRequested {
     std::vector<Server> servers;
-    /// At boot: the early base form only, nothing is read but what is mounted early.
+    /// If no firewall can be loaded, links are set down: no network before the lock at boot.
     bool boot = false;
     /// Absolute paths of OpenVPN configurations whose programs may be told to reconnect.
     std::vector<std::string> openvpn_configs = {};
     /// VPN profiles of NetworkManager's that count from now on.
     std::vector<LearntProfile> profiles = {};
+    /// False: servers' names are left to a later event.
+    bool look_names_up = true;
 
     friend bool operator==(const LockRequested&, const LockRequested&) = default;
 };

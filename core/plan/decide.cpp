@@ -26,6 +26,9 @@ struct Request {
     bool end_older_flows = false;
     /// The program that the event comes from.
     std::optional<ProcessId> program = {};
+    std::optional<LookupTime> lookup = {};
+    /// Warn if no server is known by then: other tunnel programs name theirs.
+    bool needs_server = false;
 };
 
 /// Without a default: each event is judged here.
@@ -33,25 +36,41 @@ struct RequestOf {
     const State& before;
     const Snapshot& snapshot;
 
-    Request operator()(const ReapplyRequested&) const { return {}; }
+    Request operator()(const ReapplyRequested&) const { return {.lookup = LookupTime::Now}; }
 
-    Request operator()(const LockRequested& event) const { return {.links_down = event.boot}; }
+    Request operator()(const LockRequested& event) const
+    {
+        return {.links_down = event.boot,
+                .lookup = event.look_names_up ? std::optional(LookupTime::Now) : std::nullopt};
+    }
 
     Request operator()(const UnlockRequested&) const { return {}; }
 
     Request operator()(const TunnelUp& event) const
     {
-        return {
-            .objection = objection(event), .end_older_flows = true, .program = event.tunnel.owner};
+        return {.objection = objection(event),
+                .end_older_flows = true,
+                .program = event.tunnel.owner,
+                .lookup = LookupTime::InTunnel,
+                .needs_server = event.profile.has_value()};
     }
 
-    Request operator()(const TunnelRestarted& event) const { return {.program = event.owner}; }
+    Request operator()(const TunnelRestarted& event) const
+    {
+        return {.program = event.owner, .lookup = LookupTime::Now};
+    }
 
-    Request operator()(const TunnelDown& event) const { return {.program = event.owner}; }
+    Request operator()(const TunnelDown& event) const
+    {
+        return {.program = event.owner, .lookup = LookupTime::Later};
+    }
 
-    Request operator()(const TunnelFound& event) const { return {.objection = objection(event)}; }
+    Request operator()(const TunnelFound& event) const
+    {
+        return {.objection = objection(event), .lookup = LookupTime::Now};
+    }
 
-    Request operator()(const UnderlayChanged&) const { return {}; }
+    Request operator()(const UnderlayChanged&) const { return {.lookup = LookupTime::Now}; }
 
     Request operator()(const PortalRequested& event) const
     {
@@ -60,8 +79,10 @@ struct RequestOf {
                        : Request{};
     }
 
-    Request operator()(const PortalEnded&) const { return {}; }
+    /// The network that was signed in to may answer otherwise now.
+    Request operator()(const PortalEnded&) const { return {.lookup = LookupTime::Now}; }
 
+    /// The refresh helper decides for itself when it asks again.
     Request operator()(const ServersResolved&) const { return {}; }
 
     /// A program that root runs learns from the exit code that its tunnel is not used;
@@ -128,6 +149,9 @@ void add_closing(Consequences& decided, const State& before, const Request& requ
     } else {
         add(RememberPaths{});
     }
+    if (request.lookup) {
+        add(LookNamesUp{*request.lookup});
+    }
 }
 
 } // namespace
@@ -146,6 +170,11 @@ Consequences decide(const State& before, const Event& event, const Config& confi
         decided.obligations.push_back(*std::move(request.objection));
     }
     warn_of_withdrawn(decided, before, snapshot);
+    if (request.needs_server && decided.state.servers.empty()) {
+        decided.obligations.emplace_back(SayWarning{
+            "no server is known, so that the VPN's own packets are refused: name it by failclosed "
+            "lock --server HOST:PORT/PROTO"});
+    }
     if (asks_to_open(event)) {
         decided.obligations.emplace_back(OpenMachine{});
     } else if (decided.state.armed == Armed::Yes) {

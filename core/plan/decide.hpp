@@ -9,6 +9,7 @@
 
 #include "core/model/event.hpp"
 #include "core/model/snapshot.hpp"
+#include "core/plan/lookups.hpp"
 
 namespace failclosed {
 
@@ -85,15 +86,22 @@ struct RememberPaths {
     friend bool operator==(const RememberPaths&, const RememberPaths&) = default;
 };
 
+/// Has the names of servers looked up when the run is over, if is_lookup_due() by then.
+struct LookNamesUp {
+    LookupTime time = LookupTime::Now;
+
+    friend bool operator==(const LookNamesUp&, const LookNamesUp&) = default;
+};
+
 /// Puts names back, takes routes and rules away, then the firewall, then saves. Needs the run's
 /// lock. One value for all of it: a step that fails leaves the machine locked.
 struct OpenMachine {
     friend bool operator==(const OpenMachine&, const OpenMachine&) = default;
 };
 
-using Obligation =
-    std::variant<SayWarning, RefuseEvent, SaveState, EndSignIn, LoadFirewall, SetRoutes,
-                 AdmitSignIn, EndOlderFlows, SetNames, TellPrograms, RememberPaths, OpenMachine>;
+using Obligation = std::variant<SayWarning, RefuseEvent, SaveState, EndSignIn, LoadFirewall,
+                                SetRoutes, AdmitSignIn, EndOlderFlows, SetNames, TellPrograms,
+                                RememberPaths, LookNamesUp, OpenMachine>;
 
 struct Consequences {
     State state;

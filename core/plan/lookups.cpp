@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/plan/next_state.hpp"
+#include "core/plan/underlay.hpp"
 
 namespace failclosed {
 
@@ -77,6 +78,24 @@ bool needs_lookups(const State& state, const Config& config, const LookupRound& 
 {
     return state.armed == Armed::Yes && config.bootstrap_dns && !server_names(state).empty() &&
            (state.tunnels.empty() || round.is_silent);
+}
+
+bool is_lookup_due(LookupTime time, const State& state, const Config& config, bool reconnecting)
+{
+    if (state.armed == Armed::No || server_names(state).empty()) {
+        return false;
+    }
+    const bool may_ask = state.tunnels.empty() ? needs_lookups(state, config, {}) : reconnecting;
+    return time == LookupTime::InTunnel || may_ask || !names_without_address(state).empty();
+}
+
+bool has_network(const State& state, const Snapshot& snapshot)
+{
+    return std::ranges::any_of(snapshot.main_routes, [&](const MainRoute& route) {
+        const auto link = std::ranges::find(snapshot.links, route.device, &Link::index);
+        return !route.destination.address().is_link_local() && link != snapshot.links.end() &&
+               is_underlay(state, *link);
+    });
 }
 
 Seconds next_lookup(const State& state, const Snapshot& snapshot, unsigned attempt)

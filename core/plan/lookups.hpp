@@ -51,6 +51,22 @@ std::vector<HostName> names_past_tunnel(const State& state, const Config& config
 /// Whether the helper has to look again later: it may ask the network, and no tunnel answers.
 bool needs_lookups(const State& state, const Config& config, const LookupRound& round);
 
+/// When names are looked up after an event.
+enum class LookupTime : std::uint8_t {
+    InTunnel, ///< a tunnel came up: at once, in it
+    Now,      ///< at once
+    Later     ///< a tunnel ended: after kReturnTime, which it has to come back
+};
+
+/// Whether a run that ended in `state` has any name looked up at `time`. In a tunnel that came up:
+/// if there are names. Otherwise: if no tunnel is up and the network may be asked, if a name has no
+/// usable address, or if a tunnel program was told to reconnect and the tunnel is still there.
+bool is_lookup_due(LookupTime time, const State& state, const Config& config, bool reconnecting);
+
+/// Whether a route of table main leads out of this machine past the tunnels. Link-local ones do
+/// not count.
+bool has_network(const State& state, const Snapshot& snapshot);
+
 /// How long the helper sleeps after round `attempt`: at least kReturnTime if every name has a
 /// verified address. Ends early when a sign-in to the network is
 /// over, because the network may answer otherwise then, and when an unverified address expires.

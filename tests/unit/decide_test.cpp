@@ -56,6 +56,7 @@ PortalRequested sign_in()
 LockRequested lock_at_boot()
 {
     LockRequested lock{{}, true};
+    lock.look_names_up = false;
     return lock;
 }
 
@@ -128,10 +129,11 @@ TEST_F(DecideTest, AllEventsAreInTheTests)
 TEST_F(DecideTest, AClosedMachineIsClosedAgainInThisOrder)
 {
     EXPECT_THAT(decide(locked_, UnderlayChanged{}).obligations,
-                ElementsAre(SaveState{}, LoadFirewall{}, SetRoutes{}, SetNames{}, TellPrograms{}));
+                ElementsAre(SaveState{}, LoadFirewall{}, SetRoutes{}, SetNames{}, TellPrograms{},
+                            LookNamesUp{LookupTime::Now}));
     EXPECT_THAT(decide(locked_, tunnel_up()).obligations,
                 ElementsAre(SaveState{}, LoadFirewall{}, SetRoutes{}, EndOlderFlows{}, SetNames{},
-                            TellPrograms{kProgram}));
+                            TellPrograms{kProgram}, LookNamesUp{LookupTime::InTunnel}));
 }
 
 TEST_F(DecideTest, EveryEventButUnlockClosesALockedMachine)
@@ -196,6 +198,22 @@ TEST_F(DecideTest, AVpnOfNetworkManagersThatIsRefusedIsAWarning)
     ASSERT_TRUE(warning);
     EXPECT_NE(warning->text.find("changed since it was learnt"), std::string::npos);
     EXPECT_TRUE(warning->text.ends_with("; the machine is locked without it"));
+}
+
+TEST_F(DecideTest, AVpnOfNetworkManagersWithoutAnyServerIsAWarning)
+{
+    const auto warns = [&](const State& before, const TunnelUp& event) {
+        const auto warning = find<SayWarning>(decide(before, event));
+        return warning && warning->text.starts_with("no server is known, so that the "
+                                                    "VPN's own packets are refused");
+    };
+    EXPECT_TRUE(warns(locked_, vpn_up()));
+    State knows = locked_;
+    knows.servers = tunnel_up().servers;
+    EXPECT_FALSE(warns(knows, vpn_up()));
+    TunnelUp of_root = tunnel_up();
+    of_root.servers.clear();
+    EXPECT_FALSE(warns(locked_, of_root));
 }
 
 TEST_F(DecideTest, AFoundDeviceThatIsRefusedIsAWarningOnALockedMachine)
@@ -308,6 +326,27 @@ TEST_F(DecideTest, WhereTheMachineWasOpenTheUnderlayIsOnlyRemembered)
         const auto decided = decide(open_, event);
         EXPECT_FALSE(find<TellPrograms>(decided)) << event.index();
         EXPECT_TRUE(find<RememberPaths>(decided)) << event.index();
+    }
+}
+
+TEST_F(DecideTest, NamesAreLookedUpInATunnelAtOnceLaterOrNot)
+{
+    const auto time = [&](const Event& event) {
+        const auto lookup = find<LookNamesUp>(decide(locked_, event));
+        return lookup ? std::optional(lookup->time) : std::nullopt;
+    };
+    EXPECT_EQ(time(tunnel_up()), LookupTime::InTunnel);
+    EXPECT_EQ(time(vpn_up()), LookupTime::InTunnel);
+    EXPECT_EQ(time(TunnelDown{device("tun0")}), LookupTime::Later);
+    for (const Event& event :
+         {Event(ReapplyRequested{}), Event(LockRequested{}), Event(TunnelRestarted{}),
+          Event(TunnelFound{device("tun0")}), Event(UnderlayChanged{}), Event(PortalEnded{})}) {
+        EXPECT_EQ(time(event), LookupTime::Now) << event.index();
+    }
+    // The helper decides for itself when it asks again, and before the network it cannot ask.
+    for (const Event& event : {Event(ServersResolved{}), Event(sign_in()), Event(UnlockRequested{}),
+                               Event(lock_at_boot())}) {
+        EXPECT_EQ(time(event), std::nullopt) << event.index();
     }
 }
 

@@ -109,6 +109,50 @@ TEST(Lookups, NothingIsAskedWhereItIsForbiddenOrOpen)
     EXPECT_FALSE(needs_lookups(by_address, {}, {}));
 }
 
+TEST(Lookups, AfterARunItIsDueInATunnelWithoutOneOrIfAProgramReconnects)
+{
+    State state = four_servers();
+    const auto due = [&](LookupTime time, bool reconnecting = false, const Config& config = {}) {
+        return is_lookup_due(time, state, config, reconnecting);
+    };
+    Config forbidden;
+    forbidden.bootstrap_dns = false;
+    state.servers.erase(state.servers.begin());
+    for (const auto time : {LookupTime::Now, LookupTime::Later}) {
+        EXPECT_TRUE(due(time));
+        EXPECT_FALSE(due(time, true, forbidden));
+    }
+    EXPECT_TRUE(due(LookupTime::InTunnel, false, forbidden));
+    state.tunnels = {Tunnel{.interface = InterfaceName::parse("tun0").value()}};
+    EXPECT_FALSE(due(LookupTime::Now));
+    EXPECT_TRUE(due(LookupTime::Now, true));
+    EXPECT_TRUE(due(LookupTime::InTunnel));
+    state.servers.push_back(server("none.example:1194/udp"));
+    EXPECT_TRUE(due(LookupTime::Now)) << "a name has no address";
+    EXPECT_TRUE(due(LookupTime::Now, false, forbidden)) << "the tunnel may be asked";
+    state.armed = Armed::No;
+    EXPECT_FALSE(due(LookupTime::InTunnel, true));
+    state = {};
+    state.servers = {server("203.0.113.2:1194/udp", {learnt("203.0.113.2", false)})};
+    EXPECT_FALSE(due(LookupTime::InTunnel)) << "there is no name";
+}
+
+TEST(Lookups, ANetworkIsARouteThatLeadsPastTheTunnels)
+{
+    State state;
+    Snapshot snapshot;
+    snapshot.links = {{.name = InterfaceName::parse("eth0").value(), .index = 2},
+                      {.name = InterfaceName::parse("tun0").value(), .index = 3}};
+    EXPECT_FALSE(has_network(state, snapshot));
+    snapshot.main_routes = {{IpPrefix::parse("fe80::/64").value(), 2, {}, 0},
+                            {IpPrefix::any(Family::V4), 3, {}, 0},
+                            {IpPrefix::any(Family::V4), 9, {}, 0}};
+    state.tunnels = {Tunnel{.interface = snapshot.links[1].name}};
+    EXPECT_FALSE(has_network(state, snapshot));
+    snapshot.main_routes.push_back({IpPrefix::parse("192.168.50.0/24").value(), 2, {}, 0});
+    EXPECT_TRUE(has_network(state, snapshot));
+}
+
 TEST(Lookups, TheNextOneComesWithTheDelayTheEndOfASignInOrAnExpiry)
 {
     Snapshot snapshot;

@@ -114,11 +114,13 @@ TEST_F(RefreshTurnTest, WithoutAFolderThereIsNoTurn)
 TEST_F(RefreshTurnTest, NothingIsStartedOnAMachineThatIsNotArmed)
 {
     Outcome outcome;
-    EXPECT_TRUE(refresh_after(ReapplyRequested{}, outcome, stamp())) << "no server has a name";
+    outcome.lookup = LookupTime::Now;
+    EXPECT_TRUE(refresh_after(outcome, stamp())) << "no server has a name";
     outcome.state.armed = Armed::No;
     outcome.state.servers.push_back({Remote::parse("vpn.example:1194").value(), {}, {}});
-    EXPECT_TRUE(refresh_after(UnderlayChanged{}, outcome, stamp()));
-    EXPECT_TRUE(refresh_after(TunnelDown{InterfaceName::parse("vpn0").value()}, outcome, stamp()));
+    EXPECT_TRUE(refresh_after(outcome, stamp()));
+    outcome.lookup = LookupTime::Later;
+    EXPECT_TRUE(refresh_after(outcome, stamp()));
 }
 
 } // namespace

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Closing without a run of the engine.
-#include "core/engine/last_resort.hpp"
+// What all hooks do around their work.
+#include "core/engine/hook.hpp"
+
+#include <exception>
+
+#include <sys/stat.h>
 
 #include "core/base/report.hpp"
 #include "core/engine/engine.hpp"
@@ -8,12 +12,14 @@
 
 namespace failclosed {
 
+namespace {
+
 int end_closed(const std::exception& error, WhenUnarmed unarmed)
 {
     report_error(error.what());
     LiveSystem system;
     if (unarmed == WhenUnarmed::LeaveOpen) {
-        // Where there is no state at all, rules in the kernel are all that could be armed.
+        // Without a state file, rules in the kernel are all that could be armed.
         const auto loaded = system.load_state();
         if (loaded.absent || loaded.state.armed == Armed::No) {
             return 1;
@@ -24,6 +30,19 @@ int end_closed(const std::exception& error, WhenUnarmed unarmed)
         return 2;
     }
     return 1;
+}
+
+} // namespace
+
+int run_hook(const char* name, WhenUnarmed unarmed, const std::function<int()>& body)
+{
+    set_up_reports(name, ReportTo::SystemLogToo);
+    umask(077);
+    try {
+        return body();
+    } catch (const std::exception& error) {
+        return end_closed(error, unarmed);
+    }
 }
 
 } // namespace failclosed
