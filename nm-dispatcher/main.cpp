@@ -34,20 +34,20 @@ DeviceFacts find_device(const InterfaceName& device)
     return {.is_program_tunnel = true, .is_wireguard = link->is_wireguard};
 }
 
-/// Whether the program that holds the device of a VPN runs with what its profile says. Only
-/// OpenVPN's command line tells; of other plugins nothing is known but when the profile was
-/// written.
-bool is_applied(const VpnProfile& profile, const std::optional<ProcessInfo>& program)
+/// OpenVPN's command line shows what it runs with; those of other VPNs do not.
+VpnProfileFacts::Settings read_settings(const VpnProfile& profile,
+                                        const std::optional<ProcessInfo>& program)
 {
-    constexpr std::string_view kOpenvpn = "org.freedesktop.NetworkManager.openvpn";
-    if (!program) {
-        return profile.service != kOpenvpn;
+    if (profile.service != "org.freedesktop.NetworkManager.openvpn") {
+        return VpnProfileFacts::Settings::Unseen;
     }
-    if (!profile.file.empty() && is_newer_than(profile.file, *program)) {
-        return false;
+    if (program) {
+        const auto arguments = read_command_line(program->id.pid);
+        if (arguments && runs_openvpn_profile(profile, *arguments)) {
+            return VpnProfileFacts::Settings::OfProfile;
+        }
     }
-    const auto arguments = read_command_line(program->id.pid);
-    return profile.service != kOpenvpn || (arguments && runs_openvpn_profile(profile, *arguments));
+    return VpnProfileFacts::Settings::Other;
 }
 
 /// Adds what NetworkManager and the kernel know of the VPN's profile and program.
@@ -65,7 +65,9 @@ void complete(TunnelUp& up, Warnings& warnings)
     const auto program = find_tun_program(up.tunnel.interface);
     facts.digest = profile->digest;
     facts.is_private = profile->is_private;
-    facts.is_applied = is_applied(*profile, program);
+    facts.settings = read_settings(*profile, program);
+    facts.is_newer_than_program =
+        program && !profile->file.empty() && is_newer_than(profile->file, *program);
     if (program && is_of_network_manager(*program)) {
         facts.program = program->id;
     }

@@ -50,8 +50,15 @@ struct VpnProfileFacts {
     std::string digest;
     /// Only some users may use it (`connection.permissions`), and may change it as they like.
     bool is_private = false;
-    /// What the VPN's program runs with, as far as that can be seen, is what the profile says.
-    bool is_applied = false;
+    /// What the VPN's program runs with.
+    enum class Settings : std::uint8_t {
+        Other,     ///< not what the profile says, or there is no such program
+        OfProfile, ///< what the profile says
+        Unseen     ///< of a kind of VPN whose programs do not show it
+    };
+    Settings settings = Settings::Other;
+    /// The profile was written after the VPN's program had been started.
+    bool is_newer_than_program = false;
     /// Holds the device, where one was found.
     std::optional<ProcessId> program = {};
 

@@ -127,7 +127,9 @@ std::optional<Refusal> refusal_of_profile(const State& state, const VpnProfileFa
             return Refusal::ChangedProfile;
         }
     }
-    return profile.is_applied ? std::nullopt : std::optional(Refusal::OtherSettings);
+    const bool is_applied =
+        !profile.is_newer_than_program && profile.settings != VpnProfileFacts::Settings::Other;
+    return is_applied ? std::nullopt : std::optional(Refusal::OtherSettings);
 }
 
 std::optional<Refusal> refusal_of_device(const Tunnel& tunnel, const Snapshot& snapshot)
@@ -256,9 +258,10 @@ std::string to_text(Refusal refusal, const InterfaceName& interface)
     case Refusal::NoProfile:
         return start + "its NetworkManager profile could not be read; is libnm installed?";
     case Refusal::PrivateProfile:
-        return start + "its NetworkManager profile belongs to some users alone, who may change it "
-                       "as they like; if you trust it, make it everybody's: nmcli connection modify NAME "
-                       "connection.permissions '', then failclosed reapply";
+        return start +
+               "its NetworkManager profile belongs to some users alone, who may change it "
+               "as they like; if you trust it, make it everybody's: nmcli connection modify NAME "
+               "connection.permissions '', then failclosed reapply";
     case Refusal::UnlearntProfile:
         return start + "its NetworkManager profile was not learnt when the machine was locked" +
                learn;

@@ -77,6 +77,8 @@ State open_machine()
     return state;
 }
 
+using Settings = VpnProfileFacts::Settings;
+
 /// Of a program that root runs.
 TunnelUp program_up(const char* own = "10.8.0.2")
 {
@@ -89,7 +91,7 @@ TunnelUp program_up(const char* own = "10.8.0.2")
 TunnelUp vpn_up(const char* own = "10.8.0.2")
 {
     TunnelUp event = program_up(own);
-    event.profile = VpnProfileFacts{kUuid, digest(), false, true, kVpn};
+    event.profile = VpnProfileFacts{kUuid, digest(), false, Settings::OfProfile, false, kVpn};
     return event;
 }
 
@@ -308,8 +310,15 @@ TEST(AdmissionRefuses, ChangedProfile)
 TEST(AdmissionRefuses, OtherSettings)
 {
     TunnelUp event = vpn_up();
-    event.profile->is_applied = false;
+    event.profile->settings = Settings::Other;
     EXPECT_EQ(judge(event), Refusal::OtherSettings);
+    event.profile->settings = Settings::Unseen;
+    EXPECT_EQ(judge(event), std::nullopt);
+    for (const auto settings : {Settings::OfProfile, Settings::Unseen}) {
+        event.profile->settings = settings;
+        event.profile->is_newer_than_program = true;
+        EXPECT_EQ(judge(event), Refusal::OtherSettings);
+    }
 }
 
 TEST(AdmissionRefuses, UnknownMaker)

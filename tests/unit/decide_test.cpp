@@ -44,7 +44,8 @@ TunnelUp vpn_up()
     TunnelUp event = tunnel_up();
     event.tunnel.owner.reset();
     event.servers.clear();
-    event.profile = VpnProfileFacts{kUuid, std::string(64, 'a'), false, true};
+    event.profile =
+        VpnProfileFacts{kUuid, std::string(64, 'a'), false, VpnProfileFacts::Settings::OfProfile};
     return event;
 }
 

@@ -110,7 +110,8 @@ TEST_P(RecordedDispatchTest, ChangedInAnyWayOpensNothing)
             ASSERT_TRUE(event->profile);
             EXPECT_FALSE(has_control_characters(event->profile->uuid));
             EXPECT_LE(event->profile->uuid.size(), 40U);
-            EXPECT_FALSE(event->profile->is_applied) << "NetworkManager has not been asked yet";
+            EXPECT_EQ(event->profile->settings, VpnProfileFacts::Settings::Other)
+                << "NetworkManager has not been asked yet";
             for (const auto& resolver : event->tunnel.resolvers) {
                 EXPECT_TRUE(resolver.is_unicast_host() && !resolver.is_link_local());
             }
