@@ -126,7 +126,7 @@ class Lookups {
     /// Looks at the machine without asking anything.
     Asked look() const
     {
-        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Closing::Here);
         Inspection found = inspect(system);
         return {std::move(found.state), std::move(found.config.config), std::move(found.snapshot)};
     }
@@ -134,7 +134,7 @@ class Lookups {
     /// Looks without asking, and notes what tunnel programs have sent until now.
     Asked look_first()
     {
-        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Closing::Here);
         sent_before_ = sent_to_servers(system);
         return look();
     }
@@ -142,7 +142,7 @@ class Lookups {
     /// Asks for what the machine needs, first in a tunnel, and has the engine learn the answers.
     Asked ask()
     {
-        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Closing::Here);
         const Inspection before = inspect(system);
         Asked asked{before.state, before.config.config, before.snapshot};
         const auto names = server_names(before.state);

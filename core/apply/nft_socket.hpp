@@ -24,9 +24,6 @@ class NftSocket {
     /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
     static void close_in_background(NftSocket socket);
 
-    /// What tells this network namespace from all others; nothing before Linux 5.14.
-    std::optional<std::uint64_t> network() const;
-
     /// Makes the changes of `batch`, in one transaction. On failure nothing has changed, and the
     /// error names the first operation that the kernel refused.
     Status commit(const NftBatch& batch);
@@ -34,10 +31,6 @@ class NftSocket {
     /// The number of the kernel's rulesets as they are now, or as they will be in a moment: it is
     /// told as soon as a change has begun to take effect.
     Result<std::uint32_t> generation();
-
-    /// Waits until no change is taking effect. EINTR where the rulesets are not those of
-    /// `generation` then; other errors where that cannot be told.
-    Status settle(std::uint32_t generation);
 
     /// Adds to `contents` all that `type` (NFT_MSG_GET...) stands for, of one table or one set of
     /// it where these are given. EINTR where the rulesets are not, or do not stay, those of
