@@ -201,23 +201,16 @@ Packet packet_of(const Question& question, const Link& device)
 /// With what the kernel was told besides the plan: who signs in to the network just now.
 Ruleset with_sign_in(Ruleset ruleset, const Portal& portal)
 {
-    const auto fill = [&](Set& set) {
-        if (set.name == portal_uid_set().name && !portal.gid) {
-            set.elements.push_back({{Uid{portal.uid}}, {}});
-        } else if (set.name == portal_gid_set().name && portal.gid) {
-            set.elements.push_back({{Gid{*portal.gid}}, {}});
-        }
-        for (const auto& resolver : portal.resolvers) {
-            if (set.name != portal_resolver_set(resolver.family()).name) {
-                continue;
-            }
-            for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-                set.elements.push_back({{resolver, transport, *Port::make(53)}, {}});
-            }
-        }
-    };
+    const auto added = portal_elements(portal);
     for (auto& table : ruleset.tables) {
-        std::ranges::for_each(table.sets, fill);
+        for (auto& set : table.sets) {
+            for (const auto& more : added) {
+                if (more.handle == set.handle) {
+                    set.elements.insert(set.elements.end(), more.elements.begin(),
+                                        more.elements.end());
+                }
+            }
+        }
     }
     return ruleset;
 }

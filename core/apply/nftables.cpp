@@ -226,10 +226,9 @@ Result<std::vector<std::string>> Nftables::devices(const TableName& table)
 }
 
 Status Nftables::add_timed(const TableName& table, const Set& set,
-                           const std::vector<SetElement>& elements,
                            std::chrono::milliseconds timeout)
 {
-    const Result<NftBatch> batch = encode_timed_elements(table, set, elements, timeout);
+    const Result<NftBatch> batch = encode_timed_elements(table, set, timeout);
     return batch ? socket_.commit(*batch) : Failure(batch.error());
 }
 
@@ -298,7 +297,7 @@ Result<std::vector<TableName>> Nftables::loaded(const std::vector<TableName>& ta
     return found;
 }
 
-Status Nftables::flush(const TableName& table, const std::vector<std::string>& sets)
+Status Nftables::flush(const TableName& table, const std::vector<SetHandle>& sets)
 {
     return socket_.commit(encode_flush(table, sets));
 }

@@ -51,10 +51,9 @@ class Nftables {
     /// What the rules of `tables` have counted.
     Result<Counters> counters(const std::vector<TableName>& tables);
 
-    /// Adds `elements` to a loaded set with timeouts; the kernel removes each after `timeout`.
-    /// Nothing is added on failure.
-    Status add_timed(const TableName& table, const Set& set,
-                     const std::vector<SetElement>& elements, std::chrono::milliseconds timeout);
+    /// Adds the elements of `set` to the loaded set of that name, which has timeouts; the kernel
+    /// removes each after `timeout`. Nothing is added on failure.
+    Status add_timed(const TableName& table, const Set& set, std::chrono::milliseconds timeout);
 
     /// The devices that base chains of `table` are on, as the kernel says it; none where it is not
     /// loaded.
@@ -65,7 +64,7 @@ class Nftables {
 
     /// Takes all elements out of `sets` of a loaded table, those with timeouts too. Nothing changes
     /// on failure; ENOENT is the number where a set is not there.
-    Status flush(const TableName& table, const std::vector<std::string>& sets);
+    Status flush(const TableName& table, const std::vector<SetHandle>& sets);
 
   private:
     /// How much of the tables is read.

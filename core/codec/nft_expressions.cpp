@@ -57,9 +57,9 @@ class Expression {
         return *this;
     }
 
-    Expression& text(std::uint16_t attribute, const std::string& value)
+    Expression& text(std::uint16_t attribute, const char* value)
     {
-        nftnl_expr_set_str(handle_.get(), attribute, value.c_str());
+        nftnl_expr_set_str(handle_.get(), attribute, value);
         return *this;
     }
 
@@ -163,11 +163,11 @@ class RuleWriter {
         } else if (std::holds_alternative<Masquerade>(rule.end)) {
             put(Expression("masq"));
         } else if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
-            load(dispatch->fields);
+            load(fields_of(dispatch->map, dispatch->direction));
             put(Expression("lookup")
                     .u32(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1)
                     .u32(NFTNL_EXPR_LOOKUP_DREG, NFT_REG_VERDICT)
-                    .text(NFTNL_EXPR_LOOKUP_SET, dispatch->map)
+                    .text(NFTNL_EXPR_LOOKUP_SET, dispatch->map.name.c_str())
                     .u32(NFTNL_EXPR_LOOKUP_FLAGS, 0));
         }
     }
@@ -350,10 +350,10 @@ class RuleWriter {
 
     void operator()(const InSet& match)
     {
-        load(match.fields);
+        load(fields_of(match.set, match.direction));
         put(Expression("lookup")
                 .u32(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1)
-                .text(NFTNL_EXPR_LOOKUP_SET, match.set)
+                .text(NFTNL_EXPR_LOOKUP_SET, match.set.name.c_str())
                 .u32(NFTNL_EXPR_LOOKUP_FLAGS, match.negated ? NFT_LOOKUP_F_INV : 0));
     }
 
@@ -393,7 +393,7 @@ class RuleWriter {
                 .u32(NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS)
                 .u32(NFTNL_EXPR_LIMIT_FLAGS, 0));
         put(Expression("log")
-                .text(NFTNL_EXPR_LOG_PREFIX, action.prefix)
+                .text(NFTNL_EXPR_LOG_PREFIX, action.prefix.c_str())
                 .u32(NFTNL_EXPR_LOG_LEVEL, kWarning));
     }
 
@@ -516,7 +516,7 @@ class RuleWriter {
         equals_byte(type);
     }
 
-    void load(const std::vector<Field>& fields)
+    void load(const KeyFields& fields)
     {
         std::size_t offset = 0;
         for (const Field field : fields) {
@@ -569,7 +569,7 @@ class RuleWriter {
         immediate.u32(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT)
             .u32(NFTNL_EXPR_IMM_VERDICT, verdict_code(decision));
         if (const std::string* chain = target_chain(decision)) {
-            immediate.text(NFTNL_EXPR_IMM_CHAIN, *chain);
+            immediate.text(NFTNL_EXPR_IMM_CHAIN, chain->c_str());
         }
         put(immediate);
     }

@@ -217,7 +217,7 @@ class PartWriter {
 };
 
 /// Nothing where a part does not fit its field.
-std::optional<KeyRange> key_range(const Set& set, const SetElement& element)
+std::optional<KeyRange> key_range(const SetHandle& set, const SetElement& element)
 {
     if (element.key.size() != set.key.size()) {
         return std::nullopt;
@@ -248,12 +248,12 @@ bool increment(Key& key)
 
 // ---- Sets and their elements ----
 
-bool is_concatenation(const Set& set)
+bool is_concatenation(const SetHandle& set)
 {
     return set.key.size() > 1;
 }
 
-std::uint32_t set_flags(const Set& set)
+std::uint32_t set_flags(const SetHandle& set)
 {
     std::uint32_t flags = 0;
     flags |= set.intervals ? NFT_SET_INTERVAL : 0;
@@ -272,9 +272,14 @@ struct RawElement {
     const Decision* decision = nullptr;
 };
 
-Failure misfit(const Set& set)
+std::string describe(const SetHandle& set)
 {
-    return fail("set " + set.name + ": an element does not fit the set's key");
+    return "set " + std::string(set.name.text());
+}
+
+Failure misfit(const SetHandle& set)
+{
+    return fail(describe(set) + ": an element does not fit the set's key");
 }
 
 /// The intervals of a single field as the kernel's tree has them: where each begins, and behind
@@ -293,32 +298,32 @@ std::vector<RawElement> half_open(std::vector<RawElement> ranges)
     return result;
 }
 
-Result<std::vector<RawElement>> raw_elements(const Set& set,
-                                             const std::vector<SetElement>& elements)
+Result<std::vector<RawElement>> raw_elements(const Set& set)
 {
+    const SetHandle& handle = set.handle;
     std::vector<RawElement> result;
-    result.reserve(elements.size());
-    for (const SetElement& element : elements) {
-        std::optional<KeyRange> range = key_range(set, element);
-        if (!range || set.verdicts != element.decision.has_value()) {
-            return misfit(set);
+    result.reserve(set.elements.size());
+    for (const SetElement& element : set.elements) {
+        std::optional<KeyRange> range = key_range(handle, element);
+        if (!range || handle.verdicts != element.decision.has_value()) {
+            return misfit(handle);
         }
         const Decision* decision = element.decision ? &*element.decision : nullptr;
         if (decision != nullptr && *decision == Decision(Verdict::Reject)) {
-            return fail("set " + set.name + ": reject cannot stand in a map");
+            return fail(describe(handle) + ": reject cannot stand in a map");
         }
         result.push_back({std::move(range->first), {}, 0, decision});
-        if (set.intervals) {
+        if (handle.intervals) {
             result.back().last = std::move(range->last);
         }
     }
-    return set.intervals && !is_concatenation(set) ? half_open(std::move(result)) : result;
+    return handle.intervals && !is_concatenation(handle) ? half_open(std::move(result)) : result;
 }
 
-void put_set(BatchWriter& batch, const TableName& table, const Set& set, std::uint32_t id)
+void put_set(BatchWriter& batch, const TableName& table, const SetHandle& set, std::uint32_t id)
 {
-    nlmsghdr* message = batch.begin(table, NFT_MSG_NEWSET, NLM_F_CREATE,
-                                    "set " + set.name + " of " + to_string(table));
+    nlmsghdr* message =
+        batch.begin(table, NFT_MSG_NEWSET, NLM_F_CREATE, describe(set) + " of " + to_string(table));
     std::uint32_t type = 0;
     std::uint32_t length = 0;
     for (const Field field : set.key) {
@@ -349,7 +354,7 @@ void put_set(BatchWriter& batch, const TableName& table, const Set& set, std::ui
         // nft(8) prints keys by this note; without it network order is shown backwards.
         std::array<std::uint8_t, 6> note = {NFTNL_UDATA_SET_KEYBYTEORDER, 4};
         const std::uint32_t order =
-            field_type(set.key.front()).host_order ? kNftHostOrder : kNftNetworkOrder;
+            field_type(set.key[0]).host_order ? kNftHostOrder : kNftNetworkOrder;
         std::memcpy(note.data() + 2, &order, sizeof order);
         mnl_attr_put(message, NFTA_SET_USERDATA, note.size(), note.data());
     }
@@ -394,12 +399,12 @@ std::size_t element_room(std::ptrdiff_t count)
     return std::min(static_cast<std::size_t>(count) * kElementRoom, kElementChunk + kElementRoom);
 }
 
-void put_elements(BatchWriter& batch, const TableName& table, const Set& set,
+void put_elements(BatchWriter& batch, const TableName& table, const SetHandle& set,
                   const std::vector<RawElement>& elements, std::uint64_t timeout_ms)
 {
     for (auto element = elements.begin(); element != elements.end();) {
         nlmsghdr* message = batch.begin(table, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-                                        "elements of set " + set.name + " of " + to_string(table),
+                                        "elements of " + describe(set) + " of " + to_string(table),
                                         element_room(elements.end() - element));
         mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
         nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -613,15 +618,15 @@ Status put_contents(BatchWriter& batch, const Table& table, Counters& counters)
     }
     std::uint32_t id = 0;
     for (const Set& set : table.sets) {
-        if (set.key.empty()) {
-            return misfit(set);
+        if (set.handle.key.empty()) {
+            return misfit(set.handle);
         }
-        put_set(batch, name, set, ++id);
-        const auto elements = raw_elements(set, set.elements);
+        put_set(batch, name, set.handle, ++id);
+        const auto elements = raw_elements(set);
         if (!elements) {
             return Failure(elements.error());
         }
-        put_elements(batch, name, set, *elements, 0);
+        put_elements(batch, name, set.handle, *elements, 0);
     }
     for (const Chain& chain : table.chains) {
         for (const Rule& rule : chain.rules) {
@@ -708,27 +713,26 @@ NftBatch encode_removal(const std::vector<TableName>& tables)
 }
 
 Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
-                                       const std::vector<SetElement>& elements,
                                        std::chrono::milliseconds timeout)
 {
-    const auto raw = raw_elements(set, elements);
+    const auto raw = raw_elements(set);
     if (!raw) {
         return Failure(raw.error());
     }
     BatchWriter batch;
     put_elements(
-        batch, table, set, *raw,
+        batch, table, set.handle, *raw,
         static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(timeout.count(), 1)));
     return batch.finish();
 }
 
-NftBatch encode_flush(const TableName& table, const std::vector<std::string>& sets)
+NftBatch encode_flush(const TableName& table, const std::vector<SetHandle>& sets)
 {
     BatchWriter batch;
-    for (const std::string& set : sets) {
+    for (const SetHandle& set : sets) {
         nlmsghdr* message = batch.begin(table, NFT_MSG_DELSETELEM, 0,
-                                        "emptying set " + set + " of " + to_string(table));
-        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.c_str());
+                                        "emptying " + describe(set) + " of " + to_string(table));
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
     }
     return batch.finish();
 }

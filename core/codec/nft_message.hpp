@@ -131,14 +131,13 @@ NftBatch encode_changes(const std::vector<ElementChange>& changes, std::uint32_t
 /// A batch after which `tables` are gone, whether they were there or not.
 NftBatch encode_removal(const std::vector<TableName>& tables);
 
-/// A batch that adds `elements`, which hold no decision, to a set of `table` that has `timeouts`;
-/// the kernel removes each after `timeout`. Fails as encode() does.
+/// A batch that adds the elements of `set`, which hold no decision, to the set of that name in
+/// `table`, which has `timeouts`; the kernel removes each after `timeout`. Fails as encode() does.
 Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
-                                       const std::vector<SetElement>& elements,
                                        std::chrono::milliseconds timeout);
 
 /// A batch after which `sets` of `table` hold no element. The kernel refuses it with ENOENT where
 /// there is no such table or set.
-NftBatch encode_flush(const TableName& table, const std::vector<std::string>& sets);
+NftBatch encode_flush(const TableName& table, const std::vector<SetHandle>& sets);
 
 } // namespace failclosed

@@ -110,9 +110,9 @@ class GuardCollector {
         possible = possible && (match.established || match.related);
     }
 
-    void operator()(const InSet& match) { fields(match.fields); }
+    void operator()(const InSet& match) { fields(fields_of(match.set, match.direction)); }
 
-    void operator()(const Dispatch& end) { fields(end.fields); }
+    void operator()(const Dispatch& end) { fields(fields_of(end.map, end.direction)); }
 
     // These can be read from any packet.
     void operator()(const HasIpOptions&) {}
@@ -170,14 +170,14 @@ class GuardCollector {
 
     void protocol(std::uint8_t value) { require(guards.protocol, value); }
 
-    void fields(const std::vector<Field>& key)
+    void fields(const KeyFields& key)
     {
         for (const Field field : key) {
             this->field(field, key);
         }
     }
 
-    void field(Field field, const std::vector<Field>& key)
+    void field(Field field, const KeyFields& key)
     {
         switch (field) {
         case Field::Source4:

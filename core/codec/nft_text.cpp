@@ -122,9 +122,14 @@ std::string_view field_text(Field field)
     return "";
 }
 
-std::string key_text(const std::vector<Field>& fields)
+std::string lookup_text(const SetHandle& set, Direction direction)
 {
-    return join(fields, " . ", field_text);
+    return join(fields_of(set, direction), " . ", field_text);
+}
+
+std::string reference(const SetHandle& set)
+{
+    return "@" + std::string(set.name.text());
 }
 
 // ---- Decisions ----
@@ -275,7 +280,8 @@ class RuleText {
 
     std::string operator()(const InSet& match) const
     {
-        return key_text(match.fields) + " " + negation(match.negated) + "@" + match.set;
+        return lookup_text(match.set, match.direction) + " " + negation(match.negated) +
+               reference(match.set);
     }
 
     std::string operator()(const SetMark& action) const
@@ -313,7 +319,7 @@ class RuleText {
 
     std::string operator()(const Dispatch& dispatch) const
     {
-        return key_text(dispatch.fields) + " vmap @" + dispatch.map;
+        return lookup_text(dispatch.map, dispatch.direction) + " vmap " + reference(dispatch.map);
     }
 
     std::string operator()(const Masquerade&) const { return "masquerade"; }
@@ -431,14 +437,16 @@ std::string rule_text(const KernelRule& rule)
 
 std::string set_text(const Set& set)
 {
-    std::string text = std::string(set.verdicts ? "\tmap " : "\tset ") + set.name + " {\n\t\ttype ";
-    text += join(set.key, " . ", [](Field field) { return field_type(field).name; });
-    text += set.verdicts ? " : verdict\n" : "\n";
-    if (set.intervals || set.timeouts) {
+    const SetHandle& handle = set.handle;
+    std::string text = handle.verdicts ? "\tmap " : "\tset ";
+    text.append(handle.name.text()).append(" {\n\t\ttype ");
+    text += join(handle.key, " . ", [](Field field) { return field_type(field).name; });
+    text += handle.verdicts ? " : verdict\n" : "\n";
+    if (handle.intervals || handle.timeouts) {
         text += "\t\tflags ";
-        text += set.intervals ? "interval" : "";
-        text += set.intervals && set.timeouts ? ", " : "";
-        text += set.timeouts ? "timeout\n" : "\n";
+        text += handle.intervals ? "interval" : "";
+        text += handle.intervals && handle.timeouts ? ", " : "";
+        text += handle.timeouts ? "timeout\n" : "\n";
     }
     if (!set.elements.empty()) {
         text += "\t\telements = {\n\t\t\t";

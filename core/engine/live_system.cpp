@@ -41,16 +41,6 @@ const std::vector<TableName>& our_tables()
     return tables;
 }
 
-/// Questions to `resolver`, as the sets for them hold them.
-std::vector<SetElement> questions_to(const IpAddress& resolver)
-{
-    std::vector<SetElement> elements;
-    for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-        elements.push_back({{resolver, transport, *Port::make(53)}, {}});
-    }
-    return elements;
-}
-
 /// More than one run may take: programs of others that it waits for are given 15 s at the most.
 constexpr Seconds kLongestWait{20};
 
@@ -398,7 +388,7 @@ Result<std::vector<std::string>> LiveSystem::guarded_devices()
 
 Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
 {
-    return admit(bootstrap_set(resolver.family()), questions_to(resolver), time);
+    return admit(bootstrap_elements(resolver), time);
 }
 
 Result<LiveSystem::LeavingTables> LiveSystem::leaving_tables()
@@ -415,14 +405,14 @@ Result<LiveSystem::LeavingTables> LiveSystem::leaving_tables()
     return LeavingTables{*firewall, *std::move(names)};
 }
 
-Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements, Seconds time)
+Status LiveSystem::admit(const Set& set, Seconds time)
 {
     const auto leaving = leaving_tables();
     if (!leaving) {
         return Failure(leaving.error());
     }
     for (const auto& table : leaving->names) {
-        if (auto added = leaving->firewall->add_timed(table, set, elements, time); !added) {
+        if (auto added = leaving->firewall->add_timed(table, set, time); !added) {
             return added;
         }
     }
@@ -431,20 +421,12 @@ Status LiveSystem::admit(const Set& set, const std::vector<SetElement>& elements
 
 Status LiveSystem::admit_portal(const Portal& portal, Seconds remaining)
 {
-    // Not with ?:, whose temporaries GCC 16 takes for dangling.
-    Status admitted;
-    if (portal.gid) {
-        admitted = admit(portal_gid_set(), {{{Gid{*portal.gid}}, {}}}, remaining);
-    } else {
-        admitted = admit(portal_uid_set(), {{{Uid{portal.uid}}, {}}}, remaining);
-    }
-    for (const auto& resolver : portal.resolvers) {
-        if (admitted) {
-            admitted =
-                admit(portal_resolver_set(resolver.family()), questions_to(resolver), remaining);
+    for (const Set& set : portal_elements(portal)) {
+        if (auto admitted = admit(set, remaining); !admitted) {
+            return admitted;
         }
     }
-    return admitted;
+    return {};
 }
 
 Status LiveSystem::end_portal()
@@ -455,9 +437,7 @@ Status LiveSystem::end_portal()
     }
     Status ended;
     for (const auto& table : leaving->names) {
-        const auto flushed = leaving->firewall->flush(
-            table, {portal_uid_set().name, portal_gid_set().name,
-                    portal_resolver_set(Family::V4).name, portal_resolver_set(Family::V6).name});
+        const auto flushed = leaving->firewall->flush(table, portal_sets());
         // Rules for nobody have none of these sets.
         if (!flushed && flushed.error().number() != ENOENT) {
             ended = flushed;

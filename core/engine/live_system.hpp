@@ -106,7 +106,7 @@ class LiveSystem final : public System {
     Result<LeavingTables> leaving_tables();
 
     /// Adds `elements` in all tables that judge what leaves.
-    Status admit(const Set& set, const std::vector<SetElement>& elements, Seconds time);
+    Status admit(const Set& set, Seconds time);
 
     Result<Nftables*> nftables();
     Result<Routing*> routing();

@@ -42,11 +42,11 @@ std::string chain_of(const InterfaceName& device)
 
 /// Sorts the administrator's allowances into sets; a type of frames is a rule of its own.
 struct Allowances {
-    std::vector<SetElement> macs;
+    std::vector<MacAddress> macs;
     std::vector<IpPrefix> sources;
     std::vector<EtherType> types;
 
-    void operator()(const MacAddress& mac) { macs.push_back({{mac}, {}}); }
+    void operator()(const MacAddress& mac) { macs.push_back(mac); }
 
     void operator()(const IpPrefix& source) { sources.push_back(source); }
 
@@ -136,31 +136,29 @@ Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devi
         }
     }
     neighbours = without_contained(std::move(neighbours));
-    std::vector<SetElement> elements;
+    SetBuilder targets(sets::arp_target);
     for (const auto& device : devices) {
         const Link* link = in.snapshot.find(device);
         if (link == nullptr || !has_address4(*link)) {
-            elements.push_back({{device, IpPrefix::any(Family::V4)}, {}});
+            targets.add(device, IpPrefix::any(Family::V4));
             continue;
         }
         for (const auto& prefix : neighbours) {
-            elements.push_back({{device, prefix}, {}});
+            targets.add(device, prefix);
         }
     }
-    return elements_of("arp_target4", {Field::OutputInterface, Field::ArpTarget},
-                       std::move(elements), true);
+    return targets.take();
 }
 
 void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
 {
     if (!allowed.macs.empty()) {
-        rules.push_back(
-            allow("a guest that is trusted", {InSet{{Field::SourceMac}, "allowed_mac"}}));
+        rules.push_back(allow("a guest that is trusted", {outgoing(sets::allowed_mac)}));
     }
     for (const Family family : kFamilies) {
         if (!of(family, allowed.sources).empty()) {
-            rules.push_back(allow("a guest that is trusted",
-                                  {InSet{{source(family)}, of_family("allowed_source", family)}}));
+            rules.push_back(
+                allow("a guest that is trusted", {outgoing(sets::allowed_source(family))}));
         }
     }
     for (const EtherType type : allowed.types) {
@@ -186,9 +184,9 @@ void add_link_protocols(std::vector<Rule>& rules)
     rules.push_back(
         allow("link aggregation", {OfEtherType{kSlowProtocols}, to_group("01:80:c2:00:00:02")}));
     rules.push_back(refuse("a tunnel's address on another device",
-                           {InSet{{Field::ArpSource}, "tunnel_destination4"}}, Verdict::Drop));
-    rules.push_back(allow("ARP for hosts of the link",
-                          {InSet{{Field::OutputInterface, Field::ArpTarget}, "arp_target4"}}));
+                           {InSet{sets::tunnel_destination(Family::V4), Direction::OutgoingArp}},
+                           Verdict::Drop));
+    rules.push_back(allow("ARP for hosts of the link", {outgoing(sets::arp_target)}));
 }
 
 } // namespace
@@ -239,12 +237,11 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
     }
     table.sets.push_back(arp_targets(in, devices));
     if (!allowed.macs.empty()) {
-        table.sets.push_back(elements_of("allowed_mac", {Field::SourceMac}, allowed.macs));
+        table.sets.push_back(filled(sets::allowed_mac, allowed.macs));
     }
     for (const Family family : kFamilies) {
         if (const auto sources = of(family, allowed.sources); !sources.empty()) {
-            table.sets.push_back(
-                prefix_set(of_family("allowed_source", family), source(family), sources));
+            table.sets.push_back(filled(sets::allowed_source(family), sources));
         }
     }
     Chain packets{"packets_onto_the_wire", std::nullopt, source_route_rules()};

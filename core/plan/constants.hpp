@@ -12,6 +12,9 @@ inline constexpr const char* kTableName = "failclosed";
 /// The comment of the rules by which tunnel programs reach their servers.
 inline constexpr const char* kServerComment = "VPN server, by its tunnel program";
 
+/// Of DNS, over UDP and TCP (RFC 1035).
+inline constexpr std::uint16_t kDnsPort = 53;
+
 /// The protocol number of our routes and rules (rtm_protocol, FRA_PROTOCOL): not in
 /// linux/rtnetlink.h, nor in iproute2's rt_protos.
 inline constexpr std::uint8_t kRouteProtocol = 0xfc;

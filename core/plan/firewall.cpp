@@ -71,11 +71,6 @@ std::vector<Rule> neighbour_discovery_in()
 // Order matters in every chain below: what is refused by name stands before what is admitted by
 // place, so that DNS, a server's address or a tunnel's network can never pass as "local network".
 
-std::vector<Field> source_and_service(Family family)
-{
-    return {source(family), Field::Protocol, Field::DestinationPort};
-}
-
 HasConntrackMark of_inbound_flow()
 {
     return {kInboundMark, kUnderlayMarkMask};
@@ -95,26 +90,18 @@ Chain prerouting_raw()
         refuse("loopback from outside", {ToNetwork{prefix("127.0.0.0/8")}}, Verdict::Drop));
     for (const Family family : kFamilies) {
         chain.rules.push_back(allow("a tunnel's address on its own device",
-                                    {InSet{{Field::InputInterface, destination(family)},
-                                           of_family("tunnel_address", family)}}));
+                                    {incoming(sets::tunnel_address(family))}));
         // CVE-2019-14899. Strict rp_filter does not stop it: early demux skips source validation.
-        chain.rules.push_back(
-            refuse("a tunnel's address on another device",
-                   {InSet{{destination(family)}, of_family("tunnel_destination", family)}},
-                   Verdict::Drop));
+        chain.rules.push_back(refuse("a tunnel's address on another device",
+                                     {incoming(sets::tunnel_destination(family))}, Verdict::Drop));
     }
     return chain;
-}
-
-InSet to_inbound_service(Family family)
-{
-    return {source_and_service(family), of_family("inbound", family)};
 }
 
 /// A guest that asks in somebody else's name would have this machine send answers there.
 InSet not_from_guests()
 {
-    return {{Field::InputInterface}, "guest_device", true};
+    return negated(incoming(sets::guest_device));
 }
 
 /// rp_filter would look for the other end inside the tunnel; the mark sends it to main.
@@ -137,10 +124,10 @@ Chain prerouting_mark(const Needs& needs, bool essential)
             chain.rules.push_back(
                 {"through this machine", {ToOthers{}}, false, {}, Verdict::Accept});
         }
-        const InSet not_inside{{Field::InputInterface}, "tunnel_device", true};
+        const InSet not_inside = negated(incoming(sets::tunnel_device));
         for (const Family family : kFamilies) {
             mark("and packets to inbound services",
-                 {not_inside, not_from_guests(), to_inbound_service(family)});
+                 {not_inside, not_from_guests(), incoming(sets::inbound(family))});
         }
     }
     return chain;
@@ -162,13 +149,12 @@ Chain redirect_dns(const State& state, const Config& config)
             continue;
         }
         for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-            chain.rules.push_back(
-                {"DNS from behind this machine",
-                 {InFamily{family}, InSet{{Field::InputInterface}, "downstream_device"},
-                  ToPort{transport, port(53)}, ToOthers{}},
-                 true,
-                 {},
-                 RedirectTo{*resolver}});
+            chain.rules.push_back({"DNS from behind this machine",
+                                   {InFamily{family}, incoming(sets::downstream_device),
+                                    ToPort{transport, port(kDnsPort)}, ToOthers{}},
+                                   true,
+                                   {},
+                                   RedirectTo{*resolver}});
         }
     }
     return chain;
@@ -181,8 +167,7 @@ Chain masquerade()
                 BaseChain{Hook::Postrouting, kPrioritySourceNat, Verdict::Accept, ChainType::Nat},
                 {}};
     chain.rules.push_back({"from behind this machine into a tunnel",
-                           {InSet{{Field::InputInterface}, "downstream_device"},
-                            InSet{{Field::OutputInterface}, "tunnel_device"}},
+                           {incoming(sets::downstream_device), outgoing(sets::tunnel_device)},
                            true,
                            {},
                            Masquerade{}});
@@ -196,20 +181,19 @@ Chain prerouting_filter()
 {
     return {"prerouting_filter",
             BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
-            {{"by device", {}, false, {}, Dispatch{{Field::InputInterface}, "inner_device"}},
+            {{"by device", {}, false, {}, Dispatch{sets::inner_device, Direction::Incoming}},
              {"through this machine", {ToOthers{}}, false, {}, Goto{"passing_through"}}}};
 }
 
 Rule no_tunnel_network_elsewhere(Family family)
 {
-    return refuse("a tunnel's network on another device",
-                  {InSet{{source(family)}, of_family("tunnel_network", family)}}, Verdict::Drop);
+    return refuse("a tunnel's network on another device", {incoming(sets::tunnel_network(family))},
+                  Verdict::Drop);
 }
 
 Rule from_behind(Family family)
 {
-    return allow("from behind this machine",
-                 {InSet{{Field::InputInterface, source(family)}, of_family("downstream", family)}});
+    return allow("from behind this machine", {incoming(sets::downstream(family))});
 }
 
 Chain passing_through(const Refusals& refusals, const Needs& needs)
@@ -220,10 +204,9 @@ Chain passing_through(const Refusals& refusals, const Needs& needs)
         if (needs.downstream) {
             chain.rules.push_back(from_behind(family));
         }
+        chain.rules.push_back(allow("from the local network", {incoming(sets::lan(family))}));
         chain.rules.push_back(
-            allow("from the local network", {InSet{{source(family)}, of_family("lan", family)}}));
-        chain.rules.push_back(allow("from a private network",
-                                    {InSet{{source(family)}, of_family("private", family)}}));
+            allow("from a private network", {incoming(sets::private_network(family))}));
     }
     append(chain.rules, refusals("through this machine from elsewhere", {}, Verdict::Drop));
     return chain;
@@ -252,9 +235,8 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
     const InConntrackState related{.established = false, .related = true};
     const HasConntrackMark local{kLocalMark, kUnderlayMarkMask};
     const auto add = [&](const std::string& kind, Family family, const Match& type) {
-        rules.push_back(
-            allow(kind + " errors about the local network",
-                  {type, related, local, InSet{{source(family)}, of_family("lan", family)}}));
+        rules.push_back(allow(kind + " errors about the local network",
+                              {type, related, local, incoming(sets::lan(family))}));
         rules.push_back(refuse(kind + " errors about other flows", {type}, Verdict::Drop));
     };
     for (const auto type : kTypes) {
@@ -268,7 +250,7 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
 /// They have no addresses yet, and ask for them and for routers.
 void add_requests_from_behind(std::vector<Rule>& rules)
 {
-    const InSet downstream{{Field::InputInterface}, "downstream_device"};
+    const InSet downstream = incoming(sets::downstream_device);
     rules.push_back(allow("DHCP requests from behind this machine",
                           {InFamily{Family::V4}, downstream, FromPort{Transport::Udp, port(68)},
                            ToPort{Transport::Udp, port(67)}}));
@@ -280,8 +262,7 @@ void add_requests_from_behind(std::vector<Rule>& rules)
 Rule no_router_behind()
 {
     return refuse("router advertisement from behind this machine",
-                  {InSet{{Field::InputInterface}, "downstream_device"},
-                   Icmpv6Type{icmpv6::kRouterAdvertisement}},
+                  {incoming(sets::downstream_device), Icmpv6Type{icmpv6::kRouterAdvertisement}},
                   Verdict::Drop);
 }
 
@@ -290,20 +271,17 @@ Chain input(const Refusals& refusals, const Needs& needs)
     Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
     rules.push_back(
-        {"by device", {}, false, {}, Dispatch{{Field::InputInterface}, "input_device"}});
+        {"by device", {}, false, {}, Dispatch{sets::input_device, Direction::Incoming}});
     const InConntrackState established{.established = true, .related = false};
     for (const Family family : kFamilies) {
-        rules.push_back(allow(
-            "answers of VPN servers",
-            {established, InSet{source_endpoint_fields(family), of_family("server", family)}}));
+        rules.push_back(
+            allow("answers of VPN servers", {established, incoming(sets::server(family))}));
         if (needs.portless) {
-            rules.push_back(allow(
-                "answers of VPN servers",
-                {InSet{{source(family), Field::Protocol}, of_family("portless_server", family)}}));
+            rules.push_back(
+                allow("answers of VPN servers", {incoming(sets::portless_server(family))}));
         }
-        rules.push_back(allow(
-            "bootstrap DNS answers",
-            {established, InSet{source_endpoint_fields(family), of_family("bootstrap", family)}}));
+        rules.push_back(
+            allow("bootstrap DNS answers", {established, incoming(sets::bootstrap(family))}));
     }
     add_icmp_errors(rules, "VPN servers", of_admitted_flow());
     if (needs.portal) {
@@ -315,9 +293,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     if (needs.downstream) {
         rules.push_back(no_router_behind());
     }
-    rules.push_back(
-        allow("neighbour discovery",
-              {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Source6}, "neighbour_in"}}));
+    rules.push_back(allow("neighbour discovery", {HopLimit{255}, incoming(sets::neighbour_in)}));
     rules.push_back(listener_query());
     rules.push_back(refuse("ICMP redirect", {IcmpType{icmp::kRedirect}}, Verdict::Drop));
     rules.push_back(refuse("ICMPv6 redirect", {Icmpv6Type{icmpv6::kRedirect}}, Verdict::Drop));
@@ -327,7 +303,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     if (needs.inbound) {
         for (const Family family : kFamilies) {
             rules.push_back({"inbound service",
-                             {not_from_guests(), to_inbound_service(family)},
+                             {not_from_guests(), incoming(sets::inbound(family))},
                              true,
                              {SetConntrackMark{kInboundMark, kUnderlayMarkMask}},
                              Verdict::Accept});
@@ -342,8 +318,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
         if (needs.downstream) {
             rules.push_back(from_behind(family));
         }
-        rules.push_back(
-            allow("local network", {InSet{{source(family)}, of_family("lan", family)}}));
+        rules.push_back(allow("local network", {incoming(sets::lan(family))}));
     }
     append(rules, refusals("in from outside the tunnel", {}, Verdict::Drop));
     return chain;
@@ -354,14 +329,11 @@ Chain from_tunnel()
     Chain chain{"from_tunnel", std::nullopt, {}};
     auto& rules = chain.rules;
     rules.push_back(allow("neighbour discovery inside a tunnel",
-                          {HopLimit{255}, InSet{{Field::Icmpv6Kind}, "neighbour_inside"}}));
+                          {HopLimit{255}, incoming(sets::neighbour_inside)}));
     for (const Family family : kFamilies) {
-        rules.push_back(allow(
-            "a tunnel's own networks",
-            {InSet{{Field::InputInterface, source(family)}, of_family("tunnel_source", family)}}));
+        rules.push_back(allow("a tunnel's own networks", {incoming(sets::tunnel_source(family))}));
         rules.push_back(refuse("private sources that are not the tunnel's",
-                               {InSet{{source(family)}, of_family("private", family)}},
-                               Verdict::Drop));
+                               {incoming(sets::private_network(family))}, Verdict::Drop));
     }
     rules.push_back(allow("from a tunnel", {}));
     return chain;
@@ -372,30 +344,26 @@ Chain from_tunnel()
 std::vector<Rule> forwarding_rules(const Refusals& refusals, const Needs& needs, Place place)
 {
     const bool answered = place == Place::Output;
-    const InSet from_tunnel{{Field::InputInterface}, "tunnel_device"};
-    auto rules =
-        source_route_rules({InSet{{Field::OutputInterface}, "tunnel_device", /*negated=*/true}});
+    const InSet from_tunnel = incoming(sets::tunnel_device);
+    auto rules = source_route_rules({negated(outgoing(sets::tunnel_device))});
     rules.push_back(allow("answers from a tunnel",
                           {from_tunnel, InConntrackState{.established = true, .related = true}}));
     rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
-    rules.push_back(allow("into a tunnel", {InSet{{Field::OutputInterface}, "tunnel_device"}}));
+    rules.push_back(allow("into a tunnel", {outgoing(sets::tunnel_device)}));
     for (const Family family : kFamilies) {
         rules.push_back(no_tunnel_network_elsewhere(family));
         if (needs.downstream) {
-            rules.push_back(allow("between networks behind this machine",
-                                  {InSet{{Field::InputInterface}, "downstream_device"},
-                                   InSet{{Field::OutputInterface, destination(family)},
-                                         of_family("downstream", family)}}));
+            rules.push_back(
+                allow("between networks behind this machine",
+                      {incoming(sets::downstream_device), outgoing(sets::downstream(family))}));
         }
         // Below, refusals are answered: to the local network only, never through a tunnel.
-        append(rules,
-               refusals("forwarded outside the tunnel",
-                        {InSet{{source(family)}, of_family("lan", family), true}}, Verdict::Drop));
+        append(rules, refusals("forwarded outside the tunnel",
+                               {negated(incoming(sets::lan(family)))}, Verdict::Drop));
     }
     rules.push_back(refused_before_lan(place));
     for (const Family family : kFamilies) {
-        rules.push_back(allow("between local networks",
-                              {InSet{{destination(family)}, of_family("lan", family)}}));
+        rules.push_back(allow("between local networks", {outgoing(sets::lan(family))}));
     }
     append(rules, refusals("forwarded outside the tunnel", {},
                            answered ? Verdict::Reject : Verdict::Drop));
@@ -412,7 +380,7 @@ Chain output(const Leaving& leaving)
 {
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     chain.rules.push_back(
-        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "inner_device"}});
+        {"by device", {}, false, {}, Dispatch{sets::inner_device, Direction::Outgoing}});
     append(chain.rules, transport_rules(leaving));
     append(chain.rules, source_route_rules()); // transport gets this look at postrouting
     append(chain.rules, leaving_rules(leaving));
@@ -431,9 +399,8 @@ std::vector<Rule> forwarded_rules(Expressions expressions)
     }
     std::vector<Rule> rules;
     for (const Family family : kFamilies) {
-        rules.push_back(
-            rule({HasInput{}, InSet{{source(family)}, of_family("own", family), true},
-                  InSet{{source(family)}, of_family("tunnel_destination", family), true}}));
+        rules.push_back(rule({HasInput{}, negated(outgoing(sets::own(family))),
+                              negated(outgoing(sets::tunnel_destination(family)))}));
     }
     return rules;
 }
@@ -445,7 +412,7 @@ Chain postrouting(const Leaving& leaving, Expressions expressions)
 {
     Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
     chain.rules.push_back(
-        {"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "leaving_device"}});
+        {"by device", {}, false, {}, Dispatch{sets::leaving_device, Direction::Outgoing}});
     // Transport first, which is most of it.
     append(chain.rules, source_route_rules());
     append(chain.rules, transport_rules(leaving));
@@ -469,9 +436,7 @@ Chain into_tunnel(Expressions expressions)
         rules.push_back(refuse("no MPTCP inside a tunnel", {HasMptcpOption{}}, Verdict::Drop));
     }
     const auto from_own = [](Family family) {
-        return allow(
-            "from the tunnel's own address",
-            {InSet{{Field::OutputInterface, source(family)}, of_family("tunnel_address", family)}});
+        return allow("from the tunnel's own address", {outgoing(sets::tunnel_address(family))});
     };
     rules.push_back(from_own(Family::V4));
     // A malformed hop-by-hop header and missing fragments are answered before any rule sees them,
@@ -482,9 +447,9 @@ Chain into_tunnel(Expressions expressions)
             refuse("ICMPv6 answers before any rule", {Icmpv6Type{type}}, Verdict::Drop));
     }
     rules.push_back(from_own(Family::V6));
-    rules.push_back(allow("neighbour discovery inside a tunnel",
-                          {FromNetwork{prefix("fe80::/10")}, HopLimit{255},
-                           InSet{{Field::Icmpv6Kind}, "neighbour_inside"}}));
+    rules.push_back(
+        allow("neighbour discovery inside a tunnel",
+              {FromNetwork{prefix("fe80::/10")}, HopLimit{255}, outgoing(sets::neighbour_inside)}));
     // Flows older than the tunnel would carry the address of the underlay into it.
     rules.push_back(refuse("into a tunnel from another address", {}, Verdict::Drop));
     return chain;
@@ -494,30 +459,18 @@ Chain into_tunnel(Expressions expressions)
 Table plan_arp(const State& state)
 {
     Table table{TableFamily::Arp, kTableName, {}, {}};
-    std::vector<SetElement> addresses;
-    std::vector<SetElement> destinations;
-    for (const auto& tunnel : state.tunnels) {
-        for (const auto& own : tunnel.addresses) {
-            if (own.address.family() == Family::V4) {
-                addresses.push_back({{tunnel.interface, own.address}, {}});
-                destinations.push_back({{own.address}, {}});
-            }
-        }
-    }
-    table.sets.push_back(elements_of("tunnel_address4", {Field::InputInterface, Field::ArpTarget},
-                                     std::move(addresses)));
-    table.sets.push_back(
-        elements_of("tunnel_destination4", {Field::ArpTarget}, std::move(destinations)));
-    const auto chain = [](const char* name, Hook hook, Field device, Field address) {
-        return Chain{name,
-                     BaseChain{hook, kPriorityFilter, Verdict::Accept},
-                     {allow("a tunnel's address on its own device",
-                            {InSet{{device, address}, "tunnel_address4"}}),
-                      refuse("a tunnel's address on another device",
-                             {InSet{{address}, "tunnel_destination4"}}, Verdict::Drop)}};
+    table.sets = {tunnel_addresses(Family::V4, state), tunnel_destinations(Family::V4, state)};
+    const auto chain = [](const char* name, Hook hook, Direction direction) {
+        return Chain{
+            name,
+            BaseChain{hook, kPriorityFilter, Verdict::Accept},
+            {allow("a tunnel's address on its own device",
+                   {InSet{sets::tunnel_address(Family::V4), direction}}),
+             refuse("a tunnel's address on another device",
+                    {InSet{sets::tunnel_destination(Family::V4), direction}}, Verdict::Drop)}};
     };
-    table.chains.push_back(chain("input", Hook::Input, Field::InputInterface, Field::ArpTarget));
-    table.chains.push_back(chain("output", Hook::Output, Field::OutputInterface, Field::ArpSource));
+    table.chains.push_back(chain("input", Hook::Input, Direction::IncomingArp));
+    table.chains.push_back(chain("output", Hook::Output, Direction::OutgoingArp));
     return table;
 }
 

@@ -9,15 +9,15 @@
 
 namespace failclosed {
 
-/// The set whose elements, added for seconds at run time, let the refresh helper ask a resolver
-/// past the tunnel.
-Set bootstrap_set(Family family);
+/// What lets the refresh helper ask `resolver` past the tunnel: elements to be added at run time,
+/// for seconds, to each table that judges what leaves.
+Set bootstrap_elements(const IpAddress& resolver);
 
-/// The sets whose elements, added for minutes at run time, let a user or a program sign in to the
-/// network. All tables that judge what leaves have them, under the same names.
-Set portal_uid_set();
-Set portal_gid_set();
-Set portal_resolver_set(Family family);
+/// What lets a user or a program sign in to the network: the same, for minutes.
+std::vector<Set> portal_elements(const Portal& portal);
+
+/// All sets that portal_elements() may name. A table has them while a sign-in is planned.
+std::vector<SetHandle> portal_sets();
 
 /// How much of nftables a kernel understands.
 enum class Expressions : std::uint8_t {

@@ -25,40 +25,25 @@ Port port(std::uint16_t number)
     return *Port::make(number);
 }
 
-std::string of_family(const std::string& name, Family family)
+InSet outgoing(const SetHandle& set)
 {
-    return name + (family == Family::V4 ? "4" : "6");
+    return {set, Direction::Outgoing};
 }
 
-Field source(Family family)
+InSet incoming(const SetHandle& set)
 {
-    return family == Family::V4 ? Field::Source4 : Field::Source6;
+    return {set, Direction::Incoming};
 }
 
-Field destination(Family family)
+InSet negated(InSet match)
 {
-    return family == Family::V4 ? Field::Destination4 : Field::Destination6;
-}
-
-std::vector<Field> endpoint_fields(Family family)
-{
-    return {destination(family), Field::Protocol, Field::DestinationPort};
-}
-
-std::vector<Field> source_endpoint_fields(Family family)
-{
-    return {source(family), Field::Protocol, Field::SourcePort};
+    match.negated = !match.negated;
+    return match;
 }
 
 HasConntrackMark of_admitted_flow()
 {
     return {kUnderlayMark, kUnderlayMarkMask};
-}
-
-std::vector<Field> with_front(Field front, std::vector<Field> fields)
-{
-    fields.insert(fields.begin(), front);
-    return fields;
 }
 
 Rule allow(std::string comment, std::vector<Match> matches)

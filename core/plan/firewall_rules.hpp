@@ -41,18 +41,10 @@ InterfaceName loopback();
 IpPrefix prefix(const char* text);
 Port port(std::uint16_t number);
 
-/// "lan" of IPv4 is the set "lan4".
-std::string of_family(const std::string& name, Family family);
+InSet outgoing(const SetHandle& set);
+InSet incoming(const SetHandle& set);
 
-Field source(Family family);
-Field destination(Family family);
-
-/// Destination, protocol and port.
-std::vector<Field> endpoint_fields(Family family);
-/// The same of where a packet comes from.
-std::vector<Field> source_endpoint_fields(Family family);
-
-std::vector<Field> with_front(Field front, std::vector<Field> fields);
+InSet negated(InSet match);
 
 Rule allow(std::string comment, std::vector<Match> matches);
 

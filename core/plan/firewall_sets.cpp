@@ -19,29 +19,21 @@ namespace {
 /// nothing passes it, not even what is for the local network. The refusal outlives the device, so
 /// that its end changes no rule and a device made anew is covered before any hook runs. A network
 /// card of this name is no tunnel and is not concerned.
-Set device_map(std::string name, Field field, const FirewallInputs& in, const Decision& for_tunnels)
+Set device_map(const SetOf<InterfaceName, Decision>& handle, const FirewallInputs& in,
+               const Decision& for_tunnels)
 {
-    std::vector<SetElement> elements = {{{loopback()}, Decision(Verdict::Accept)}};
+    SetBuilder map(handle);
+    map.add(loopback(), Verdict::Accept);
     for (const auto& tunnel : in.state.tunnels) {
-        elements.push_back({{tunnel.interface}, for_tunnels});
+        map.add(tunnel.interface, for_tunnels);
     }
     for (const auto& refused : in.state.refused) {
         const Link* link = in.snapshot.find(refused);
         if (link == nullptr || link->can_be_tunnel) {
-            elements.push_back({{refused}, Decision(Verdict::Drop)});
+            map.add(refused, Verdict::Drop);
         }
     }
-    Set map = elements_of(std::move(name), {field}, std::move(elements));
-    map.verdicts = true;
-    return map;
-}
-
-Set device_set(std::string name, const std::vector<InterfaceName>& devices)
-{
-    std::vector<SetElement> elements;
-    std::ranges::transform(devices, std::back_inserter(elements),
-                           [](const InterfaceName& device) { return SetElement{{device}, {}}; });
-    return elements_of(std::move(name), {Field::InputInterface}, std::move(elements));
+    return map.take();
 }
 
 std::vector<InterfaceName> tunnel_devices(const State& state)
@@ -51,165 +43,127 @@ std::vector<InterfaceName> tunnel_devices(const State& state)
     return devices;
 }
 
-SetElement icmpv6_to(std::uint8_t type, const IpPrefix& network)
-{
-    return {{Icmpv6Type{type}, network}, {}};
-}
-
 /// What neighbour discovery and multicast listener discovery say, and to whom. Solicitations go to
 /// the link's own groups and connected networks only, because they name the address that is asked
 /// for; redirects are no part of it.
-void add_neighbours_out(std::vector<Set>& sets, const FirewallInputs& in)
+void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
 {
-    std::vector<SetElement> out = {
-        icmpv6_to(icmpv6::kRouterSolicitation, prefix("ff02::2/128")),
-        icmpv6_to(icmpv6::kNeighbourSolicitation, prefix("ff02::1:ff00:0/104")),
-        icmpv6_to(icmpv6::kNeighbourAdvertisement, prefix("ff02::1/128"))};
+    SetBuilder neighbours(sets::neighbour_out);
+    neighbours.add({icmpv6::kRouterSolicitation}, prefix("ff02::2/128"));
+    neighbours.add({icmpv6::kNeighbourSolicitation}, prefix("ff02::1:ff00:0/104"));
+    neighbours.add({icmpv6::kNeighbourAdvertisement}, prefix("ff02::1/128"));
     for (const auto& network : connected_prefixes(Family::V6, in.state, in.snapshot)) {
-        out.push_back(icmpv6_to(icmpv6::kNeighbourSolicitation, network));
-        out.push_back(icmpv6_to(icmpv6::kNeighbourAdvertisement, network));
+        neighbours.add({icmpv6::kNeighbourSolicitation}, network);
+        neighbours.add({icmpv6::kNeighbourAdvertisement}, network);
     }
-    sets.push_back(elements_of("neighbour_out", {Field::Icmpv6Kind, Field::Destination6},
-                               std::move(out), true));
-    sets.push_back(elements_of("listener_out", {Field::Icmpv6Kind, Field::Destination6},
-                               {icmpv6_to(icmpv6::kListenerReportV2, prefix("ff02::16/128")),
-                                icmpv6_to(icmpv6::kListenerReport, prefix("ff02::/16")),
-                                icmpv6_to(icmpv6::kListenerDone, prefix("ff02::2/128"))},
-                               true));
+    all.push_back(neighbours.take());
+    SetBuilder listeners(sets::listener_out);
+    listeners.add({icmpv6::kListenerReportV2}, prefix("ff02::16/128"));
+    listeners.add({icmpv6::kListenerReport}, prefix("ff02::/16"));
+    listeners.add({icmpv6::kListenerDone}, prefix("ff02::2/128"));
+    all.push_back(listeners.take());
 }
 
 /// And what they may say to this machine, by its other devices and inside tunnels.
-void add_neighbours_in(std::vector<Set>& sets)
+void add_neighbours_in(std::vector<Set>& all)
 {
-    sets.push_back(
-        elements_of("neighbour_in", {Field::Icmpv6Kind, Field::Source6},
-                    {icmpv6_to(icmpv6::kRouterAdvertisement, prefix("fe80::/10")),
-                     icmpv6_to(icmpv6::kNeighbourSolicitation, IpPrefix::any(Family::V6)),
-                     icmpv6_to(icmpv6::kNeighbourAdvertisement, IpPrefix::any(Family::V6))},
-                    true));
-    sets.push_back(elements_of("neighbour_inside", {Field::Icmpv6Kind},
-                               {{{Icmpv6Type{icmpv6::kNeighbourSolicitation}}, {}},
-                                {{Icmpv6Type{icmpv6::kNeighbourAdvertisement}}, {}}}));
+    SetBuilder neighbours(sets::neighbour_in);
+    neighbours.add({icmpv6::kRouterAdvertisement}, prefix("fe80::/10"));
+    neighbours.add({icmpv6::kNeighbourSolicitation}, IpPrefix::any(Family::V6));
+    neighbours.add({icmpv6::kNeighbourAdvertisement}, IpPrefix::any(Family::V6));
+    all.push_back(neighbours.take());
+    all.push_back(filled(sets::neighbour_inside, {Icmpv6Type{icmpv6::kNeighbourSolicitation},
+                                                  Icmpv6Type{icmpv6::kNeighbourAdvertisement}}));
 }
 
 Set lease_servers(const State& state, const Snapshot& snapshot)
 {
-    std::vector<SetElement> elements;
+    SetBuilder servers(sets::lease_server);
     for (const auto& lease : usable_leases(state, snapshot)) {
-        elements.push_back({{lease.interface, lease.server}, {}});
+        servers.add(lease.interface, lease.server);
     }
-    return elements_of("lease_server", {Field::OutputInterface, Field::Destination4},
-                       std::move(elements));
-}
-
-/// The addresses of all tunnels.
-Set tunnel_destinations(Family family, const State& state)
-{
-    std::vector<SetElement> elements;
-    for (const auto& tunnel : state.tunnels) {
-        for (const auto& own : tunnel.addresses) {
-            if (own.address.family() == family) {
-                elements.push_back({{own.address}, {}});
-            }
-        }
-    }
-    return elements_of(of_family("tunnel_destination", family), {destination(family)},
-                       std::move(elements));
+    return servers.take();
 }
 
 /// The addresses and networks of each tunnel together with its device.
-void add_tunnel_sets(std::vector<Set>& sets, Family family, const State& state)
+void add_tunnel_sets(std::vector<Set>& all, Family family, const State& state)
 {
-    std::vector<SetElement> addresses;
-    std::vector<SetElement> sources;
+    SetBuilder sources(sets::tunnel_source(family));
     for (const auto& tunnel : state.tunnels) {
-        for (const auto& own : tunnel.addresses) {
-            if (own.address.family() == family) {
-                addresses.push_back({{tunnel.interface, own.address}, {}});
-            }
-        }
         State alone;
         alone.tunnels = {tunnel};
         for (const auto& network : tunnel_networks(family, alone)) {
-            sources.push_back({{tunnel.interface, network}, {}});
+            sources.add(tunnel.interface, network);
         }
     }
-    sets.push_back(elements_of(of_family("tunnel_address", family),
-                               {Field::InputInterface, destination(family)}, std::move(addresses)));
-    sets.push_back(elements_of(of_family("tunnel_source", family),
-                               {Field::InputInterface, source(family)}, std::move(sources), true));
+    all.push_back(tunnel_addresses(family, state));
+    all.push_back(sources.take());
 }
 
-std::vector<KeyPart> endpoint_key(const Endpoint& endpoint)
+/// The users or marks of `admitted`, and the servers with ports that they are admitted to.
+template <typename Who, typename Admitted>
+Set admitted_set(const SetOf<Who, IpAddress, Transport, Port>& handle, Family family,
+                 const std::vector<Admitted>& admitted)
 {
-    std::vector<KeyPart> key{endpoint.address, endpoint.transport};
-    if (endpoint.port) {
-        key.emplace_back(*endpoint.port);
-    }
-    return key;
-}
-
-/// One set of what may be sent to servers of one family, with or without ports.
-template <typename Admitted, typename Key>
-Set admitted_set(std::string name, Field who, Family family, bool ports,
-                 const std::vector<Admitted>& admitted, Key key_of)
-{
-    std::vector<SetElement> elements;
-    for (const auto& one : admitted) {
-        if (one.endpoint.address.family() == family && one.endpoint.port.has_value() == ports) {
-            auto key = endpoint_key(one.endpoint);
-            key.insert(key.begin(), key_of(one));
-            elements.push_back({std::move(key), {}});
+    SetBuilder set(handle);
+    for (const auto& [who, endpoint] : admitted) {
+        if (endpoint.address.family() == family && endpoint.port) {
+            set.add({who}, endpoint.address, endpoint.transport, *endpoint.port);
         }
     }
-    auto fields = with_front(who, endpoint_fields(family));
-    if (!ports) {
-        fields.pop_back();
-    }
-    return elements_of(std::move(name), std::move(fields), std::move(elements));
+    return set.take();
 }
 
-Set server_set(std::string name, Family family, bool ports, const Admissions& admitted)
+enum class Servers : std::uint8_t { All, Portless };
+
+/// The same without ports.
+template <typename Who, typename Admitted>
+Set admitted_hosts(const SetOf<Who, IpAddress, Transport>& handle, Family family,
+                   const std::vector<Admitted>& admitted, Servers servers)
 {
-    std::vector<SetElement> elements;
+    SetBuilder set(handle);
+    for (const auto& [who, endpoint] : admitted) {
+        if (endpoint.address.family() == family && (servers == Servers::All || !endpoint.port)) {
+            set.add({who}, endpoint.address, endpoint.transport);
+        }
+    }
+    return set.take();
+}
+
+void add_servers(std::vector<Set>& all, Family family, const FirewallInputs& in)
+{
+    SetBuilder servers(sets::server(family));
+    for (const auto& endpoint : in.admitted.endpoints) {
+        if (endpoint.address.family() == family && endpoint.port) {
+            servers.add(endpoint.address, endpoint.transport, *endpoint.port);
+        }
+    }
+    all.push_back(servers.take());
+    all.push_back(admitted_set(sets::vpn_uid(family), family, in.admitted.uids));
+    if (in.needs.marks) {
+        all.push_back(admitted_set(sets::vpn_mark(family), family, in.admitted.marks));
+    }
+    if (in.needs.portless) {
+        all.push_back(admitted_hosts(sets::vpn_portless_uid(family), family, in.admitted.uids,
+                                     Servers::Portless));
+        all.push_back(admitted_hosts(sets::vpn_portless_mark(family), family, in.admitted.marks,
+                                     Servers::Portless));
+    }
+}
+
+Set portless_servers(Family family, const Admissions& admitted)
+{
+    SetBuilder servers(sets::portless_server(family));
     for (const auto& endpoint : admitted.endpoints) {
-        if (endpoint.address.family() == family && endpoint.port.has_value() == ports) {
-            elements.push_back({endpoint_key(endpoint), {}});
+        if (endpoint.address.family() == family && !endpoint.port) {
+            servers.add(endpoint.address, endpoint.transport);
         }
     }
-    auto fields = endpoint_fields(family);
-    if (!ports) {
-        fields.pop_back();
-    }
-    return elements_of(std::move(name), std::move(fields), std::move(elements));
-}
-
-void add_admitted_sets(std::vector<Set>& sets, Family family, const Admissions& admitted,
-                       bool ports, bool marks)
-{
-    const std::string portless = ports ? "" : "portless_";
-    const auto by_uid = [](const AdmittedUid& one) { return KeyPart(Uid{one.uid}); };
-    const auto by_mark = [](const AdmittedMark& one) { return KeyPart(Mark{one.mark}); };
-    sets.push_back(admitted_set(of_family("vpn_" + portless + "uid", family), Field::SocketUid,
-                                family, ports, admitted.uids, by_uid));
-    if (marks) {
-        sets.push_back(admitted_set(of_family("vpn_" + portless + "mark", family), Field::Mark,
-                                    family, ports, admitted.marks, by_mark));
-    }
-}
-
-Set port_set(std::string name, const std::vector<std::pair<Transport, std::uint16_t>>& ports)
-{
-    std::vector<SetElement> elements;
-    for (const auto& [transport, number] : ports) {
-        elements.push_back({{transport, port(number)}, {}});
-    }
-    return elements_of(std::move(name), {Field::Protocol, Field::DestinationPort},
-                       std::move(elements));
+    return servers.take();
 }
 
 /// Ports overlap never, prefixes of the same port are made disjoint.
-Set inbound_set(Family family, const Config& config)
+Set inbound_services(Family family, const Config& config)
 {
     std::map<std::pair<Transport, Port>, std::vector<IpPrefix>> services;
     for (const auto& service : config.inbound) {
@@ -217,198 +171,188 @@ Set inbound_set(Family family, const Config& config)
             services[{service.transport, service.port}].push_back(service.from);
         }
     }
-    std::vector<SetElement> elements;
+    SetBuilder set(sets::inbound(family));
     for (auto& [service, sources] : services) {
         for (const auto& from : without_contained(std::move(sources))) {
-            elements.push_back({{from, service.first, service.second}, {}});
+            set.add(from, service.first, service.second);
         }
     }
-    return elements_of(of_family("inbound", family),
-                       {source(family), Field::Protocol, Field::DestinationPort},
-                       std::move(elements), true);
+    return set.take();
 }
 
-Set downstream_set(Family family, const FirewallInputs& in)
+Set networks_behind(Family family, const FirewallInputs& in)
 {
-    std::vector<SetElement> elements;
+    SetBuilder set(sets::downstream(family));
     for (const auto& [device, network] :
          downstream_networks(family, in.state, in.config, in.snapshot)) {
-        elements.push_back({{device, network}, {}});
+        set.add(device, network);
     }
-    return elements_of(of_family("downstream", family),
-                       {Field::OutputInterface, destination(family)}, std::move(elements), true);
+    return set.take();
 }
 
-Set with_timeouts(std::string name, std::vector<Field> key)
+Set ports(const SetOf<Transport, Port>& handle,
+          std::initializer_list<std::pair<Transport, std::uint16_t>> services)
 {
-    Set set;
-    set.name = std::move(name);
-    set.key = std::move(key);
-    set.timeouts = true;
-    return set;
+    SetBuilder set(handle);
+    for (const auto& [transport, number] : services) {
+        set.add(transport, port(number));
+    }
+    return set.take();
+}
+
+Set questions_to(const IpAddress& resolver, const SetOf<IpAddress, Transport, Port>& handle)
+{
+    SetBuilder questions(handle);
+    questions.add(resolver, Transport::Udp, port(kDnsPort));
+    questions.add(resolver, Transport::Tcp, port(kDnsPort));
+    return questions.take();
 }
 
 } // namespace
 
-Set elements_of(std::string name, std::vector<Field> key, std::vector<SetElement> elements,
-                bool intervals)
+Set bootstrap_elements(const IpAddress& resolver)
 {
-    std::ranges::sort(elements);
-    const auto rest = std::ranges::unique(elements);
-    elements.erase(rest.begin(), rest.end());
-    Set set;
-    set.name = std::move(name);
-    set.key = std::move(key);
-    set.intervals = intervals;
-    set.verdicts = !elements.empty() && elements.front().decision.has_value();
-    set.elements = std::move(elements);
-    return set;
+    return questions_to(resolver, sets::bootstrap(resolver.family()));
 }
 
-Set prefix_set(std::string name, Field field, const std::vector<IpPrefix>& prefixes)
+std::vector<Set> portal_elements(const Portal& portal)
 {
-    std::vector<SetElement> elements;
-    for (const auto& one : prefixes) {
-        elements.push_back({{one}, {}});
+    std::vector<Set> all;
+    if (portal.gid) {
+        all.push_back(filled(sets::portal_gid, {Gid{*portal.gid}}));
+    } else {
+        all.push_back(filled(sets::portal_uid, {Uid{portal.uid}}));
     }
-    return elements_of(std::move(name), {field}, std::move(elements), true);
+    for (const auto& resolver : portal.resolvers) {
+        all.push_back(questions_to(resolver, sets::portal_resolver(resolver.family())));
+    }
+    return all;
 }
 
-Set bootstrap_set(Family family)
+std::vector<SetHandle> portal_sets()
 {
-    return with_timeouts(of_family("bootstrap", family), endpoint_fields(family));
+    return {sets::portal_uid, sets::portal_gid, sets::portal_resolver(Family::V4),
+            sets::portal_resolver(Family::V6)};
 }
 
-Set portal_uid_set()
+Set tunnel_addresses(Family family, const State& state)
 {
-    return with_timeouts("portal_uid", {Field::SocketUid});
+    SetBuilder addresses(sets::tunnel_address(family));
+    for (const auto& tunnel : state.tunnels) {
+        for (const auto& own : tunnel.addresses) {
+            if (own.address.family() == family) {
+                addresses.add(tunnel.interface, own.address);
+            }
+        }
+    }
+    return addresses.take();
 }
 
-Set portal_gid_set()
+Set tunnel_destinations(Family family, const State& state)
 {
-    return with_timeouts("portal_gid", {Field::SocketGid});
-}
-
-Set portal_resolver_set(Family family)
-{
-    return with_timeouts(of_family("portal_resolver", family), endpoint_fields(family));
+    SetBuilder addresses(sets::tunnel_destination(family));
+    for (const auto& tunnel : state.tunnels) {
+        for (const auto& own : tunnel.addresses) {
+            if (own.address.family() == family) {
+                addresses.add(own.address);
+            }
+        }
+    }
+    return addresses.take();
 }
 
 std::vector<Set> leaving_sets(const FirewallInputs& in)
 {
-    std::vector<Set> sets;
+    std::vector<Set> all;
     for (const Family family : kFamilies) {
-        sets.push_back(tunnel_destinations(family, in.state));
-        sets.push_back(prefix_set(of_family("tunnel_network", family), destination(family),
-                                  tunnel_networks(family, in.state)));
-        sets.push_back(server_set(of_family("server", family), family, true, in.admitted));
-        add_admitted_sets(sets, family, in.admitted, true, in.needs.marks);
-        if (in.needs.portless) {
-            add_admitted_sets(sets, family, in.admitted, false, true);
-        }
-        sets.push_back(bootstrap_set(family));
-        sets.push_back(prefix_set(of_family("lan", family), destination(family),
-                                  lan_prefixes(family, in.state, in.config, in.snapshot)));
+        all.push_back(tunnel_destinations(family, in.state));
+        all.push_back(filled(sets::tunnel_network(family), tunnel_networks(family, in.state)));
+        add_servers(all, family, in);
+        all.push_back({sets::bootstrap(family), {}});
+        all.push_back(
+            filled(sets::lan(family), lan_prefixes(family, in.state, in.config, in.snapshot)));
         if (in.needs.inbound) {
-            sets.push_back(inbound_set(family, in.config));
+            all.push_back(inbound_services(family, in.config));
         }
         if (in.needs.portal) {
-            sets.push_back(portal_resolver_set(family));
+            all.push_back({sets::portal_resolver(family), {}});
         }
     }
-    add_neighbours_out(sets, in);
-    sets.push_back(lease_servers(in.state, in.snapshot));
-    sets.push_back(port_set("dns_port", {{Transport::Udp, 53},
+    add_neighbours_out(all, in);
+    all.push_back(lease_servers(in.state, in.snapshot));
+    all.push_back(ports(sets::dns_port, {{Transport::Udp, 53},
                                          {Transport::Tcp, 53},
                                          {Transport::Udp, 853},
                                          {Transport::Tcp, 853}}));
     if (!in.config.lan_names) {
         // NetBIOS, mDNS, LLMNR.
-        sets.push_back(port_set("name_port", {{Transport::Udp, 137},
+        all.push_back(ports(sets::name_port, {{Transport::Udp, 137},
                                               {Transport::Udp, 5353},
                                               {Transport::Udp, 5355},
                                               {Transport::Tcp, 5355}}));
     }
     if (in.needs.portal) {
-        sets.push_back(portal_uid_set());
-        sets.push_back(portal_gid_set());
+        all.push_back({sets::portal_uid, {}});
+        all.push_back({sets::portal_gid, {}});
     }
-    return sets;
+    return all;
 }
 
-// Of underlays: those of tunnels come and go with their programs.
 Set own_addresses(Family family, const FirewallInputs& in)
 {
-    std::vector<SetElement> elements;
+    SetBuilder addresses(sets::own(family));
     for (const auto& link : in.snapshot.links) {
         for (const auto& own : link.addresses) {
             if (is_underlay(in.state, link) && own.address.family() == family &&
                 !own.address.is_link_local()) {
-                elements.push_back({{own.address}, {}});
+                addresses.add(own.address);
             }
         }
     }
-    return elements_of(of_family("own", family), {source(family)}, std::move(elements));
+    return addresses.take();
 }
 
 std::vector<Set> egress_sets(const FirewallInputs& in)
 {
-    std::vector<Set> sets;
+    std::vector<Set> all;
     for (const Family family : kFamilies) {
-        std::vector<SetElement> by_uid;
-        for (const auto& [uid, endpoint] : in.admitted.uids) {
-            if (endpoint.address.family() == family) {
-                by_uid.push_back({{Uid{uid}, endpoint.address, endpoint.transport}, {}});
-            }
-        }
-        std::vector<SetElement> by_mark;
-        for (const auto& [mark, endpoint] : in.admitted.marks) {
-            if (endpoint.address.family() == family) {
-                by_mark.push_back({{Mark{mark}, endpoint.address, endpoint.transport}, {}});
-            }
-        }
-        sets.push_back(own_addresses(family, in));
-        const std::vector<Field> host = {destination(family), Field::Protocol};
-        sets.push_back(elements_of(of_family("vpn_host_uid", family),
-                                   with_front(Field::SocketUid, host), std::move(by_uid)));
+        all.push_back(own_addresses(family, in));
+        all.push_back(
+            admitted_hosts(sets::vpn_host_uid(family), family, in.admitted.uids, Servers::All));
         if (in.needs.marks) {
-            sets.push_back(elements_of(of_family("vpn_host_mark", family),
-                                       with_front(Field::Mark, host), std::move(by_mark)));
+            all.push_back(admitted_hosts(sets::vpn_host_mark(family), family, in.admitted.marks,
+                                         Servers::All));
         }
     }
-    return sets;
+    return all;
 }
 
 std::vector<Set> inet_sets(const FirewallInputs& in)
 {
-    const State& state = in.state;
-    std::vector<Set> sets;
-    sets.push_back(device_map("input_device", Field::InputInterface, in, Goto{"from_tunnel"}));
-    sets.push_back(device_map("inner_device", Field::OutputInterface, in, Verdict::Accept));
-    sets.push_back(
-        device_map("leaving_device", Field::OutputInterface, in, Goto{"into_tunnel"}));
-    sets.push_back(device_set("tunnel_device", tunnel_devices(state)));
+    std::vector<Set> all;
+    all.push_back(device_map(sets::input_device, in, Goto{"from_tunnel"}));
+    all.push_back(device_map(sets::inner_device, in, Verdict::Accept));
+    all.push_back(device_map(sets::leaving_device, in, Goto{"into_tunnel"}));
+    all.push_back(filled(sets::tunnel_device, tunnel_devices(in.state)));
     if (in.needs.downstream) {
-        sets.push_back(
-            device_set("downstream_device", downstream_devices(in.state, in.config, in.snapshot)));
+        all.push_back(
+            filled(sets::downstream_device, downstream_devices(in.state, in.config, in.snapshot)));
     }
     if (in.needs.inbound) {
-        sets.push_back(device_set("guest_device", guest_devices(in.state, in.config, in.snapshot)));
+        all.push_back(filled(sets::guest_device, guest_devices(in.state, in.config, in.snapshot)));
     }
     for (const Family family : kFamilies) {
-        add_tunnel_sets(sets, family, state);
-        sets.push_back(
-            prefix_set(of_family("private", family), source(family), private_prefixes(family)));
+        add_tunnel_sets(all, family, in.state);
+        all.push_back(filled(sets::private_network(family), private_prefixes(family)));
         if (in.needs.portless) {
-            sets.push_back(
-                server_set(of_family("portless_server", family), family, false, in.admitted));
+            all.push_back(portless_servers(family, in.admitted));
         }
         if (in.needs.downstream) {
-            sets.push_back(downstream_set(family, in));
+            all.push_back(networks_behind(family, in));
         }
     }
-    add_neighbours_in(sets);
-    return sets;
+    add_neighbours_in(all);
+    return all;
 }
 
 } // namespace failclosed

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The sets that rules look into: tunnels, servers and networks are their elements.
+// What the sets of our tables hold: tunnels, servers and networks are their elements.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "core/plan/firewall_rules.hpp"
+#include "core/plan/sets.hpp"
 
 namespace failclosed {
 
@@ -24,22 +24,19 @@ struct FirewallInputs {
     Needs needs;
 };
 
-/// Sorts `elements` and leaves repetitions out.
-Set elements_of(std::string name, std::vector<Field> key, std::vector<SetElement> elements,
-                bool intervals = false);
-
-/// `prefixes` are disjoint.
-Set prefix_set(std::string name, Field field, const std::vector<IpPrefix>& prefixes);
-
 /// What leaving_rules() look into.
 std::vector<Set> leaving_sets(const FirewallInputs& in);
 
-/// "own4" and "own6": addresses of this machine outside of tunnels, without link-local ones.
+/// sets::own
 Set own_addresses(Family family, const FirewallInputs& in);
 
-/// What they look into at Place::Egress alone: whose later fragments are a tunnel program's
-/// (without ports, the host and the protocol count), and the addresses of this machine outside of
-/// tunnels.
+/// sets::tunnel_address
+Set tunnel_addresses(Family family, const State& state);
+
+/// sets::tunnel_destination
+Set tunnel_destinations(Family family, const State& state);
+
+/// What leaving_rules() look into at Place::Egress alone.
 std::vector<Set> egress_sets(const FirewallInputs& in);
 
 /// What only the inet table looks into.

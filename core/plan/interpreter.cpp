@@ -211,7 +211,7 @@ class Walk {
 
     bool operator()(const InSet& match) const
     {
-        const std::optional<std::vector<FieldValue>> values = read(match.fields);
+        const auto values = read(fields_of(match.set, match.direction));
         return values && (find(match.set, *values) != nullptr) != match.negated;
     }
 
@@ -304,7 +304,7 @@ class Walk {
 
             std::optional<Decision> operator()(const Dispatch& dispatch) const
             {
-                const auto values = walk.read(dispatch.fields);
+                const auto values = walk.read(fields_of(dispatch.map, dispatch.direction));
                 const SetElement* found = values ? walk.find(dispatch.map, *values) : nullptr;
                 return found == nullptr ? std::nullopt : found->decision;
             }
@@ -368,7 +368,7 @@ class Walk {
     }
 
     /// Nothing where the packet lacks one of the fields: then it neither is in the set nor out.
-    std::optional<std::vector<FieldValue>> read(const std::vector<Field>& fields) const
+    std::optional<std::vector<FieldValue>> read(const KeyFields& fields) const
     {
         std::vector<FieldValue> values;
         for (const Field field : fields) {
@@ -421,9 +421,9 @@ class Walk {
         return {};
     }
 
-    const SetElement* find(const std::string& name, std::span<const FieldValue> values) const
+    const SetElement* find(const SetHandle& handle, std::span<const FieldValue> values) const
     {
-        const auto set = std::ranges::find(table_.sets, name, &Set::name);
+        const auto set = std::ranges::find(table_.sets, handle, &Set::handle);
         if (set == table_.sets.end()) {
             return nullptr;
         }

@@ -52,16 +52,14 @@ void add_local(std::vector<Rule>& rules, const Leaving& leaving, const std::stri
 
 void add_later_fragments(std::vector<Rule>& rules, const Needs& needs)
 {
-    const auto admit = [&](const char* set, Field who, Family family) {
-        rules.push_back(
-            allow("VPN server, by its tunnel program, a later fragment",
-                  {LaterFragment{family},
-                   InSet{{who, destination(family), Field::Protocol}, of_family(set, family)}}));
+    const auto admit = [&](Family family, const SetHandle& who) {
+        rules.push_back(allow("VPN server, by its tunnel program, a later fragment",
+                              {LaterFragment{family}, outgoing(who)}));
     };
     for (const Family family : kFamilies) {
-        admit("vpn_host_uid", Field::SocketUid, family);
+        admit(family, sets::vpn_host_uid(family));
         if (needs.marks) {
-            admit("vpn_host_mark", Field::Mark, family);
+            admit(family, sets::vpn_host_mark(family));
         }
     }
 }
@@ -77,33 +75,26 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
     // output hook has seen that before postrouting.
     if (leaving.place != Place::Postrouting) {
         for (const Family family : kFamilies) {
-            rules.push_back(
-                refuse("a tunnel's address outside of it",
-                       {InSet{{source(family)}, of_family("tunnel_destination", family)}},
-                       refusal(leaving)));
+            rules.push_back(refuse("a tunnel's address outside of it",
+                                   {outgoing(sets::tunnel_destination(family))}, refusal(leaving)));
         }
     }
-    const auto admit = [&](const char* set, Field who, Family family, bool ports) {
-        auto fields = with_front(who, endpoint_fields(family));
-        if (!ports) {
-            fields.pop_back();
-        }
+    const auto admit = [&](const SetHandle& who) {
         // The connection mark admits what answers such a flow, and what the kernel itself sends in
         // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
         // socket.
-        auto rule = admit_flow(leaving, kServerComment, {InSet{fields, of_family(set, family)}},
-                               kUnderlayMark);
+        auto rule = admit_flow(leaving, kServerComment, {outgoing(who)}, kUnderlayMark);
         rule.counted = leaving.place == Place::Output; // once is enough
         rules.push_back(std::move(rule));
     };
     for (const Family family : kFamilies) {
-        admit("vpn_uid", Field::SocketUid, family, true);
+        admit(sets::vpn_uid(family));
         if (needs.marks) {
-            admit("vpn_mark", Field::Mark, family, true);
+            admit(sets::vpn_mark(family));
         }
         if (needs.portless) {
-            admit("vpn_portless_uid", Field::SocketUid, family, false);
-            admit("vpn_portless_mark", Field::Mark, family, false);
+            admit(sets::vpn_portless_uid(family));
+            admit(sets::vpn_portless_mark(family));
         }
     }
     // Where nothing is known of flows any more, the output hook has marked the packets.
@@ -129,13 +120,13 @@ Chain admitted_flow(const Leaving& leaving)
     chain.rules.push_back(
         {"a socket is admitted by its user only", {HasSocket{}}, false, {}, Verdict::Return});
     for (const Family family : kFamilies) {
-        auto rule = allow("VPN server, by the kernel in the same flow",
-                          {InSet{endpoint_fields(family), of_family("server", family)}});
+        auto rule =
+            allow("VPN server, by the kernel in the same flow", {outgoing(sets::server(family))});
         if (leaving.place == Place::Output) {
             rule.actions.emplace_back(SetMark{kUnderlayMark, kUnderlayMarkMask});
         } else {
             // A guest's socket is none here, and its packets keep the mark that it has set.
-            rule.matches.emplace_back(InSet{{source(family)}, of_family("own", family)});
+            rule.matches.emplace_back(outgoing(sets::own(family)));
         }
         chain.rules.push_back(std::move(rule));
     }
@@ -152,8 +143,7 @@ Chain admitted_flow(const Leaving& leaving)
 void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
 {
     const auto admit = [&](Family family, std::vector<Match> matches, std::vector<Action> actions) {
-        matches.emplace_back(InSet{{destination(family), Field::Protocol, Field::SourcePort},
-                                   of_family("inbound", family)});
+        matches.emplace_back(outgoing(sets::inbound(family)));
         Rule rule = allow("answers of an inbound service", std::move(matches));
         rule.actions = std::move(actions);
         rules.push_back(std::move(rule));
@@ -167,7 +157,7 @@ void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
                   {SetMark{kUnderlayMark, kUnderlayMarkMask}});
         } else {
             admit(family, {marked, HasSocket{}}, {});
-            admit(family, {marked, InSet{{source(family)}, of_family("own", family)}}, {});
+            admit(family, {marked, outgoing(sets::own(family))}, {});
         }
     }
 }
@@ -177,13 +167,10 @@ std::vector<Rule> neighbours_and_leases()
     auto rules = dhcp_out();
     rules.push_back(allow("DHCP renewals to the lease's server",
                           {FromPort{Transport::Udp, port(68)}, ToPort{Transport::Udp, port(67)},
-                           InSet{{Field::OutputInterface, Field::Destination4}, "lease_server"}}));
+                           outgoing(sets::lease_server)}));
+    rules.push_back(allow("neighbour discovery", {HopLimit{255}, outgoing(sets::neighbour_out)}));
     rules.push_back(
-        allow("neighbour discovery",
-              {HopLimit{255}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "neighbour_out"}}));
-    rules.push_back(
-        allow("multicast listener reports",
-              {HopLimit{1}, InSet{{Field::Icmpv6Kind, Field::Destination6}, "listener_out"}}));
+        allow("multicast listener reports", {HopLimit{1}, outgoing(sets::listener_out)}));
     return rules;
 }
 
@@ -192,7 +179,7 @@ void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
     for (const Family family : kFamilies) {
         rules.push_back(admit_flow(leaving, "bootstrap DNS, by the refresh helper",
                                    {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
-                                    InSet{endpoint_fields(family), of_family("bootstrap", family)}},
+                                    outgoing(sets::bootstrap(family))},
                                    kUnderlayMark));
     }
 }
@@ -201,9 +188,8 @@ Chain portal(const Leaving& leaving)
 {
     Chain chain{chain_at("portal", leaving.place), std::nullopt, {}};
     for (const Family family : kFamilies) {
-        chain.rules.push_back(admit_flow(
-            leaving, "sign-in to the network: its resolver",
-            {InSet{endpoint_fields(family), of_family("portal_resolver", family)}}, kPortalMark));
+        chain.rules.push_back(admit_flow(leaving, "sign-in to the network: its resolver",
+                                         {outgoing(sets::portal_resolver(family))}, kPortalMark));
     }
     chain.rules.push_back(refused_before_lan(leaving.place));
     for (const int number : {80, 443}) {
@@ -217,23 +203,17 @@ Chain portal(const Leaving& leaving)
 void add_portal(std::vector<Rule>& rules, Place place)
 {
     const Jump portal{chain_at("portal", place)};
-    rules.push_back({"a user signs in to the network",
-                     {InSet{{Field::SocketUid}, "portal_uid"}},
-                     false,
-                     {},
-                     portal});
-    rules.push_back({"a program signs in to the network",
-                     {InSet{{Field::SocketGid}, "portal_gid"}},
-                     false,
-                     {},
-                     portal});
+    rules.push_back(
+        {"a user signs in to the network", {outgoing(sets::portal_uid)}, false, {}, portal});
+    rules.push_back(
+        {"a program signs in to the network", {outgoing(sets::portal_gid)}, false, {}, portal});
 }
 
 /// To guests and to the network behind this machine; what is served to them has no address of
 /// theirs yet, or goes to all of them.
 void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
 {
-    const InSet downstream{{Field::OutputInterface}, "downstream_device"};
+    const InSet downstream = outgoing(sets::downstream_device);
     rules.push_back(allow("DHCP served behind this machine",
                           {InFamily{Family::V4}, downstream, FromPort{Transport::Udp, port(67)},
                            ToPort{Transport::Udp, port(68)}}));
@@ -241,9 +221,7 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
                           {downstream, Icmpv6Type{icmpv6::kRouterAdvertisement},
                            ToNetwork{prefix("ff02::1/128")}, HopLimit{255}}));
     for (const Family family : kFamilies) {
-        add_local(
-            rules, leaving, "behind this machine",
-            InSet{{Field::OutputInterface, destination(family)}, of_family("downstream", family)});
+        add_local(rules, leaving, "behind this machine", outgoing(sets::downstream(family)));
     }
 }
 
@@ -254,25 +232,18 @@ Chain past_tunnel(const Leaving& leaving)
     Chain chain{chain_at("past_tunnel", leaving.place), std::nullopt, {}};
     auto& rules = chain.rules;
     const Verdict verdict = refusal(leaving);
-    append(rules, leaving.refusals("DNS outside the tunnel",
-                                   {InSet{{Field::Protocol, Field::DestinationPort}, "dns_port"}},
-                                   verdict));
+    append(rules, leaving.refusals("DNS outside the tunnel", {outgoing(sets::dns_port)}, verdict));
     if (!leaving.in.config.lan_names) {
-        rules.push_back(refuse("local name service",
-                               {InSet{{Field::Protocol, Field::DestinationPort}, "name_port"}},
-                               verdict));
+        rules.push_back(refuse("local name service", {outgoing(sets::name_port)}, verdict));
     }
     for (const Family family : kFamilies) {
         // A flow whose route was taken away would show that address to the local network.
         rules.push_back(refuse("a tunnel's address outside of it",
-                               {InSet{{source(family)}, of_family("tunnel_destination", family)}},
-                               verdict));
-        append(rules, leaving.refusals(
-                          "a VPN server by somebody else",
-                          {InSet{endpoint_fields(family), of_family("server", family)}}, verdict));
+                               {outgoing(sets::tunnel_destination(family))}, verdict));
+        append(rules, leaving.refusals("a VPN server by somebody else",
+                                       {outgoing(sets::server(family))}, verdict));
         rules.push_back(refuse("a tunnel's network outside of it",
-                               {InSet{{destination(family)}, of_family("tunnel_network", family)}},
-                               verdict));
+                               {outgoing(sets::tunnel_network(family))}, verdict));
     }
     return chain;
 }
@@ -336,8 +307,7 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
     }
     rules.push_back(refused_before_lan(leaving.place));
     for (const Family family : kFamilies) {
-        add_local(rules, leaving, "local network",
-                  InSet{{destination(family)}, of_family("lan", family)});
+        add_local(rules, leaving, "local network", outgoing(sets::lan(family)));
     }
     append(rules, leaving.refusals(egress ? "onto the wire past the tunnel" : "out past the tunnel",
                                    {}, refusal(leaving)));

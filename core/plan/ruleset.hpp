@@ -2,114 +2,15 @@
 // An nftables ruleset as a value: typed matches, no registers, comparable and printable.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "core/model/endpoint.hpp"
+#include "core/plan/set_handle.hpp"
 
 namespace failclosed {
-
-// ---- Fields: what a packet is looked up by in sets and verdict maps ----
-
-enum class Field : std::uint8_t {
-    InputInterface,
-    OutputInterface,
-    Source4,
-    Source6,
-    Destination4,
-    Destination6,
-    Protocol,
-    SourcePort,
-    DestinationPort,
-    Icmpv6Kind, ///< type of an ICMPv6 message; other packets never match
-    SocketUid,  ///< uid that created the socket; packets without one never match
-    SocketGid,  ///< gid of whoever created the socket; packets without one never match
-    Mark,       ///< meta mark, whole
-    SourceMac,  ///< of the Ethernet header; in netdev tables only
-    ArpSource,  ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
-    ArpTarget,
-};
-
-struct Uid {
-    uid_t number = 0;
-
-    friend auto operator<=>(const Uid&, const Uid&) = default;
-};
-
-struct Gid {
-    gid_t number = 0;
-
-    friend auto operator<=>(const Gid&, const Gid&) = default;
-};
-
-struct Mark {
-    std::uint32_t value = 0;
-
-    friend auto operator<=>(const Mark&, const Mark&) = default;
-};
-
-/// Type of an ICMPv6 message (RFC 4443 registry).
-struct Icmpv6Type {
-    std::uint8_t type = 0;
-    friend auto operator<=>(const Icmpv6Type&, const Icmpv6Type&) = default;
-};
-
-/// One part of a key. A prefix stands only in sets with `intervals`.
-using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid,
-                             Gid, Mark, MacAddress>;
-
-// ---- Verdicts ----
-
-enum class Verdict : std::uint8_t {
-    Accept,
-    Drop,   ///< silent
-    Reject, ///< ICMP admin-prohibited; ICMPv6 no-route, so that programs fall back at once
-    Return, ///< back to where the chain was jumped to; the policy in a base chain
-};
-
-struct Jump {
-    std::string chain;
-
-    friend auto operator<=>(const Jump&, const Jump&) = default;
-};
-
-struct Goto {
-    std::string chain;
-
-    friend auto operator<=>(const Goto&, const Goto&) = default;
-};
-
-/// What a rule, or an element of a verdict map, ends with.
-using Decision = std::variant<Verdict, Jump, Goto>;
-
-// ---- Sets ----
-
-struct SetElement {
-    std::vector<KeyPart> key;
-    /// Set exactly in verdict maps. Reject cannot stand in a map.
-    std::optional<Decision> decision;
-
-    friend auto operator<=>(const SetElement&, const SetElement&) = default;
-};
-
-/// A named set, or verdict map where `verdicts`. Elements of interval sets do not overlap.
-struct Set {
-    std::string name;
-    std::vector<Field> key;
-    /// Address parts of keys are prefixes.
-    bool intervals = false;
-    bool verdicts = false;
-    /// Elements are added at run time, each with a time after which the kernel removes it; a plan
-    /// holds none of them, and comparing ignores them.
-    bool timeouts = false;
-    std::vector<SetElement> elements;
-
-    friend bool operator==(const Set&, const Set&) = default;
-};
 
 // ---- Matches: all of a rule's must hold. The encoder adds the guards that one needs (address
 // family, protocol) by itself. ----
@@ -277,10 +178,10 @@ struct HasMptcpOption {
     friend bool operator==(const HasMptcpOption&, const HasMptcpOption&) = default;
 };
 
-/// These fields, in this order, are an element of the named set.
+/// What a packet has in the fields of the set's key is an element of it.
 struct InSet {
-    std::vector<Field> fields;
-    std::string set;
+    SetHandle set;
+    Direction direction = Direction::Outgoing;
     bool negated = false;
     friend bool operator==(const InSet&, const InSet&) = default;
 };
@@ -323,10 +224,10 @@ struct Log {
 
 using Action = std::variant<SetMark, SetConntrackMark, StripMptcpOption, Log>;
 
-/// Looks the fields up in a verdict map; a packet that is not in it goes on to the next rule.
+/// Looks a packet up in a verdict map; one that is not in it goes on to the next rule.
 struct Dispatch {
-    std::vector<Field> fields;
-    std::string map;
+    SetHandle map;
+    Direction direction = Direction::Outgoing;
     friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 

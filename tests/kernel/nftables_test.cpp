@@ -500,13 +500,18 @@ TEST_P(ElementChangeTest, IsExchangedByOneRunAfterTheOther)
 
 INSTANTIATE_TEST_SUITE_P(Sets, ElementChangeTest, testing::Values(0, 1, 3, 5, 6, 7));
 
+/// `set` with one element: a resolver that may be asked over UDP.
+Set with_resolver(const Set& set)
+{
+    return {set.handle, {{{address("192.0.2.53"), Transport::Udp}, {}}}};
+}
+
 TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
 {
     Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
-    const SetElement timed{{address("192.0.2.53"), Transport::Udp}, {}};
-    ASSERT_TRUE(nftables.add_timed(kTables[0], ruleset.tables[0].sets[8], {timed},
-                                   std::chrono::minutes(10)));
+    const Set timed = with_resolver(ruleset.tables[0].sets[8]);
+    ASSERT_TRUE(nftables.add_timed(kTables[0], timed, std::chrono::minutes(10)));
     ruleset.tables[0].sets[1].elements.pop_back();
     load(ruleset);
     EXPECT_NE(must({"nft", "list", "set", "inet", "failclosed", "resolvers"}).find("192.0.2.53"),
@@ -523,7 +528,11 @@ TEST_F(NftablesTest, RefusedBatchChangesNothing)
     const std::string before = listing();
     Ruleset broken = ruleset;
     broken.tables[0].chains[1].rules[3] = {
-        "broken", {InSet{{Field::Source4}, "no_such_set", false}}, true, {}, Verdict::Accept};
+        "broken",
+        {InSet{{.name = "no_such_set", .key = {Field::Source4}}}},
+        true,
+        {},
+        Verdict::Accept};
     const Status status = nftables.replace(broken);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().number(), ENOENT);
@@ -552,7 +561,11 @@ TEST_F(NftablesTest, RefusedBeltChangesNothing)
     broken.tables[2].chains.push_back(broken.tables[2].chains.back()); // one device, another chain
     broken.tables[2].chains.back().name = "again";
     broken.tables[2].chains.back().rules = {
-        {"broken", {InSet{{Field::SourceMac}, "no_such_set", false}}, true, {}, Verdict::Accept}};
+        {"broken",
+         {InSet{{.name = "no_such_set", .key = {Field::SourceMac}}}},
+         true,
+         {},
+         Verdict::Accept}};
     const Status status = nftables.replace(broken);
     ASSERT_FALSE(status);
     EXPECT_NE(status.error().message().find("rule 'broken' in chain again"), std::string::npos)
@@ -576,10 +589,10 @@ TEST_F(NftablesTest, RefusesWhatCannotBeSaid)
 Ruleset with_servers(std::uint32_t count)
 {
     Set servers{
-        "servers", {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort},
-        false,     false,
-        false,     {}};
-    Set networks{"networks", {Field::Destination4}, true, false, false, {}};
+        {.name = "servers",
+         .key = {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort}},
+        {}};
+    Set networks{{.name = "networks", .key = {Field::Destination4}, .intervals = true}, {}};
     for (std::uint32_t i = 0; i < count; ++i) {
         const std::array<std::uint8_t, 4> bytes = {10, static_cast<std::uint8_t>(i >> 16),
                                                    static_cast<std::uint8_t>(i >> 8),
@@ -588,7 +601,7 @@ Ruleset with_servers(std::uint32_t count)
         servers.elements.push_back({{Uid{0}, host, Transport::Udp, port(1194)}, {}});
         networks.elements.push_back({{IpPrefix::host(host)}, {}});
     }
-    const Rule rule{"a server", {InSet{servers.key, "servers", false}}, true, {}, Verdict::Accept};
+    const Rule rule{"a server", {InSet{servers.handle}}, true, {}, Verdict::Accept};
     return {{{TableFamily::Inet,
               "failclosed",
               {servers, networks},
@@ -610,11 +623,9 @@ TEST_F(NftablesTest, TimedElementsExpireAndDoNotCount)
 {
     const Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
-    const Set& resolvers = ruleset.tables[0].sets[8];
-    const SetElement element{{address("192.0.2.53"), Transport::Udp}, {}};
+    const Set resolvers = with_resolver(ruleset.tables[0].sets[8]);
     // More than nft(8) needs to look, on a machine that is busy as well.
-    const Status status =
-        nftables.add_timed(kTables[0], resolvers, {element}, std::chrono::seconds(3));
+    const Status status = nftables.add_timed(kTables[0], resolvers, std::chrono::seconds(3));
     ASSERT_TRUE(status) << status.error().message();
     const auto listed = [] {
         return must({"nft", "list", "set", "inet", "failclosed", "resolvers"}).find("192.0.2.53") !=
@@ -626,7 +637,7 @@ TEST_F(NftablesTest, TimedElementsExpireAndDoNotCount)
     while (listed() && std::chrono::steady_clock::now() < limit) {
     }
     EXPECT_FALSE(listed());
-    EXPECT_FALSE(nftables.add_timed(kTables[0], ruleset.tables[0].sets[1], {element},
+    EXPECT_FALSE(nftables.add_timed(kTables[0], with_resolver(ruleset.tables[0].sets[1]),
                                     std::chrono::seconds(1)));
 }
 
@@ -634,9 +645,8 @@ TEST_F(NftablesTest, TakesTimedElementsInTheBelt)
 {
     const Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
-    const SetElement element{{address("192.0.2.53"), Transport::Udp}, {}};
-    const Status status = nftables.add_timed(kTables[2], ruleset.tables[2].sets[4], {element},
-                                             std::chrono::minutes(10));
+    const Set resolvers = with_resolver(ruleset.tables[2].sets[4]);
+    const Status status = nftables.add_timed(kTables[2], resolvers, std::chrono::minutes(10));
     ASSERT_TRUE(status) << status.error().message();
     EXPECT_NE(must({"nft", "list", "set", "netdev", "failclosed", "resolvers"}).find("192.0.2.53"),
               std::string::npos);
@@ -691,12 +701,12 @@ TEST_F(NftablesTest, CountersGoOnFromOneRunToTheNext)
 {
     Ruleset ruleset =
         with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
-    ruleset.tables[0].sets = {{.name = "addresses", .key = {Field::Destination4}}};
+    ruleset.tables[0].sets = {{{.name = "addresses", .key = {Field::Destination4}}, {}}};
     const CounterKey key{kTables[0], "only", "counted"};
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     EXPECT_FALSE(send_datagram("127.0.0.1", 9));
     // The same rules, which are not read, but more than elements to exchange.
-    ruleset.tables[0].sets[0].timeouts = true;
+    ruleset.tables[0].sets[0].handle.timeouts = true;
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
     ruleset.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
@@ -748,26 +758,18 @@ TEST_F(NftablesTest, KernelAgreesWithTheInterpreter)
         with_rule({"to one address", {ToNetwork{prefix("127.0.0.2/32")}}, true, {}, Verdict::Drop});
     auto& table = ruleset.tables[0];
     table.sets = {
-        {"ports",
-         {Field::SocketUid, Field::Protocol, Field::DestinationPort},
-         false,
-         false,
-         false,
+        {{.name = "ports", .key = {Field::SocketUid, Field::Protocol, Field::DestinationPort}},
          {{{Uid{0}, Transport::Udp, port(10)}, {}},
           {{Uid{7}, Transport::Udp, port(11)}, {}},
           {{Uid{0}, Transport::Tcp, port(12)}, {}}}},
-        {"by_network",
-         {Field::Destination4},
-         true,
-         true,
-         false,
+        {{.name = "by_network", .key = {Field::Destination4}, .intervals = true, .verdicts = true},
          {{{prefix("127.1.0.0/16")}, Jump{"more"}}, {{prefix("127.2.0.0/15")}, Verdict::Drop}}}};
     table.chains.insert(
         table.chains.begin(),
         {"more", {}, {{"some", {ToPort{Transport::Udp, port(20)}}, false, {}, Verdict::Drop}}});
     auto& rules = table.chains[1].rules;
-    rules.push_back({"in a set", {InSet{table.sets[0].key, "ports"}}, true, {}, Verdict::Drop});
-    rules.push_back({"by map", {}, true, {}, Dispatch{table.sets[1].key, "by_network"}});
+    rules.push_back({"in a set", {InSet{table.sets[0].handle}}, true, {}, Verdict::Drop});
+    rules.push_back({"by map", {}, true, {}, Dispatch{table.sets[1].handle}});
     rules.push_back(
         {"of IPv6",
          {InFamily{Family::V6}, ToPort{Transport::Udp, port(30)}, ToInterface{test::device("lo")}},
@@ -1143,7 +1145,7 @@ TEST_F(FramesTest, KernelAgreesWithTheInterpreter)
          {},
          {{"pieces", {LaterFragment{Family::V4}, FromUid{Uid{0}}}, true, {}, Verdict::Accept},
           {"pieces", {LaterFragment{Family::V6}, HasMark{0}}, true, {}, Verdict::Accept},
-          {"local", {InSet{belt.sets[1].key, "reachable"}}, true, {}, Verdict::Accept},
+          {"local", {InSet{belt.sets[1].handle}}, true, {}, Verdict::Accept},
           {"local", {ToNetwork{prefix("fd00:8::/32")}}, true, {}, Verdict::Accept},
           {"neighbours", {Icmpv6Type{135}, HopLimit{255}}, true, {}, Verdict::Accept}}});
     std::vector<Rule>& rules = belt.chains[1].rules;
@@ -1198,9 +1200,13 @@ TEST_F(NftablesTest, ExchangingElementsUnderAFloodNeitherLosesNorLeaks)
         return SetElement{{Transport::Udp, port(number)}, {}};
     };
     const auto with = [&](bool more) {
-        Set networks{"networks", {Field::Destination4}, true, false, false, {to("127.0.0.0/9")}};
-        Set inside{"inside", {Field::OutputInterface, Field::Destination4}, true, false, false, {}};
-        Set ports{"ports", {Field::Protocol, Field::DestinationPort}, false, false, false, {}};
+        Set networks{{.name = "networks", .key = {Field::Destination4}, .intervals = true},
+                     {to("127.0.0.0/9")}};
+        Set inside{{.name = "inside",
+                    .key = {Field::OutputInterface, Field::Destination4},
+                    .intervals = true},
+                   {}};
+        Set ports{{.name = "ports", .key = {Field::Protocol, Field::DestinationPort}}, {}};
         inside.elements = {of("lo", "127.0.0.0/8")};
         ports.elements = {port_is(7)};
         if (more) {
@@ -1209,8 +1215,7 @@ TEST_F(NftablesTest, ExchangingElementsUnderAFloodNeitherLosesNorLeaks)
             ports.elements.push_back(port_is(8));
         }
         const Rule rule{"admitted",
-                        {InSet{networks.key, "networks"}, InSet{inside.key, "inside"},
-                         InSet{ports.key, "ports"}},
+                        {InSet{networks.handle}, InSet{inside.handle}, InSet{ports.handle}},
                         true,
                         {},
                         Verdict::Accept};

@@ -23,6 +23,7 @@
 #include "core/codec/nft_rules.hpp"
 #include "core/codec/nft_text.hpp"
 #include "core/plan/firewall.hpp"
+#include "core/plan/sets.hpp"
 #include "tests/kernel/network.hpp"
 #include "tests/kernel/security_packets.hpp"
 #include "tests/kernel/security_wire.hpp"
@@ -70,27 +71,21 @@ inline std::string without_number(const std::string& comment)
     return comment.substr(0, comment.rfind(" #"));
 }
 
-/// What is added to a set for a time, in each table that judges what leaves.
-struct TimedElement {
-    Set set;
-    SetElement element;
-};
-
-inline std::vector<TimedElement> timed_elements(bool bootstrap, bool portal)
+/// What is added to sets for a time, in each table that judges what leaves.
+inline std::vector<Set> timed_elements(bool bootstrap, bool portal)
 {
     const auto question = [](Transport transport) {
         return SetElement{{address(kResolver), transport, port(53)}, {}};
     };
-    std::vector<TimedElement> elements;
+    std::vector<Set> elements;
     if (bootstrap) {
-        elements.push_back({bootstrap_set(Family::V4), question(Transport::Udp)});
+        elements.push_back({sets::bootstrap(Family::V4), {question(Transport::Udp)}});
     }
     if (portal) {
-        elements.push_back({portal_uid_set(), {{Uid{kGuestOfTheHotel}}, {}}});
-        elements.push_back({portal_gid_set(), {{Gid{kSignInProgram}}, {}}});
-        for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-            elements.push_back({portal_resolver_set(Family::V4), question(transport)});
-        }
+        elements.push_back({sets::portal_uid, {{{Uid{kGuestOfTheHotel}}, {}}}});
+        elements.push_back({sets::portal_gid, {{{Gid{kSignInProgram}}, {}}}});
+        elements.push_back({sets::portal_resolver(Family::V4),
+                            {question(Transport::Udp), question(Transport::Tcp)}});
     }
     return elements;
 }
@@ -119,7 +114,7 @@ inline std::vector<std::string> targets(const Table& table, const Rule& rule)
     } else if (const auto* to = std::get_if<Goto>(&rule.end)) {
         names.push_back(to->chain);
     } else if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
-        const auto map = std::ranges::find(table.sets, dispatch->map, &Set::name);
+        const auto map = std::ranges::find(table.sets, dispatch->map, &Set::handle);
         for (const SetElement& element : map->elements) {
             if (const auto* next = std::get_if<Goto>(&*element.decision)) {
                 names.push_back(next->chain);
@@ -357,16 +352,20 @@ class Machine {
     void enter() const { network_.enter(); }
 
     /// Adds the elements for longer than all tests take.
-    void admit(const std::vector<TimedElement>& elements, Loader loader)
+    void admit(const std::vector<Set>& elements, Loader loader)
     {
-        for (const auto& [set, element] : elements) {
+        for (const Set& set : elements) {
+            const std::string name(set.handle.name.text());
             for (const TableFamily family : kLeavingTables) {
-                if (loader == Loader::Nft) {
+                if (loader == Loader::Netlink) {
+                    if (!nftables_->add_timed(own(family), set, std::chrono::hours(1))) {
+                        throw std::runtime_error(name);
+                    }
+                    continue;
+                }
+                for (const SetElement& element : set.elements) {
                     must({"nft", "add element " + std::string(to_string(family)) + " failclosed " +
-                                     set.name + " { " + to_nft(element) + " timeout 1h }"});
-                } else if (!nftables_->add_timed(own(family), set, {element},
-                                                 std::chrono::hours(1))) {
-                    throw std::runtime_error(set.name);
+                                     name + " { " + to_nft(element) + " timeout 1h }"});
                 }
             }
         }

@@ -98,9 +98,10 @@ Ruleset ruleset_of(const Row& row)
     for (Table& table : ruleset.tables) {
         const bool judges_leaving =
             std::ranges::find(kLeavingTables, table.family) != kLeavingTables.end();
-        for (const auto& [set, element] : timed_elements(row.bootstrap, row.portal)) {
+        for (const Set& timed : timed_elements(row.bootstrap, row.portal)) {
             if (judges_leaving) {
-                std::ranges::find(table.sets, set.name, &Set::name)->elements.push_back(element);
+                std::ranges::find(table.sets, timed.handle, &Set::handle)->elements =
+                    timed.elements;
             }
         }
     }

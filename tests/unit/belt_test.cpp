@@ -72,7 +72,8 @@ class BeltTest : public testing::Test {
 
     [[nodiscard]] const Set* find(const Table& table, const char* name) const
     {
-        const auto found = std::ranges::find(table.sets, name, &Set::name);
+        const auto found = std::ranges::find(table.sets, name,
+                                             [](const Set& set) { return set.handle.name.text(); });
         return found == table.sets.end() ? nullptr : &*found;
     }
 

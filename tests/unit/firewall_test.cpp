@@ -11,6 +11,7 @@
 #include "core/plan/constants.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/interpreter.hpp"
+#include "core/plan/sets.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {
@@ -194,7 +195,7 @@ std::set<std::string> more_than_plain(const Ruleset& ruleset)
     const auto visit = [](const Ruleset& all, auto each) {
         for (const Table& table : all.tables) {
             for (const Set& set : table.sets) {
-                each(set.name);
+                each(std::string(set.handle.name.text()));
             }
             for (const Chain& one : table.chains) {
                 each(one.name);
@@ -243,14 +244,34 @@ TEST(Firewall, WhatNobodyNeedsIsNotThere)
 TEST(Firewall, TimedSetsAreTheSameInEachTableThatJudgesWhatLeaves)
 {
     const Ruleset ruleset = plan(signing_in());
-    for (const Set& timed :
-         {bootstrap_set(Family::V4), bootstrap_set(Family::V6), portal_uid_set(), portal_gid_set(),
-          portal_resolver_set(Family::V4), portal_resolver_set(Family::V6)}) {
-        EXPECT_TRUE(timed.timeouts);
+    std::vector<SetHandle> timed = portal_sets();
+    timed.insert(timed.end(), {sets::bootstrap(Family::V4), sets::bootstrap(Family::V6)});
+    EXPECT_EQ(timed.size(), 6U);
+    for (const SetHandle& handle : timed) {
+        EXPECT_TRUE(handle.timeouts);
         for (const std::size_t table : {0U, 2U}) {
-            EXPECT_EQ(std::ranges::count(ruleset.tables[table].sets, timed), 1) << timed.name;
+            EXPECT_EQ(std::ranges::count(ruleset.tables[table].sets, Set{handle, {}}), 1)
+                << handle.name.text();
         }
     }
+}
+
+TEST(Firewall, TimedElementsNameOneSignerAndQuestionsToResolvers)
+{
+    const auto questions = [](const char* resolver) {
+        return std::vector<SetElement>{{{address(resolver), Transport::Tcp, port(53)}, {}},
+                                       {{address(resolver), Transport::Udp, port(53)}, {}}};
+    };
+    EXPECT_EQ(bootstrap_elements(address("192.168.50.1")),
+              (Set{sets::bootstrap(Family::V4), questions("192.168.50.1")}));
+    Portal portal{1001, {}, {address("192.168.50.1"), address("fe80::1")}, Seconds{60}};
+    const Set resolver4{sets::portal_resolver(Family::V4), questions("192.168.50.1")};
+    const Set resolver6{sets::portal_resolver(Family::V6), questions("fe80::1")};
+    EXPECT_EQ(portal_elements(portal),
+              (std::vector<Set>{{sets::portal_uid, {{{Uid{1001}}, {}}}}, resolver4, resolver6}));
+    portal.gid = 4242;
+    EXPECT_EQ(portal_elements(portal),
+              (std::vector<Set>{{sets::portal_gid, {{{Gid{4242}}, {}}}}, resolver4, resolver6}));
 }
 
 TEST(Firewall, BaseFormNeedsNothingButLoopback)
@@ -338,34 +359,45 @@ TEST(Firewall, EveryChainIsReached)
     }
 }
 
-TEST(Firewall, EverySetIsUsedAsItsKeySays)
+/// The names of the sets that rules of `table` look into. Each rule names a set exactly as the
+/// table has it: key, kinds of elements and all.
+std::set<std::string_view> sets_in_use(const Table& table)
 {
-    for (const Ruleset& ruleset : all_rulesets()) {
-        std::set<std::pair<TableFamily, std::string>> used;
-        const auto look_up = [&](const Table& table, const std::string& name, std::size_t fields) {
-            used.insert({table.family, name});
-            const auto set = std::ranges::find(table.sets, name, &Set::name);
-            ASSERT_NE(set, table.sets.end()) << name;
-            EXPECT_EQ(set->key.size(), fields) << name;
-            for (const SetElement& element : set->elements) {
-                EXPECT_EQ(element.key.size(), fields) << name;
-                EXPECT_EQ(element.decision.has_value(), set->verdicts) << name;
-            }
-        };
-        each_rule(ruleset, [&](const Table& table, const Rule& rule) {
+    std::set<std::string_view> used;
+    const auto look_up = [&](const SetHandle& handle, bool verdicts) {
+        EXPECT_EQ(std::ranges::count(table.sets, handle, &Set::handle), 1) << handle.name.text();
+        EXPECT_EQ(handle.verdicts, verdicts) << handle.name.text();
+        used.insert(handle.name.text());
+    };
+    for (const Chain& one : table.chains) {
+        for (const Rule& rule : one.rules) {
             for (const Match& match : rule.matches) {
                 if (const auto* in = std::get_if<InSet>(&match)) {
-                    look_up(table, in->set, in->fields.size());
+                    look_up(in->set, false);
                 }
             }
             if (const auto* dispatch = std::get_if<Dispatch>(&rule.end)) {
-                look_up(table, dispatch->map, dispatch->fields.size());
+                look_up(dispatch->map, true);
             }
-        });
+        }
+    }
+    return used;
+}
+
+TEST(Firewall, RulesAndTablesHaveTheSameSets)
+{
+    for (const Ruleset& ruleset : all_rulesets()) {
         for (const Table& table : ruleset.tables) {
+            const auto used = sets_in_use(table);
             for (const Set& set : table.sets) {
-                EXPECT_TRUE(used.contains({table.family, set.name})) << set.name;
+                const std::string_view name = set.handle.name.text();
+                EXPECT_TRUE(used.contains(name)) << name;
+                for (const SetElement& element : set.elements) {
+                    EXPECT_EQ(element.key.size(), set.handle.key.size()) << name;
+                    EXPECT_EQ(element.decision.has_value(), set.handle.verdicts) << name;
+                }
             }
+            EXPECT_EQ(used.size(), table.sets.size()) << "two sets of one name";
         }
     }
 }
@@ -599,8 +631,7 @@ TEST(Firewall, RefusedTunnelCarriesNothing)
     State state = closed_state();
     state.refused = {device("vpn6"), device("eth0")};
     Snapshot seen = snapshot();
-    seen.links.push_back(
-        {.name = device("vpn6"), .index = 9, .up = true, .can_be_tunnel = true});
+    seen.links.push_back({.name = device("vpn6"), .index = 9, .up = true, .can_be_tunnel = true});
     for (const Expressions expressions : {Expressions::All, Expressions::Essential}) {
         const Ruleset ruleset = plan_firewall(state, {}, seen, expressions);
         EXPECT_EQ(plan_firewall(state, {}, snapshot(), expressions).tables, ruleset.tables)
@@ -608,7 +639,8 @@ TEST(Firewall, RefusedTunnelCarriesNothing)
         Packet packet = packet_to("192.168.50.20");
         packet.source = address("192.168.50.10");
         packet.output = device("eth0");
-        EXPECT_TRUE(passes(ruleset, packet)) << "a network card is no tunnel, whatever its name was";
+        EXPECT_TRUE(passes(ruleset, packet))
+            << "a network card is no tunnel, whatever its name was";
         packet.rerouted = device("vpn6");
         EXPECT_FALSE(passes(ruleset, packet));
         packet.rerouted.reset();
@@ -995,9 +1027,9 @@ TEST(FirewallSweep, WhoSignsInAsksItsResolverAndFetchesPages)
     Ruleset ruleset = plan(signing_in());
     for (Table& table : ruleset.tables) {
         for (Set& set : table.sets) {
-            if (set.name == portal_uid_set().name) {
+            if (set.handle == sets::portal_uid) {
                 set.elements = {{{Uid{1001}}, {}}};
-            } else if (set.name == portal_resolver_set(Family::V4).name) {
+            } else if (set.handle == sets::portal_resolver(Family::V4)) {
                 set.elements = {{{address("192.168.50.1"), Transport::Udp, port(53)}, {}}};
             }
         }

@@ -200,7 +200,7 @@ TEST(Interpreter, LooksIntoSets)
 {
     const auto sets = test::sample_sets();
     const auto in = [](const Set& set, bool negated = false) {
-        return InSet{set.key, set.name, negated};
+        return InSet{set.handle, Direction::Outgoing, negated};
     };
     EXPECT_TRUE(matches(in(sets[1]), udp4(), sets));
     EXPECT_FALSE(matches(in(sets[1], true), udp4(), sets));
@@ -218,7 +218,7 @@ TEST(Interpreter, LooksIntoSets)
                                     packet.source = address("10.8.0.9");
                                 }),
                         sets));
-    EXPECT_FALSE(matches(InSet{{Field::Mark}, "missing", false}, udp4(), sets));
+    EXPECT_FALSE(matches(InSet{{.name = "missing", .key = {Field::Mark}}}, udp4(), sets));
 }
 
 Verdict verdict_of(const std::vector<Rule>& rules, Verdict policy = Verdict::Accept)
@@ -266,7 +266,7 @@ TEST(Interpreter, JumpsReturnAndGotosDoNot)
 TEST(Interpreter, DispatchesByVerdictMap)
 {
     const auto sets = test::sample_sets();
-    Ruleset ruleset = one_chain({{"by device", {}, false, {}, Dispatch{sets[0].key, "by_device"}},
+    Ruleset ruleset = one_chain({{"by device", {}, false, {}, Dispatch{sets[0].handle}},
                                  {"all else", {}, false, {}, Verdict::Reject}},
                                 sets);
     ruleset.tables[0].chains.push_back(
@@ -373,12 +373,12 @@ TEST(Interpreter, ArpPacketsMeetArpTablesAlone)
 TEST(Interpreter, MatchesGroupsOfSockets)
 {
     const std::vector<Set> sets = {
-        {"groups", {Field::SocketGid}, false, false, false, {{{Gid{7}}, {}}}}};
-    const InSet in{{Field::SocketGid}, "groups"};
+        {{.name = "groups", .key = {Field::SocketGid}}, {{{Gid{7}}, {}}}}};
+    const InSet in{sets[0].handle};
     EXPECT_TRUE(matches(in, changed(udp4(), [](Packet& p) { p.gid = 7; }), sets));
     EXPECT_FALSE(matches(in, changed(udp4(), [](Packet& p) { p.gid = 8; }), sets));
     EXPECT_FALSE(matches(in, udp4(), sets));
-    EXPECT_FALSE(matches(InSet{{Field::SocketGid}, "groups", true}, udp4(), sets));
+    EXPECT_FALSE(matches(InSet{sets[0].handle, Direction::Outgoing, true}, udp4(), sets));
 }
 
 TEST(Interpreter, LaterFragmentsHoldNoPorts)
@@ -392,7 +392,7 @@ TEST(Interpreter, LaterFragmentsHoldNoPorts)
     EXPECT_FALSE(matches(ToPort{Transport::Udp, port(1194)}, changed(udp4(), later)));
     EXPECT_FALSE(matches(FromPort{Transport::Udp, port(4000)}, changed(udp4(), later)));
     const auto sets = test::sample_sets();
-    EXPECT_FALSE(matches(InSet{sets[1].key, "servers4"}, changed(udp4(), later), sets));
+    EXPECT_FALSE(matches(InSet{sets[1].handle}, changed(udp4(), later), sets));
     Packet ping = changed(udp4(), later);
     ping.protocol = IPPROTO_ICMP;
     EXPECT_FALSE(matches(IcmpType{0}, ping));
@@ -463,7 +463,8 @@ TEST(Interpreter, KnowsFramesByTypeAndHardwareAddress)
     for (const Match& ip :
          {Match(InFamily{Family::V4}), Match(ToNetwork{prefix("0.0.0.0/0")}),
           Match(OfTransport{Transport::Udp}), Match(LaterFragment{Family::V4}),
-          Match(ToPort{Transport::Udp, port(1194)}), Match(InSet{{Field::Source4}, "s", true})}) {
+          Match(ToPort{Transport::Udp, port(1194)}),
+          Match(InSet{{.name = "s", .key = {Field::Source4}}, Direction::Outgoing, true})}) {
         EXPECT_NE(through_belt(eapol, {ip}).steps.back().comment, "first") << ip.index();
     }
     EXPECT_EQ(through_belt(eapol, {FromUid{Uid{0}}}).steps.back().comment, "first");

@@ -174,7 +174,7 @@ TEST(NftContents, KnowsDevicesHoweverTheyAreTold)
 
 TEST(NftMessage, DeletesWhatIsForeignWhole)
 {
-    const Ruleset ruleset = with_set({"s", {Field::Mark}, false, false, false, {}});
+    const Ruleset ruleset = with_set({{.name = "s", .key = {Field::Mark}}, {}});
     LoadedTable loaded(kTable);
     loaded.foreign = true;
     const NftBatch batch = encode(ruleset, {{}, {loaded}}).value();
@@ -192,7 +192,7 @@ TEST(NftMessage, RemovalAddsFirst)
 
 TEST(NftMessage, SplitsManyElements)
 {
-    Set set{"s", {Field::Mark, Field::Destination6}, false, false, false, {}};
+    Set set{{.name = "s", .key = {Field::Mark, Field::Destination6}}, {}};
     for (std::uint32_t i = 0; i < 10'000; ++i) {
         set.elements.push_back({{Mark{i}, address("2001:db8::1")}, {}});
     }
@@ -207,19 +207,19 @@ TEST(NftMessage, SplitsManyElements)
 TEST(NftMessage, RefusesElementsThatDoNotFit)
 {
     const auto refused = [](Set set) { return !encode(with_set(std::move(set))).has_value(); };
-    EXPECT_TRUE(refused({"s", {}, false, false, false, {}}));
-    EXPECT_TRUE(refused({"s", {Field::Mark}, false, false, false, {{{Uid{1}}, {}}}}));
-    EXPECT_TRUE(refused({"s", {Field::Mark}, false, false, false, {{{Mark{1}, Mark{2}}, {}}}}));
+    EXPECT_TRUE(refused({{.name = "s", .key = {}}, {}}));
+    EXPECT_TRUE(refused({{.name = "s", .key = {Field::Mark}}, {{{Uid{1}}, {}}}}));
+    EXPECT_TRUE(refused({{.name = "s", .key = {Field::Mark}}, {{{Mark{1}, Mark{2}}, {}}}}));
     EXPECT_TRUE(
-        refused({"s", {Field::Source4}, false, false, false, {{{address("2001:db8::1")}, {}}}}));
-    EXPECT_TRUE(
-        refused({"s", {Field::Source6}, true, false, false, {{{prefix("10.0.0.0/8")}, {}}}}));
-    EXPECT_TRUE(
-        refused({"s", {Field::Source4}, false, false, false, {{{prefix("10.0.0.0/8")}, {}}}}))
+        refused({{.name = "s", .key = {Field::Source4}}, {{{address("2001:db8::1")}, {}}}}));
+    EXPECT_TRUE(refused({{.name = "s", .key = {Field::Source6}, .intervals = true},
+                         {{{prefix("10.0.0.0/8")}, {}}}}));
+    EXPECT_TRUE(refused({{.name = "s", .key = {Field::Source4}}, {{{prefix("10.0.0.0/8")}, {}}}}))
         << "a prefix where there are no intervals";
-    EXPECT_TRUE(refused({"s", {Field::Mark}, false, true, false, {{{Mark{1}}, {}}}}))
+    EXPECT_TRUE(refused({{.name = "s", .key = {Field::Mark}, .verdicts = true}, {{{Mark{1}}, {}}}}))
         << "a map without a verdict";
-    EXPECT_TRUE(refused({"s", {Field::Mark}, false, true, false, {{{Mark{1}}, Verdict::Reject}}}));
+    EXPECT_TRUE(refused(
+        {{.name = "s", .key = {Field::Mark}, .verdicts = true}, {{{Mark{1}}, Verdict::Reject}}}));
 }
 
 TEST(NftMessage, RefusesIpInArpTables)
@@ -255,9 +255,9 @@ TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
         refused(family, matching(OfEtherType{{0x888e}}), frames);
         refused(family, matching(ToMac{test::mac("02:00:00:00:00:01")}), frames);
         refused(family, matching(AsLabelled{Family::V4}), frames);
-        refused(family, matching(InSet{{Field::SourceMac}, "s"}), frames);
+        refused(family, matching(InSet{{.name = "s", .key = {Field::SourceMac}}}), frames);
     }
-    refused(TableFamily::Inet, matching(InSet{{Field::ArpTarget}, "s"}),
+    refused(TableFamily::Inet, matching(InSet{{.name = "s", .key = {Field::ArpTarget}}}),
             "matches ARP where there is only IP");
     refused(TableFamily::Arp, matching(LaterFragment{Family::V4}),
             "matches IP where there is only ARP");
@@ -345,7 +345,8 @@ TEST(NftContents, SeesEveryDifference)
     EXPECT_TRUE(differs([](Table& t) { t.sets[3].elements.pop_back(); }));
     EXPECT_TRUE(differs([](Table& t) { t.sets[0].elements[0].decision = Verdict::Drop; }));
     EXPECT_TRUE(differs([](Table& t) { t.sets[0].elements[1].decision = Goto{"tunnel"}; }));
-    EXPECT_TRUE(differs([](Table& t) { t.sets.push_back({"x", {Field::Mark}, {}, {}, {}, {}}); }));
+    EXPECT_TRUE(
+        differs([](Table& t) { t.sets.push_back({{.name = "x", .key = {Field::Mark}}, {}}); }));
     const auto belt_differs = [&](auto change) {
         Ruleset other = ruleset;
         change(other.tables[2]);

@@ -25,18 +25,21 @@ TEST(NftText, PrintsWholeTables)
     const Ruleset ruleset = {
         {{TableFamily::Inet,
           "failclosed",
-          {{"by_device",
-            {Field::OutputInterface},
-            false,
-            true,
-            false,
+          {{{.name = "by_device", .key = {Field::OutputInterface}, .verdicts = true},
             {{{device("lo")}, Verdict::Accept}, {{device("tun*")}, Jump{"tunnel"}}}},
-           {"lan", {Field::Destination4}, true, false, false, {{{prefix("10.0.0.0/8")}, {}}}},
-           {"timed", {Field::Destination6, Field::Protocol}, false, false, true, {}}},
+           {{.name = "lan", .key = {Field::Destination4}, .intervals = true},
+            {{{prefix("10.0.0.0/8")}, {}}}},
+           {{.name = "timed", .key = {Field::Destination6, Field::Protocol}, .timeouts = true},
+            {}}},
           {{"tunnel", {}, {}},
            {"output",
             BaseChain{Hook::Output, -5, Verdict::Drop},
-            {{"by device", {}, false, {}, Dispatch{{Field::OutputInterface}, "by_device"}}}}}}}};
+            {{"by device",
+              {},
+              false,
+              {},
+              Dispatch{
+                  {.name = "by_device", .key = {Field::OutputInterface}, .verdicts = true}}}}}}}}};
     EXPECT_EQ(to_nft(ruleset), "table inet failclosed\n"
                                "delete table inet failclosed\n"
                                "table inet failclosed {\n"
@@ -92,8 +95,8 @@ TEST(NftText, PrintsChainsOfDevicesAndTranslations)
 {
     Table belt{TableFamily::Netdev, "failclosed", {}, {}};
     belt.sets = {
-        {"macs", {Field::SourceMac}, false, false, false, {{{test::mac("52:54:00:12:34:56")}, {}}}},
-        {"groups", {Field::SocketGid}, false, false, true, {}}};
+        {{.name = "macs", .key = {Field::SourceMac}}, {{{test::mac("52:54:00:12:34:56")}, {}}}},
+        {{.name = "groups", .key = {Field::SocketGid}, .timeouts = true}, {}}};
     belt.chains = {{"wire", {}, {}}, test::device_chain(device("eth0"))};
     const Table inet{TableFamily::Inet,
                      "failclosed",
@@ -155,12 +158,13 @@ TEST(NftText, KnowsFramesByTheirType)
                                         "ip6 nexthdr != 58 accept\n");
     EXPECT_EQ(text({HasRoutingHeader{}}), "\t\tmeta protocol ip6 exthdr rt exists accept\n");
     EXPECT_EQ(
-        text({InSet{{Field::ArpTarget}, "s"}}),
+        text({InSet{{.name = "s", .key = {Field::ArpTarget}}}}),
         "\t\tmeta protocol arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp daddr ip @s "
         "accept\n");
-    EXPECT_EQ(text({InSet{{Field::SourceMac}, "s"}}),
+    EXPECT_EQ(text({InSet{{.name = "s", .key = {Field::SourceMac}}}}),
               "\t\tmeta iiftype ether ether saddr @s accept\n");
-    EXPECT_EQ(text({InSet{{Field::SocketGid}, "s"}}), "\t\tmeta skgid @s accept\n");
+    EXPECT_EQ(text({InSet{{.name = "s", .key = {Field::SocketGid}}}}),
+              "\t\tmeta skgid @s accept\n");
     EXPECT_EQ(text({ToMac{test::mac("01:80:c2:00:00:02")}}),
               "\t\tmeta iiftype ether ether daddr 01:80:c2:00:00:02 accept\n");
     EXPECT_EQ(text({OfEtherType{{0x888e}}}),
@@ -173,7 +177,7 @@ TEST(NftText, KnowsFramesByTheirType)
               "l4proto >= 0 accept\n"
               "\t\tmeta protocol ip meta iiftype != ether meta l4proto >= 0 accept\n");
     EXPECT_EQ(text({OfEtherType{{0x888e}}, InFamily{Family::V4}}), "") << "can never match";
-    EXPECT_EQ(text({InSet{{Field::ArpTarget}, "s"}, InFamily{Family::V4}}), "");
+    EXPECT_EQ(text({InSet{{.name = "s", .key = {Field::ArpTarget}}}, InFamily{Family::V4}}), "");
 }
 
 TEST(NftText, SplitsWhatOneKernelRuleCannotSay)
@@ -186,9 +190,14 @@ TEST(NftText, SplitsWhatOneKernelRuleCannotSay)
               "\t\tmeta nfproto ipv6 limit rate 6/minute burst 5 packets log prefix \"x: \" "
               "comment \"no\"\n"
               "\t\tmeta nfproto ipv6 counter reject with icmpv6 type no-route comment \"no\"\n");
-    EXPECT_EQ(text_of({"", {InSet{{Field::DestinationPort}, "s", true}}, false, {}, {}}),
-              "\t\tmeta l4proto udp th dport != @s\n"
-              "\t\tmeta l4proto tcp th dport != @s\n");
+    EXPECT_EQ(
+        text_of({"",
+                 {InSet{{.name = "s", .key = {Field::DestinationPort}}, Direction::Outgoing, true}},
+                 false,
+                 {},
+                 {}}),
+        "\t\tmeta l4proto udp th dport != @s\n"
+        "\t\tmeta l4proto tcp th dport != @s\n");
 }
 
 TEST(NftText, LeavesOutWhatCanNeverMatch)

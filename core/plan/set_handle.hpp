@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Sets and verdict maps: the handle by which planner, encoder and interpreter know one, and its
+// elements.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/model/endpoint.hpp"
+
+namespace failclosed {
+
+// ---- Keys ----
+
+/// What a packet is looked up by.
+enum class Field : std::uint8_t {
+    InputInterface,
+    OutputInterface,
+    Source4,
+    Source6,
+    Destination4,
+    Destination6,
+    Protocol,
+    SourcePort,
+    DestinationPort,
+    Icmpv6Kind, ///< type of an ICMPv6 message; other packets never match
+    SocketUid,  ///< uid that created the socket; packets without one never match
+    SocketGid,  ///< gid of the process that created the socket; packets without one never match
+    Mark,       ///< meta mark, whole
+    SourceMac,  ///< of the Ethernet header; in netdev tables only
+    ArpSource,  ///< protocol addresses inside an ARP packet for IPv4 over Ethernet
+    ArpTarget,
+};
+
+/// Up to four fields, in the order of a key.
+class KeyFields {
+  public:
+    static constexpr std::size_t kMost = 4;
+
+    template <std::same_as<Field>... Fields>
+        requires(sizeof...(Fields) <= kMost)
+    constexpr KeyFields(Fields... fields) : fields_{fields...}, size_(sizeof...(Fields))
+    {
+    }
+
+    [[nodiscard]] constexpr const Field* begin() const { return fields_.data(); }
+
+    [[nodiscard]] constexpr const Field* end() const { return fields_.data() + size_; }
+
+    [[nodiscard]] constexpr std::size_t size() const { return size_; }
+
+    [[nodiscard]] constexpr bool empty() const { return size_ == 0; }
+
+    [[nodiscard]] constexpr Field operator[](std::size_t place) const { return fields_[place]; }
+
+    /// Each field replaced by `replace(field)`.
+    template <typename Replace> [[nodiscard]] constexpr KeyFields map(Replace replace) const
+    {
+        KeyFields result = *this;
+        std::ranges::transform(*this, result.fields_.begin(), replace);
+        return result;
+    }
+
+    friend bool operator==(const KeyFields&, const KeyFields&) = default;
+
+  private:
+    std::array<Field, kMost> fields_{};
+    std::size_t size_ = 0;
+};
+
+/// Which fields of a packet a lookup reads. Keys are written as an outgoing packet has them: its
+/// destination is the other end's address, its source that of this machine.
+enum class Direction : std::uint8_t {
+    Outgoing, ///< the key's fields as they are written
+    Incoming, ///< input device for output device, source for destination, and the other way round
+    OutgoingArp, ///< as Outgoing, with the addresses inside an ARP packet
+    IncomingArp,
+};
+
+struct Uid {
+    uid_t number = 0;
+
+    friend auto operator<=>(const Uid&, const Uid&) = default;
+};
+
+struct Gid {
+    gid_t number = 0;
+
+    friend auto operator<=>(const Gid&, const Gid&) = default;
+};
+
+struct Mark {
+    std::uint32_t value = 0;
+
+    friend auto operator<=>(const Mark&, const Mark&) = default;
+};
+
+/// Type of an ICMPv6 message (RFC 4443 registry).
+struct Icmpv6Type {
+    std::uint8_t type = 0;
+    friend auto operator<=>(const Icmpv6Type&, const Icmpv6Type&) = default;
+};
+
+/// One part of a key. A prefix stands only in sets with `intervals`.
+using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid,
+                             Gid, Mark, MacAddress>;
+
+// ---- Verdicts ----
+
+enum class Verdict : std::uint8_t {
+    Accept,
+    Drop,   ///< silent
+    Reject, ///< ICMP admin-prohibited; ICMPv6 no-route, so that programs fall back at once
+    Return, ///< back to where the chain was jumped to; the policy in a base chain
+};
+
+struct Jump {
+    std::string chain;
+
+    friend auto operator<=>(const Jump&, const Jump&) = default;
+};
+
+struct Goto {
+    std::string chain;
+
+    friend auto operator<=>(const Goto&, const Goto&) = default;
+};
+
+/// What a rule, or an element of a verdict map, ends with.
+using Decision = std::variant<Verdict, Jump, Goto>;
+
+// ---- Sets ----
+
+/// The name of a set: a literal, kept by value.
+class SetName {
+  public:
+    template <std::size_t size> constexpr SetName(const char (&text)[size])
+    {
+        static_assert(size < kRoom, "too long, or no room is left for a family");
+        std::ranges::copy(text, text_.begin());
+    }
+
+    /// With the family's number at the end: "lan4" of "lan".
+    [[nodiscard]] constexpr SetName of(Family family) const
+    {
+        SetName name = *this;
+        name.text_[text().size()] = family == Family::V4 ? '4' : '6';
+        return name;
+    }
+
+    [[nodiscard]] constexpr std::string_view text() const { return text_.data(); }
+
+    /// text() with a zero byte behind it.
+    [[nodiscard]] constexpr const char* c_str() const { return text_.data(); }
+
+    friend bool operator==(const SetName&, const SetName&) = default;
+
+  private:
+    static constexpr std::size_t kRoom = 32;
+
+    std::array<char, kRoom> text_{};
+};
+
+/// All that is known of a set or verdict map before it has elements.
+struct SetHandle {
+    SetName name;
+    KeyFields key;
+    /// Address parts of keys are prefixes, which do not overlap.
+    bool intervals = false;
+    /// A verdict map: each element has a decision.
+    bool verdicts = false;
+    /// Elements are added at run time, each with a time after which the kernel removes it; a plan
+    /// holds none of them, and comparing ignores them.
+    bool timeouts = false;
+
+    friend bool operator==(const SetHandle&, const SetHandle&) = default;
+};
+
+/// The fields that a lookup in `set` reads, in the order of its key.
+KeyFields fields_of(const SetHandle& set, Direction direction);
+
+struct SetElement {
+    std::vector<KeyPart> key;
+    /// Set exactly in verdict maps. Reject cannot stand in a map.
+    std::optional<Decision> decision;
+
+    friend auto operator<=>(const SetElement&, const SetElement&) = default;
+};
+
+struct Set {
+    SetHandle handle;
+    std::vector<SetElement> elements;
+
+    friend bool operator==(const Set&, const Set&) = default;
+};
+
+/// With the elements in order, repetitions left out.
+Set sorted(Set set);
+
+} // namespace failclosed

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Every set and verdict map of our tables but those of refused services: its name, its key, and the
+// types that its elements are made of.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/plan/set_handle.hpp"
+
+namespace failclosed {
+
+/// Whether a part of this type can stand in a key for `field`.
+template <typename Part> constexpr bool fits(Field field)
+{
+    switch (field) {
+    case Field::InputInterface:
+    case Field::OutputInterface:
+        return std::is_same_v<Part, InterfaceName>;
+    case Field::Source4:
+    case Field::Source6:
+    case Field::Destination4:
+    case Field::Destination6:
+    case Field::ArpSource:
+    case Field::ArpTarget:
+        return std::is_same_v<Part, IpAddress> || std::is_same_v<Part, IpPrefix>;
+    case Field::Protocol:
+        return std::is_same_v<Part, Transport>;
+    case Field::SourcePort:
+    case Field::DestinationPort:
+        return std::is_same_v<Part, Port>;
+    case Field::Icmpv6Kind:
+        return std::is_same_v<Part, Icmpv6Type>;
+    case Field::SocketUid:
+        return std::is_same_v<Part, Uid>;
+    case Field::SocketGid:
+        return std::is_same_v<Part, Gid>;
+    case Field::Mark:
+        return std::is_same_v<Part, Mark>;
+    case Field::SourceMac:
+        return std::is_same_v<Part, MacAddress>;
+    }
+    return false;
+}
+
+/// Not constexpr: a handle whose parts do not fit its key calls it, and so does not compile.
+void part_does_not_fit_its_field();
+
+/// Where the elements of a set come from.
+enum class Elements : std::uint8_t {
+    Planned,
+    Timed, ///< added at run time, and removed by the kernel
+};
+
+/// A handle whose elements are made of `Parts`, one for each field of the key, in its order. With a
+/// Decision behind them it is a verdict map, with prefixes among them a set of intervals.
+template <typename... Parts> struct SetOf : SetHandle {
+    consteval SetOf(SetName name_, KeyFields key_, Elements elements = Elements::Planned)
+        : SetHandle{.name = name_,
+                    .key = key_,
+                    .intervals = (std::is_same_v<Parts, IpPrefix> || ...),
+                    .verdicts = (std::is_same_v<Parts, Decision> || ...),
+                    .timeouts = elements == Elements::Timed}
+    {
+        std::size_t place = 0;
+        const bool fitting =
+            ((std::is_same_v<Parts, Decision> || fits<Parts>(key[place++])) && ...);
+        if (!fitting || place != key.size()) {
+            part_does_not_fit_its_field();
+        }
+    }
+};
+
+/// One handle of each family. The key is written for IPv4.
+template <typename... Parts> class SetsOf {
+  public:
+    consteval SetsOf(SetName name, KeyFields key, Elements elements = Elements::Planned)
+        : v4_(name.of(Family::V4), key, elements),
+          v6_(name.of(Family::V6), key.map(in_ipv6), elements)
+    {
+    }
+
+    constexpr const SetOf<Parts...>& operator()(Family family) const
+    {
+        return family == Family::V4 ? v4_ : v6_;
+    }
+
+  private:
+    static constexpr Field in_ipv6(Field field)
+    {
+        return field == Field::Source4        ? Field::Source6
+               : field == Field::Destination4 ? Field::Destination6
+                                              : field;
+    }
+
+    SetOf<Parts...> v4_;
+    SetOf<Parts...> v6_;
+};
+
+/// Collects the elements of a set.
+template <typename... Parts> class SetBuilder {
+  public:
+    explicit SetBuilder(const SetOf<Parts...>& handle) : set_{handle, {}} {}
+
+    void add(Parts... parts)
+    {
+        SetElement& element = set_.elements.emplace_back();
+        (place(element, std::move(parts)), ...);
+    }
+
+    /// sorted(); the builder is empty afterwards.
+    Set take() { return sorted(std::exchange(set_, Set{set_.handle, {}})); }
+
+  private:
+    template <typename Part> static void place(SetElement& element, Part part)
+    {
+        if constexpr (std::is_same_v<Part, Decision>) {
+            element.decision = std::move(part);
+        } else {
+            element.key.emplace_back(std::move(part));
+        }
+    }
+
+    Set set_;
+};
+
+template <typename Part> Set filled(const SetOf<Part>& handle, const std::vector<Part>& parts)
+{
+    SetBuilder set(handle);
+    for (const Part& part : parts) {
+        set.add(part);
+    }
+    return set.take();
+}
+
+namespace sets {
+
+inline constexpr KeyFields kDevice = {Field::OutputInterface};
+inline constexpr KeyFields kEndpoint = {Field::Destination4, Field::Protocol,
+                                        Field::DestinationPort};
+
+// ---- Devices ----
+
+inline constexpr SetOf<InterfaceName, Decision> input_device{"input_device", kDevice};
+inline constexpr SetOf<InterfaceName, Decision> inner_device{"inner_device", kDevice};
+inline constexpr SetOf<InterfaceName, Decision> leaving_device{"leaving_device", kDevice};
+inline constexpr SetOf<InterfaceName> tunnel_device{"tunnel_device", kDevice};
+/// What is named in `forward=`.
+inline constexpr SetOf<InterfaceName> downstream_device{"downstream_device", kDevice};
+inline constexpr SetOf<InterfaceName> guest_device{"guest_device", kDevice};
+
+// ---- Addresses of this machine ----
+
+/// Of all tunnels.
+inline constexpr SetsOf<IpAddress> tunnel_destination{"tunnel_destination", Field::Source4};
+/// Of each tunnel, with its device.
+inline constexpr SetsOf<InterfaceName, IpAddress> tunnel_address{
+    "tunnel_address", {Field::OutputInterface, Field::Source4}};
+/// Outside of tunnels, without link-local ones.
+inline constexpr SetsOf<IpAddress> own{"own", Field::Source4};
+
+// ---- Networks elsewhere ----
+
+/// Of all tunnels.
+inline constexpr SetsOf<IpPrefix> tunnel_network{"tunnel_network", Field::Destination4};
+/// Of each tunnel, with its device.
+inline constexpr SetsOf<InterfaceName, IpPrefix> tunnel_source{
+    "tunnel_source", {Field::OutputInterface, Field::Destination4}};
+inline constexpr SetsOf<IpPrefix> lan{"lan", Field::Destination4};
+inline constexpr SetsOf<IpPrefix> private_network{"private", Field::Destination4};
+/// Behind this machine, with the device that leads there.
+inline constexpr SetsOf<InterfaceName, IpPrefix> downstream{
+    "downstream", {Field::OutputInterface, Field::Destination4}};
+
+// ---- VPN servers ----
+
+inline constexpr SetsOf<IpAddress, Transport, Port> server{"server", kEndpoint};
+/// With the users and the marks that are admitted to them.
+inline constexpr SetsOf<Uid, IpAddress, Transport, Port> vpn_uid{
+    "vpn_uid", {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort}};
+inline constexpr SetsOf<Mark, IpAddress, Transport, Port> vpn_mark{
+    "vpn_mark", {Field::Mark, Field::Destination4, Field::Protocol, Field::DestinationPort}};
+/// Of transports without ports.
+inline constexpr SetsOf<IpAddress, Transport> portless_server{
+    "portless_server", {Field::Destination4, Field::Protocol}};
+inline constexpr SetsOf<Uid, IpAddress, Transport> vpn_portless_uid{
+    "vpn_portless_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
+inline constexpr SetsOf<Mark, IpAddress, Transport> vpn_portless_mark{
+    "vpn_portless_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
+/// Of all transports, for later fragments, which hold no ports.
+inline constexpr SetsOf<Uid, IpAddress, Transport> vpn_host_uid{
+    "vpn_host_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
+inline constexpr SetsOf<Mark, IpAddress, Transport> vpn_host_mark{
+    "vpn_host_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
+
+// ---- What else passes outside of tunnels ----
+
+/// Neighbour and multicast listener discovery: message types, and networks that they go to or come
+/// from.
+inline constexpr SetOf<Icmpv6Type, IpPrefix> neighbour_out{
+    "neighbour_out", {Field::Icmpv6Kind, Field::Destination6}};
+inline constexpr SetOf<Icmpv6Type, IpPrefix> listener_out{"listener_out",
+                                                          {Field::Icmpv6Kind, Field::Destination6}};
+inline constexpr SetOf<Icmpv6Type, IpPrefix> neighbour_in{"neighbour_in",
+                                                          {Field::Icmpv6Kind, Field::Destination6}};
+inline constexpr SetOf<Icmpv6Type> neighbour_inside{"neighbour_inside", Field::Icmpv6Kind};
+inline constexpr SetOf<InterfaceName, IpAddress> lease_server{
+    "lease_server", {Field::OutputInterface, Field::Destination4}};
+/// Services of this machine, with the networks that may reach them.
+inline constexpr SetsOf<IpPrefix, Transport, Port> inbound{
+    "inbound", {Field::Destination4, Field::Protocol, Field::SourcePort}};
+/// Refused past the tunnels.
+inline constexpr SetOf<Transport, Port> dns_port{"dns_port",
+                                                 {Field::Protocol, Field::DestinationPort}};
+inline constexpr SetOf<Transport, Port> name_port{"name_port",
+                                                  {Field::Protocol, Field::DestinationPort}};
+/// Addresses that may be asked for by ARP on a device.
+inline constexpr SetOf<InterfaceName, IpPrefix> arp_target{
+    "arp_target4", {Field::OutputInterface, Field::ArpTarget}};
+/// Guests of `belt-allow=`.
+inline constexpr SetOf<MacAddress> allowed_mac{"allowed_mac", Field::SourceMac};
+inline constexpr SetsOf<IpPrefix> allowed_source{"allowed_source", Field::Source4};
+
+// ---- In all tables that judge what leaves, under the same name ----
+
+/// Resolvers that the refresh helper may ask past the tunnels, for seconds.
+inline constexpr SetsOf<IpAddress, Transport, Port> bootstrap{"bootstrap", kEndpoint,
+                                                              Elements::Timed};
+/// Users and programs that sign in to the network, and its resolvers, for minutes.
+inline constexpr SetOf<Uid> portal_uid{"portal_uid", Field::SocketUid, Elements::Timed};
+inline constexpr SetOf<Gid> portal_gid{"portal_gid", Field::SocketGid, Elements::Timed};
+inline constexpr SetsOf<IpAddress, Transport, Port> portal_resolver{"portal_resolver", kEndpoint,
+                                                                    Elements::Timed};
+
+} // namespace sets
+
+} // namespace failclosed

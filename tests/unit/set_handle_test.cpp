@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <gtest/gtest.h>
+
+#include "core/plan/sets.hpp"
+#include "tests/support/sample_ruleset.hpp"
+
+namespace failclosed {
+namespace {
+
+using test::device;
+using test::prefix;
+
+TEST(SetHandle, EachFamilyHasItsOwnNameAndKey)
+{
+    EXPECT_EQ(sets::lan(Family::V4).name.text(), "lan4");
+    EXPECT_EQ(sets::lan(Family::V6).name.text(), "lan6");
+    EXPECT_EQ(sets::lan(Family::V4).key, KeyFields(Field::Destination4));
+    EXPECT_EQ(sets::tunnel_address(Family::V6).key,
+              KeyFields(Field::OutputInterface, Field::Source6));
+}
+
+TEST(SetHandle, KindFollowsFromWhatElementsAreMadeOf)
+{
+    EXPECT_TRUE(sets::lan(Family::V4).intervals);
+    EXPECT_FALSE(sets::own(Family::V4).intervals);
+    EXPECT_TRUE(sets::input_device.verdicts);
+    EXPECT_FALSE(sets::tunnel_device.verdicts);
+    EXPECT_TRUE(sets::portal_uid.timeouts);
+    EXPECT_FALSE(sets::server(Family::V4).timeouts);
+}
+
+TEST(SetHandle, DirectionSaysWhichFieldsAreRead)
+{
+    const SetHandle& inbound = sets::inbound(Family::V6);
+    EXPECT_EQ(fields_of(inbound, Direction::Outgoing),
+              KeyFields(Field::Destination6, Field::Protocol, Field::SourcePort));
+    EXPECT_EQ(fields_of(inbound, Direction::Incoming),
+              KeyFields(Field::Source6, Field::Protocol, Field::DestinationPort));
+    const SetHandle& own = sets::tunnel_address(Family::V4);
+    EXPECT_EQ(fields_of(own, Direction::Incoming),
+              KeyFields(Field::InputInterface, Field::Destination4));
+    EXPECT_EQ(fields_of(own, Direction::OutgoingArp),
+              KeyFields(Field::OutputInterface, Field::ArpSource));
+    EXPECT_EQ(fields_of(own, Direction::IncomingArp),
+              KeyFields(Field::InputInterface, Field::ArpTarget));
+    EXPECT_EQ(fields_of(sets::portal_uid, Direction::Incoming), KeyFields(Field::SocketUid));
+}
+
+TEST(SetBuilder, SortsElementsAndLeavesRepetitionsOut)
+{
+    SetBuilder networks(sets::downstream(Family::V4));
+    networks.add(device("br1"), prefix("10.0.0.0/8"));
+    networks.add(device("br0"), prefix("10.0.0.0/8"));
+    networks.add(device("br1"), prefix("10.0.0.0/8"));
+    EXPECT_EQ(networks.take(), (Set{sets::downstream(Family::V4),
+                                    {{{device("br0"), prefix("10.0.0.0/8")}, {}},
+                                     {{device("br1"), prefix("10.0.0.0/8")}, {}}}}));
+}
+
+TEST(SetBuilder, DecisionIsNoPartOfTheKey)
+{
+    SetBuilder devices(sets::inner_device);
+    devices.add(device("tun0"), Goto{"tunnel"});
+    EXPECT_EQ(devices.take(),
+              (Set{sets::inner_device, {{{device("tun0")}, Decision(Goto{"tunnel"})}}}));
+}
+
+} // namespace
+} // namespace failclosed
