@@ -244,29 +244,25 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
             table.sets.push_back(filled(sets::allowed_source(family), sources));
         }
     }
-    Chain packets{"packets_onto_the_wire", std::nullopt, source_route_rules()};
+    Chain packets{chains::kPacketsOntoTheWire, std::nullopt, source_route_rules()};
     append(packets.rules, transport_rules(leaving));
     append(packets.rules, leaving_rules(leaving));
     table.chains.push_back(std::move(packets));
-    Chain wire{"onto_the_wire", std::nullopt, {}};
+    Chain wire{chains::kOntoTheWire, std::nullopt, {}};
     add_allowances(wire.rules, allowed);
     add_link_protocols(wire.rules);
     for (const Family family : kFamilies) {
-        wire.rules.push_back({"packets that are what they are said to be",
-                              {AsLabelled{family}},
-                              false,
-                              {},
-                              Goto{"packets_onto_the_wire"}});
+        wire.rules.push_back(go_to("packets that are what they are said to be",
+                                   {AsLabelled{family}}, chains::kPacketsOntoTheWire));
     }
     append(wire.rules, refusals("onto the wire past the tunnel", {}, Verdict::Drop));
     table.chains.push_back(std::move(wire));
     for (const auto& device : devices) {
         BaseChain base{Hook::Egress, 0, Verdict::Drop};
         base.device = device;
-        table.chains.push_back(
-            {chain_of(device),
-             base,
-             {{"whatever leaves this device", {}, false, {}, Goto{"onto_the_wire"}}}});
+        table.chains.push_back({chain_of(device),
+                                base,
+                                {go_to("whatever leaves this device", {}, chains::kOntoTheWire)}});
     }
     return table;
 }

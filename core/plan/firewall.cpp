@@ -71,16 +71,6 @@ std::vector<Rule> neighbour_discovery_in()
 // Order matters in every chain below: what is refused by name stands before what is admitted by
 // place, so that DNS, a server's address or a tunnel's network can never pass as "local network".
 
-HasConntrackMark of_inbound_flow()
-{
-    return {kInboundMark, kUnderlayMarkMask};
-}
-
-HasConntrackMark of_portal()
-{
-    return {kPortalMark, kUnderlayMarkMask};
-}
-
 Chain prerouting_raw()
 {
     Chain chain{"prerouting_raw", BaseChain{Hook::Prerouting, kPriorityRaw, Verdict::Accept}, {}};
@@ -109,25 +99,24 @@ Chain prerouting_mark(const Needs& needs, bool essential)
 {
     Chain chain{
         "prerouting_mark", BaseChain{Hook::Prerouting, kPriorityMangle, Verdict::Accept}, {}};
-    const auto mark = [&](const char* comment, std::vector<Match> matches) {
-        chain.rules.push_back(
-            {comment, std::move(matches), false, {SetMark{kUnderlayMark, kUnderlayMarkMask}}, {}});
-    };
+    auto& rules = chain.rules;
     const InConntrackState answers{.established = true, .related = true};
-    mark("answers of VPN servers are validated on the underlay", {answers, of_admitted_flow()});
+    rules.push_back(mark("answers of VPN servers are validated on the underlay",
+                         {answers, of_flow(kUnderlayMark)}, mark_packet()));
     if (needs.portal) {
-        mark("so are those to somebody who signs in", {answers, of_portal()});
+        rules.push_back(mark("so are those to somebody who signs in",
+                             {answers, of_flow(kPortalMark)}, mark_packet()));
     }
     if (needs.inbound) {
         if (!essential) {
             // Else guests would be led past the tunnel to where such a service is open.
-            chain.rules.push_back(
-                {"through this machine", {ToOthers{}}, false, {}, Verdict::Accept});
+            rules.push_back(allow("through this machine", {ToOthers{}}));
         }
         const InSet not_inside = negated(incoming(sets::tunnel_device));
         for (const Family family : kFamilies) {
-            mark("and packets to inbound services",
-                 {not_inside, not_from_guests(), incoming(sets::inbound(family))});
+            rules.push_back(mark("and packets to inbound services",
+                                 {not_inside, not_from_guests(), incoming(sets::inbound(family))},
+                                 mark_packet()));
         }
     }
     return chain;
@@ -149,12 +138,11 @@ Chain redirect_dns(const State& state, const Config& config)
             continue;
         }
         for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
-            chain.rules.push_back({"DNS from behind this machine",
-                                   {InFamily{family}, incoming(sets::downstream_device),
-                                    ToPort{transport, port(kDnsPort)}, ToOthers{}},
-                                   true,
-                                   {},
-                                   RedirectTo{*resolver}});
+            chain.rules.push_back(
+                counted({.comment = "DNS from behind this machine",
+                         .matches = {InFamily{family}, incoming(sets::downstream_device),
+                                     ToPort{transport, port(kDnsPort)}, ToOthers{}},
+                         .end = RedirectTo{*resolver}}));
         }
     }
     return chain;
@@ -166,11 +154,10 @@ Chain masquerade()
     Chain chain{"masquerade_downstream",
                 BaseChain{Hook::Postrouting, kPrioritySourceNat, Verdict::Accept, ChainType::Nat},
                 {}};
-    chain.rules.push_back({"from behind this machine into a tunnel",
-                           {incoming(sets::downstream_device), outgoing(sets::tunnel_device)},
-                           true,
-                           {},
-                           Masquerade{}});
+    chain.rules.push_back(
+        counted({.comment = "from behind this machine into a tunnel",
+                 .matches = {incoming(sets::downstream_device), outgoing(sets::tunnel_device)},
+                 .end = Masquerade{}}));
     return chain;
 }
 
@@ -181,8 +168,8 @@ Chain prerouting_filter()
 {
     return {"prerouting_filter",
             BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
-            {{"by device", {}, false, {}, Dispatch{sets::inner_device, Direction::Incoming}},
-             {"through this machine", {ToOthers{}}, false, {}, Goto{"passing_through"}}}};
+            {dispatch(sets::inner_device, Direction::Incoming),
+             go_to("through this machine", {ToOthers{}}, chains::kPassingThrough)}};
 }
 
 Rule no_tunnel_network_elsewhere(Family family)
@@ -198,7 +185,7 @@ Rule from_behind(Family family)
 
 Chain passing_through(const Refusals& refusals, const Needs& needs)
 {
-    Chain chain{"passing_through", std::nullopt, {}};
+    Chain chain{chains::kPassingThrough, std::nullopt, {}};
     for (const Family family : kFamilies) {
         chain.rules.push_back(no_tunnel_network_elsewhere(family));
         if (needs.downstream) {
@@ -233,10 +220,9 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
     constexpr std::array kTypes6 = {icmpv6::kDestinationUnreachable, icmpv6::kPacketTooBig,
                                     icmpv6::kTimeExceeded, icmpv6::kParameterProblem};
     const InConntrackState related{.established = false, .related = true};
-    const HasConntrackMark local{kLocalMark, kUnderlayMarkMask};
     const auto add = [&](const std::string& kind, Family family, const Match& type) {
         rules.push_back(allow(kind + " errors about the local network",
-                              {type, related, local, incoming(sets::lan(family))}));
+                              {type, related, of_flow(kLocalMark), incoming(sets::lan(family))}));
         rules.push_back(refuse(kind + " errors about other flows", {type}, Verdict::Drop));
     };
     for (const auto type : kTypes) {
@@ -270,8 +256,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
 {
     Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
-    rules.push_back(
-        {"by device", {}, false, {}, Dispatch{sets::input_device, Direction::Incoming}});
+    rules.push_back(dispatch(sets::input_device, Direction::Incoming));
     const InConntrackState established{.established = true, .related = false};
     for (const Family family : kFamilies) {
         rules.push_back(
@@ -283,10 +268,11 @@ Chain input(const Refusals& refusals, const Needs& needs)
         rules.push_back(
             allow("bootstrap DNS answers", {established, incoming(sets::bootstrap(family))}));
     }
-    add_icmp_errors(rules, "VPN servers", of_admitted_flow());
+    add_icmp_errors(rules, "VPN servers", of_flow(kUnderlayMark));
     if (needs.portal) {
-        rules.push_back(allow("answers to somebody who signs in", {established, of_portal()}));
-        add_icmp_errors(rules, "a sign-in", of_portal());
+        rules.push_back(
+            allow("answers to somebody who signs in", {established, of_flow(kPortalMark)}));
+        add_icmp_errors(rules, "a sign-in", of_flow(kPortalMark));
     }
     append(rules, source_route_rules());
     append(rules, dhcp_in());
@@ -302,13 +288,11 @@ Chain input(const Refusals& refusals, const Needs& needs)
     }
     if (needs.inbound) {
         for (const Family family : kFamilies) {
-            rules.push_back({"inbound service",
-                             {not_from_guests(), incoming(sets::inbound(family))},
-                             true,
-                             {SetConntrackMark{kInboundMark, kUnderlayMarkMask}},
-                             Verdict::Accept});
+            const Rule service =
+                allow("inbound service", {not_from_guests(), incoming(sets::inbound(family))});
+            rules.push_back(counted(with(mark_flow(kInboundMark), service)));
         }
-        add_icmp_errors(rules, "inbound services", of_inbound_flow());
+        add_icmp_errors(rules, "inbound services", of_flow(kInboundMark));
     }
     if (needs.downstream) {
         add_requests_from_behind(rules);
@@ -326,7 +310,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
 
 Chain from_tunnel()
 {
-    Chain chain{"from_tunnel", std::nullopt, {}};
+    Chain chain{chains::kFromTunnel, std::nullopt, {}};
     auto& rules = chain.rules;
     rules.push_back(allow("neighbour discovery inside a tunnel",
                           {HopLimit{255}, incoming(sets::neighbour_inside)}));
@@ -379,8 +363,7 @@ Chain forward(const Refusals& refusals, const Needs& needs)
 Chain output(const Leaving& leaving)
 {
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
-    chain.rules.push_back(
-        {"by device", {}, false, {}, Dispatch{sets::inner_device, Direction::Outgoing}});
+    chain.rules.push_back(dispatch(sets::inner_device, Direction::Outgoing));
     append(chain.rules, transport_rules(leaving));
     append(chain.rules, source_route_rules()); // transport gets this look at postrouting
     append(chain.rules, leaving_rules(leaving));
@@ -392,7 +375,7 @@ Chain output(const Leaving& leaving)
 std::vector<Rule> forwarded_rules(Expressions expressions)
 {
     const auto rule = [](std::vector<Match> matches) {
-        return Rule{"through this machine", std::move(matches), false, {}, Goto{"forwarded"}};
+        return go_to("through this machine", std::move(matches), chains::kForwarded);
     };
     if (expressions != Expressions::Essential) {
         return {rule({HasInput{}, FromOthers{}})};
@@ -411,8 +394,7 @@ std::vector<Rule> forwarded_rules(Expressions expressions)
 Chain postrouting(const Leaving& leaving, Expressions expressions)
 {
     Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
-    chain.rules.push_back(
-        {"by device", {}, false, {}, Dispatch{sets::leaving_device, Direction::Outgoing}});
+    chain.rules.push_back(dispatch(sets::leaving_device, Direction::Outgoing));
     // Transport first, which is most of it.
     append(chain.rules, source_route_rules());
     append(chain.rules, transport_rules(leaving));
@@ -423,15 +405,13 @@ Chain postrouting(const Leaving& leaving, Expressions expressions)
 
 Chain into_tunnel(Expressions expressions)
 {
-    Chain chain{"into_tunnel", std::nullopt, {}};
+    Chain chain{chains::kIntoTunnel, std::nullopt, {}};
     auto& rules = chain.rules;
     // MPTCP announces the machine's other addresses to the peer (ADD_ADDR).
     if (expressions != Expressions::Essential) {
-        rules.push_back({"no MPTCP inside a tunnel",
-                         {OfTransport{Transport::Tcp}},
-                         false,
-                         {StripMptcpOption{}},
-                         {}});
+        rules.push_back({.comment = "no MPTCP inside a tunnel",
+                         .matches = {OfTransport{Transport::Tcp}},
+                         .actions = {StripMptcpOption{}}});
     } else {
         rules.push_back(refuse("no MPTCP inside a tunnel", {HasMptcpOption{}}, Verdict::Drop));
     }
@@ -528,7 +508,8 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     add(input(refusals, in.needs));
     add(forward(refusals, in.needs));
     add(output(leaving));
-    add({"forwarded", std::nullopt, forwarding_rules(refusals, in.needs, Place::Postrouting)});
+    add({chains::kForwarded, std::nullopt,
+         forwarding_rules(refusals, in.needs, Place::Postrouting)});
     add(postrouting(at_last, expressions));
     if (!essential) {
         add(passing_through(refusals, in.needs));

@@ -41,19 +41,75 @@ InSet negated(InSet match)
     return match;
 }
 
-HasConntrackMark of_admitted_flow()
+HasMark marked()
 {
     return {kUnderlayMark, kUnderlayMarkMask};
 }
 
+SetMark mark_packet()
+{
+    return {kUnderlayMark, kUnderlayMarkMask};
+}
+
+HasConntrackMark of_flow(std::uint32_t mark)
+{
+    return {mark, kUnderlayMarkMask};
+}
+
+SetConntrackMark mark_flow(std::uint32_t mark)
+{
+    return {mark, kUnderlayMarkMask};
+}
+
 Rule allow(std::string comment, std::vector<Match> matches)
 {
-    return {std::move(comment), std::move(matches), false, {}, Verdict::Accept};
+    return {.comment = std::move(comment), .matches = std::move(matches), .end = Verdict::Accept};
 }
 
 Rule refuse(std::string comment, std::vector<Match> matches, Verdict verdict)
 {
-    return {std::move(comment), std::move(matches), true, {}, verdict};
+    return counted({.comment = std::move(comment), .matches = std::move(matches), .end = verdict});
+}
+
+Rule mark(std::string comment, std::vector<Match> matches, Action action)
+{
+    return with(std::move(action), {.comment = std::move(comment), .matches = std::move(matches)});
+}
+
+Rule jump(std::string comment, std::vector<Match> matches, std::string chain)
+{
+    return {.comment = std::move(comment),
+            .matches = std::move(matches),
+            .end = Jump{std::move(chain)}};
+}
+
+Rule go_to(std::string comment, std::vector<Match> matches, std::string chain)
+{
+    return {.comment = std::move(comment),
+            .matches = std::move(matches),
+            .end = Goto{std::move(chain)}};
+}
+
+Rule go_back(std::string comment, std::vector<Match> matches)
+{
+    return {.comment = std::move(comment), .matches = std::move(matches), .end = Verdict::Return};
+}
+
+Rule dispatch(const SetOf<InterfaceName, Decision>& devices, Direction direction)
+{
+    return {.comment = "by device", .end = Dispatch{devices, direction}};
+}
+
+Rule counted(Rule rule)
+{
+    rule.counted = true;
+    return rule;
+}
+
+Rule with(Action action, Rule rule)
+{
+    rule.actions.push_back(std::move(action));
+    return rule;
 }
 
 void append(std::vector<Rule>& rules, std::vector<Rule> more)
@@ -68,7 +124,10 @@ std::vector<Rule> Refusals::operator()(const std::string& comment,
     std::vector<Rule> rules;
     if (logged_) {
         rules.push_back(
-            {comment, matches, false, {Log{"failclosed: " + comment + ": ", 6, 5}}, {}});
+            {.comment = comment,
+             .matches = matches,
+             .actions = {
+                 Log{.prefix = "failclosed: " + comment + ": ", .per_minute = 6, .burst = 5}}});
     }
     rules.push_back(refuse(comment, matches, verdict));
     return rules;

@@ -9,6 +9,7 @@
 #include "core/model/config.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/networks.hpp"
+#include "core/plan/sets.hpp"
 
 namespace failclosed {
 
@@ -35,6 +36,20 @@ constexpr std::uint8_t kRedirect = 137;
 constexpr std::uint8_t kListenerReportV2 = 143;
 } // namespace icmpv6
 
+/// Chains that rules lead to by their names.
+namespace chains {
+inline constexpr const char* kAdmittedFlow = "admitted_flow";
+inline constexpr const char* kForwarded = "forwarded";
+inline constexpr const char* kFromTunnel = "from_tunnel";
+inline constexpr const char* kIntoTunnel = "into_tunnel";
+inline constexpr const char* kOntoTheWire = "onto_the_wire";
+inline constexpr const char* kPacketsOntoTheWire = "packets_onto_the_wire";
+inline constexpr const char* kPassingThrough = "passing_through";
+inline constexpr const char* kPastTunnel = "past_tunnel";
+inline constexpr const char* kPortal = "portal";
+inline constexpr const char* kSourceRoute = "source_route";
+} // namespace chains
+
 InterfaceName loopback();
 
 /// `text` and `number` are our own: they are valid.
@@ -48,8 +63,27 @@ InSet negated(InSet match);
 
 Rule allow(std::string comment, std::vector<Match> matches);
 
-/// Counted.
+/// Counted. `verdict` is Drop or Reject.
 Rule refuse(std::string comment, std::vector<Match> matches, Verdict verdict);
+
+/// Goes on to the next rule.
+Rule mark(std::string comment, std::vector<Match> matches, Action action);
+
+Rule jump(std::string comment, std::vector<Match> matches, std::string chain);
+
+/// A jump that does not come back.
+Rule go_to(std::string comment, std::vector<Match> matches, std::string chain);
+
+/// Ends the chain that was jumped to.
+Rule go_back(std::string comment, std::vector<Match> matches);
+
+/// The device decides.
+Rule dispatch(const SetOf<InterfaceName, Decision>& devices, Direction direction);
+
+Rule counted(Rule rule);
+
+/// Does `action` as well, before the end.
+Rule with(Action action, Rule rule);
 
 void append(std::vector<Rule>& rules, std::vector<Rule> more);
 
@@ -66,9 +100,14 @@ class Refusals {
     bool logged_;
 };
 
-/// The flow was begun by an admitted program: its packets, and ICMP errors about it, carry the
-/// connection mark that the first one set.
-HasConntrackMark of_admitted_flow();
+/// The packet is marked as the underlay's.
+HasMark marked();
+SetMark mark_packet();
+
+/// Packets of a flow, and ICMP errors about it, carry the connection mark that the first packet was
+/// given: kUnderlayMark (an admitted program began it), kInboundMark, kPortalMark or kLocalMark.
+HasConntrackMark of_flow(std::uint32_t mark);
+SetConntrackMark mark_flow(std::uint32_t mark);
 
 /// Kinds of rules that not every machine needs.
 struct Needs {

@@ -330,9 +330,9 @@ std::vector<Set> egress_sets(const FirewallInputs& in)
 std::vector<Set> inet_sets(const FirewallInputs& in)
 {
     std::vector<Set> all;
-    all.push_back(device_map(sets::input_device, in, Goto{"from_tunnel"}));
+    all.push_back(device_map(sets::input_device, in, Goto{chains::kFromTunnel}));
     all.push_back(device_map(sets::inner_device, in, Verdict::Accept));
-    all.push_back(device_map(sets::leaving_device, in, Goto{"into_tunnel"}));
+    all.push_back(device_map(sets::leaving_device, in, Goto{chains::kIntoTunnel}));
     all.push_back(filled(sets::tunnel_device, tunnel_devices(in.state)));
     if (in.needs.downstream) {
         all.push_back(

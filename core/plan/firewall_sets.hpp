@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/plan/firewall_rules.hpp"
-#include "core/plan/sets.hpp"
 
 namespace failclosed {
 

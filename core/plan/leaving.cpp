@@ -30,10 +30,7 @@ Rule admit_flow(const Leaving& leaving, std::string comment, std::vector<Match> 
                 std::uint32_t mark)
 {
     Rule rule = allow(std::move(comment), std::move(matches));
-    if (leaving.place == Place::Output) {
-        rule.actions.emplace_back(SetConntrackMark{mark, kUnderlayMarkMask});
-    }
-    return rule;
+    return leaving.place == Place::Output ? with(mark_flow(mark), std::move(rule)) : rule;
 }
 
 /// Admits, and in the output hook notes the flow before, so that ICMP errors about it are known: a
@@ -42,8 +39,7 @@ void add_local(std::vector<Rule>& rules, const Leaving& leaving, const std::stri
                const InSet& where)
 {
     if (leaving.place == Place::Output) {
-        rules.push_back(
-            {comment, {where}, false, {SetConntrackMark{kLocalMark, kUnderlayMarkMask}}, {}});
+        rules.push_back(mark(comment, {where}, mark_flow(kLocalMark)));
     }
     rules.push_back(allow(comment, {where}));
 }
@@ -84,8 +80,8 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
         // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
         // socket.
         auto rule = admit_flow(leaving, kServerComment, {outgoing(who)}, kUnderlayMark);
-        rule.counted = leaving.place == Place::Output; // once is enough
-        rules.push_back(std::move(rule));
+        // Once is enough.
+        rules.push_back(leaving.place == Place::Output ? counted(std::move(rule)) : rule);
     };
     for (const Family family : kFamilies) {
         admit(sets::vpn_uid(family));
@@ -99,12 +95,9 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
     }
     // Where nothing is known of flows any more, the output hook has marked the packets.
     const bool egress = leaving.place == Place::Egress;
-    rules.push_back(
-        {"in a flow of a tunnel program's",
-         {egress ? Match(HasMark{kUnderlayMark, kUnderlayMarkMask}) : Match(of_admitted_flow())},
-         false,
-         {},
-         Jump{"admitted_flow"}});
+    rules.push_back(jump("in a flow of a tunnel program's",
+                         {egress ? Match(marked()) : Match(of_flow(kUnderlayMark))},
+                         chains::kAdmittedFlow));
     if (egress) {
         add_later_fragments(rules, needs);
     }
@@ -115,15 +108,14 @@ namespace {
 
 Chain admitted_flow(const Leaving& leaving)
 {
-    Chain chain{"admitted_flow", std::nullopt, {}};
+    Chain chain{chains::kAdmittedFlow, std::nullopt, {}};
     // Whoever binds the port of a tunnel program that has ended sends in its flow.
-    chain.rules.push_back(
-        {"a socket is admitted by its user only", {HasSocket{}}, false, {}, Verdict::Return});
+    chain.rules.push_back(go_back("a socket is admitted by its user only", {HasSocket{}}));
     for (const Family family : kFamilies) {
         auto rule =
             allow("VPN server, by the kernel in the same flow", {outgoing(sets::server(family))});
         if (leaving.place == Place::Output) {
-            rule.actions.emplace_back(SetMark{kUnderlayMark, kUnderlayMarkMask});
+            rule = with(mark_packet(), std::move(rule));
         } else {
             // A guest's socket is none here, and its packets keep the mark that it has set.
             rule.matches.emplace_back(outgoing(sets::own(family)));
@@ -142,22 +134,18 @@ Chain admitted_flow(const Leaving& leaving)
 /// where a program has closed before all was sent: these are known by their source.
 void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
 {
-    const auto admit = [&](Family family, std::vector<Match> matches, std::vector<Action> actions) {
+    const auto answers = [&](Family family, std::vector<Match> matches) {
         matches.emplace_back(outgoing(sets::inbound(family)));
-        Rule rule = allow("answers of an inbound service", std::move(matches));
-        rule.actions = std::move(actions);
-        rules.push_back(std::move(rule));
+        return allow("answers of an inbound service", std::move(matches));
     };
-    const HasMark marked{kUnderlayMark, kUnderlayMarkMask};
     for (const Family family : kFamilies) {
         if (leaving.place != Place::Egress) {
-            admit(family,
-                  {InConntrackState{.established = true, .related = false},
-                   HasConntrackMark{kInboundMark, kUnderlayMarkMask}},
-                  {SetMark{kUnderlayMark, kUnderlayMarkMask}});
+            const InConntrackState established{.established = true, .related = false};
+            rules.push_back(
+                with(mark_packet(), answers(family, {established, of_flow(kInboundMark)})));
         } else {
-            admit(family, {marked, HasSocket{}}, {});
-            admit(family, {marked, outgoing(sets::own(family))}, {});
+            rules.push_back(answers(family, {marked(), HasSocket{}}));
+            rules.push_back(answers(family, {marked(), outgoing(sets::own(family))}));
         }
     }
 }
@@ -178,15 +166,14 @@ void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
 {
     for (const Family family : kFamilies) {
         rules.push_back(admit_flow(leaving, "bootstrap DNS, by the refresh helper",
-                                   {FromUid{Uid{0}}, HasMark{kUnderlayMark, kUnderlayMarkMask},
-                                    outgoing(sets::bootstrap(family))},
+                                   {FromUid{Uid{0}}, marked(), outgoing(sets::bootstrap(family))},
                                    kUnderlayMark));
     }
 }
 
 Chain portal(const Leaving& leaving)
 {
-    Chain chain{chain_at("portal", leaving.place), std::nullopt, {}};
+    Chain chain{chain_at(chains::kPortal, leaving.place), std::nullopt, {}};
     for (const Family family : kFamilies) {
         chain.rules.push_back(admit_flow(leaving, "sign-in to the network: its resolver",
                                          {outgoing(sets::portal_resolver(family))}, kPortalMark));
@@ -202,11 +189,10 @@ Chain portal(const Leaving& leaving)
 
 void add_portal(std::vector<Rule>& rules, Place place)
 {
-    const Jump portal{chain_at("portal", place)};
+    const std::string portal = chain_at(chains::kPortal, place);
+    rules.push_back(jump("a user signs in to the network", {outgoing(sets::portal_uid)}, portal));
     rules.push_back(
-        {"a user signs in to the network", {outgoing(sets::portal_uid)}, false, {}, portal});
-    rules.push_back(
-        {"a program signs in to the network", {outgoing(sets::portal_gid)}, false, {}, portal});
+        jump("a program signs in to the network", {outgoing(sets::portal_gid)}, portal));
 }
 
 /// To guests and to the network behind this machine; what is served to them has no address of
@@ -229,7 +215,7 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
 /// packets to servers, and addresses and networks of tunnels.
 Chain past_tunnel(const Leaving& leaving)
 {
-    Chain chain{chain_at("past_tunnel", leaving.place), std::nullopt, {}};
+    Chain chain{chain_at(chains::kPastTunnel, leaving.place), std::nullopt, {}};
     auto& rules = chain.rules;
     const Verdict verdict = refusal(leaving);
     append(rules, leaving.refusals("DNS outside the tunnel", {outgoing(sets::dns_port)}, verdict));
@@ -252,15 +238,15 @@ Chain past_tunnel(const Leaving& leaving)
 
 Rule refused_before_lan(Place place)
 {
-    return {"refused past the tunnel", {}, false, {}, Jump{chain_at("past_tunnel", place)}};
+    return jump("refused past the tunnel", {}, chain_at(chains::kPastTunnel, place));
 }
 
 // Dropped, not rejected: the answer to a source route goes back over the same stations.
 Chain source_route()
 {
-    Chain chain{"source_route", std::nullopt, {}};
+    Chain chain{chains::kSourceRoute, std::nullopt, {}};
     auto& rules = chain.rules;
-    rules.push_back({"router alert", {HasRouterAlertAlone{}}, false, {}, Verdict::Return});
+    rules.push_back(go_back("router alert", {HasRouterAlertAlone{}}));
     rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
     rules.push_back(refuse("routing header", {HasRoutingHeader{}}, Verdict::Drop));
     return chain;
@@ -271,7 +257,7 @@ std::vector<Rule> source_route_rules(const std::vector<Match>& more)
     const auto look = [&](const char* comment, const Match& match) {
         std::vector<Match> matches = {match};
         matches.insert(matches.end(), more.begin(), more.end());
-        return Rule{comment, std::move(matches), false, {}, Jump{"source_route"}};
+        return jump(comment, std::move(matches), chains::kSourceRoute);
     };
     return {look("extension headers of IPv6", HasMoreHeaders{}),
             look("options of IPv4", HasIpOptions{})};
@@ -279,14 +265,14 @@ std::vector<Rule> source_route_rules(const std::vector<Match>& more)
 
 std::vector<Chain> leaving_chains(const Leaving& leaving)
 {
-    std::vector<Chain> chains = {past_tunnel(leaving)};
+    std::vector<Chain> all = {past_tunnel(leaving)};
     if (leaving.in.needs.portal) {
-        chains.push_back(portal(leaving));
+        all.push_back(portal(leaving));
     }
     if (leaving.place != Place::Postrouting) { // there it is that of the output hook
-        chains.push_back(admitted_flow(leaving));
+        all.push_back(admitted_flow(leaving));
     }
-    return chains;
+    return all;
 }
 
 std::vector<Rule> leaving_rules(const Leaving& leaving)
