@@ -9,6 +9,7 @@
 
 #include "core/plan/belt.hpp"
 #include "core/plan/constants.hpp"
+#include "core/plan/refused_services.hpp"
 #include "core/plan/underlay.hpp"
 
 namespace failclosed {
@@ -190,11 +191,10 @@ Set networks_behind(Family family, const FirewallInputs& in)
     return set.take();
 }
 
-Set ports(const SetOf<Transport, Port>& handle,
-          std::initializer_list<std::pair<Transport, std::uint16_t>> services)
+Set ports_of(const RefusedService& service)
 {
-    SetBuilder set(handle);
-    for (const auto& [transport, number] : services) {
+    SetBuilder set(service.set);
+    for (const auto& [transport, number] : service.ports) {
         set.add(transport, port(number));
     }
     return set.take();
@@ -280,16 +280,8 @@ std::vector<Set> leaving_sets(const FirewallInputs& in)
     }
     add_neighbours_out(all, in);
     all.push_back(lease_servers(in.state, in.snapshot));
-    all.push_back(ports(sets::dns_port, {{Transport::Udp, 53},
-                                         {Transport::Tcp, 53},
-                                         {Transport::Udp, 853},
-                                         {Transport::Tcp, 853}}));
-    if (!in.config.lan_names) {
-        // NetBIOS, mDNS, LLMNR.
-        all.push_back(ports(sets::name_port, {{Transport::Udp, 137},
-                                              {Transport::Udp, 5353},
-                                              {Transport::Udp, 5355},
-                                              {Transport::Tcp, 5355}}));
+    for (const auto& service : refused_services(in.config)) {
+        all.push_back(ports_of(service));
     }
     if (in.needs.portal) {
         all.push_back({sets::portal_uid, {}});

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/plan/constants.hpp"
+#include "core/plan/refused_services.hpp"
 
 namespace failclosed {
 
@@ -211,16 +212,16 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
     }
 }
 
-/// What is refused whatever the local network admits: DNS, local name services, other people's
-/// packets to servers, and addresses and networks of tunnels.
+/// What is refused whatever the local network admits: refused services, other people's packets to
+/// servers, and addresses and networks of tunnels.
 Chain past_tunnel(const Leaving& leaving)
 {
     Chain chain{chain_at(chains::kPastTunnel, leaving.place), std::nullopt, {}};
     auto& rules = chain.rules;
     const Verdict verdict = refusal(leaving);
-    append(rules, leaving.refusals("DNS outside the tunnel", {outgoing(sets::dns_port)}, verdict));
-    if (!leaving.in.config.lan_names) {
-        rules.push_back(refuse("local name service", {outgoing(sets::name_port)}, verdict));
+    for (const auto& service : refused_services(leaving.in.config)) {
+        const auto refuse_it = service.logged ? leaving.refusals : Refusals(/*logged=*/false);
+        append(rules, refuse_it(service.reason, {outgoing(service.set)}, verdict));
     }
     for (const Family family : kFamilies) {
         // A flow whose route was taken away would show that address to the local network.

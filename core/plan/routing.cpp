@@ -9,6 +9,7 @@
 #include <linux/rtnetlink.h>
 
 #include "core/plan/constants.hpp"
+#include "core/plan/refused_services.hpp"
 #include "core/plan/underlay.hpp"
 
 namespace failclosed {
@@ -408,23 +409,26 @@ RoutingRule find_next_hops()
     return rule;
 }
 
-/// Only what is sent there by name comes to the last rules: DNS is no part of the local network,
-/// the rest is looked up in main, and in the tunnel where main does not know it.
+/// Only what is sent there by name comes to the last rules: refused services are no part of the
+/// local network, the rest is looked up in main, and in the tunnel where main does not know it.
 void add_local_network(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
 {
     for (const auto& prefix : lan_prefixes(family, in.state, in.config, in.snapshot)) {
         rules.push_back(to_local_network(prefix));
     }
     add_gateways(rules, in, family);
-    for (const auto transport : {Transport::Udp, Transport::Tcp}) {
-        for (const int number : {53, 853}) {
+    for (const auto& service : refused_services(in.config)) {
+        if (service.refused_by != RefusedBy::FirewallAndRoutes) {
+            continue;
+        }
+        for (const auto& [transport, number] : service.ports) {
             rules.push_back({.family = family,
                              .priority = kLocalPriority,
                              // A rule about ports for other packets too would make the kernel
                              // dissect each one that it receives.
                              .local_only = true,
                              .transport = transport,
-                             .destination_port = Port::make(static_cast<std::uint16_t>(number))});
+                             .destination_port = Port::make(number)});
         }
     }
     rules.push_back(lookup(family, kLocalPriority + 1, RT_TABLE_MAIN));

@@ -211,11 +211,6 @@ inline constexpr SetOf<InterfaceName, IpAddress> lease_server{
 /// Services of this machine, with the networks that may reach them.
 inline constexpr SetsOf<IpPrefix, Transport, Port> inbound{
     "inbound", {Field::Destination4, Field::Protocol, Field::SourcePort}};
-/// Refused past the tunnels.
-inline constexpr SetOf<Transport, Port> dns_port{"dns_port",
-                                                 {Field::Protocol, Field::DestinationPort}};
-inline constexpr SetOf<Transport, Port> name_port{"name_port",
-                                                  {Field::Protocol, Field::DestinationPort}};
 /// Addresses that may be asked for by ARP on a device.
 inline constexpr SetOf<InterfaceName, IpPrefix> arp_target{
     "arp_target4", {Field::OutputInterface, Field::ArpTarget}};
