@@ -7,6 +7,9 @@
 #          PORT REMOTE4...
 #        baseline_iptables.sh clear
 #
+# Refused ports come as lists with commas in the environment: DNS_UDP and DNS_TCP, which the routing
+# rules refuse as well, NAMES_UDP and NAMES_TCP.
+#
 # Where iptables can do with fewer rules than one for each line of that table, it does: shared
 # chains, and multiport. Left out, in favour of the baseline: the ARP table, names
 # (resolv.conf, hosts), the set of bootstrap resolvers (empty but for seconds), comments, and
@@ -62,11 +65,10 @@ past_tunnel()
     refusing_chain fc-dns DNS
     refusing_chain fc-server VPN server
     "$tool" -N fc-past
-    for transport in udp tcp; do
-        "$tool" -A fc-past -p "$transport" -m multiport --dports 53,853 -g fc-dns
-    done
-    "$tool" -A fc-past -p udp -m multiport --dports 137,5353,5355 -j REJECT --reject-with "$reject"
-    "$tool" -A fc-past -p tcp --dport 5355 -j REJECT --reject-with "$reject"
+    "$tool" -A fc-past -p udp -m multiport --dports "$DNS_UDP" -g fc-dns
+    "$tool" -A fc-past -p tcp -m multiport --dports "$DNS_TCP" -g fc-dns
+    "$tool" -A fc-past -p udp -m multiport --dports "$NAMES_UDP" -j REJECT --reject-with "$reject"
+    "$tool" -A fc-past -p tcp -m multiport --dports "$NAMES_TCP" -j REJECT --reject-with "$reject"
     "$tool" -A fc-past -s "$address" -j REJECT --reject-with "$reject"
     for remote in "$@"; do
         "$tool" -A fc-past -d "$remote" -p udp --dport "$port" -g fc-server
@@ -274,11 +276,14 @@ routing()
     for network in $networks; do
         rule priority 5000 to "$network" lookup 64600
     done
-    for transport in udp tcp; do
-        for service in 53 853; do
-            rule priority 5012 ipproto "$transport" dport "$service" unreachable
-        done
+    IFS=,
+    for service in $DNS_UDP; do
+        rule priority 5012 ipproto udp dport "$service" unreachable
     done
+    for service in $DNS_TCP; do
+        rule priority 5012 ipproto tcp dport "$service" unreachable
+    done
+    unset IFS
     rule priority 5013 lookup main
     rule priority 5014 lookup 64600
     rule priority 5015 unreachable

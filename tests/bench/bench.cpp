@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "tests/support/lab.hpp"
+#include "tests/support/refused_services.hpp"
 
 namespace failclosed::lab {
 namespace {
@@ -230,12 +232,28 @@ class BaselineNetwork {
             argv.push_back(remote_address(i));
         }
         go(away_);
-        measure(series, argv, {});
+        measure(series, argv, refused_ports());
         run({"/bin/sh", script_, "clear"});
         go(home_);
     }
 
   private:
+    /// As the script takes them.
+    static std::vector<std::string> refused_ports()
+    {
+        std::map<std::string, std::string> lists;
+        for (const oracle::RefusedPort& refused : oracle::refused_ports) {
+            std::string& list = lists[std::string(refused.by_lock_2 ? "DNS" : "NAMES") +
+                                      (refused.protocol == IPPROTO_UDP ? "_UDP" : "_TCP")];
+            list += (list.empty() ? "" : ",") + std::to_string(refused.port);
+        }
+        std::vector<std::string> environment;
+        for (const auto& [name, list] : lists) {
+            environment.push_back(name + "=" + list);
+        }
+        return environment;
+    }
+
     static void go(int network)
     {
         if (setns(network, CLONE_NEWNET) != 0) {

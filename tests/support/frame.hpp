@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/refused_services.hpp"
+
 namespace failclosed::lab {
 
 /// An address family and up to 128 bits of prefix.
@@ -46,8 +48,8 @@ struct Policy {
         "239.0.0.0/8", "255.255.255.255/32", "fc00::/7",       "fe80::/10",      "ff01::/16",
         "ff02::/16",   "ff03::/16",          "ff04::/16",      "ff05::/16"};
     std::vector<std::string> never_lan = {}; ///< taken out of `lan` again, e.g. "10.8.0.0/24"
-    /// Name services have leaked towards the LAN too: DNS, DoT, mDNS, LLMNR, NBNS.
-    std::set<std::uint16_t> refused_lan_ports = {53, 853, 5353, 5355, 137};
+    /// These have leaked towards the LAN too.
+    std::set<std::uint16_t> refused_lan_ports = oracle::refused_port_numbers();
 };
 
 enum class Verdict { Allowed, Lan, Leaked };

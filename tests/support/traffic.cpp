@@ -27,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/support/refused_services.hpp"
 #include "tests/support/socket_address.hpp"
 #include "tests/support/tag.hpp"
 
@@ -74,13 +75,13 @@ void add_plain(std::vector<Kind>& kinds, const Targets& to, uid_t uid)
     add("quic", "", Way::Udp, Via::Route, to.site, quic_port);
     add("tcp", "", Way::TcpSyn, Via::Route, to.site, 443);
     add("ping", "", Way::Ping, Via::Route, to.site, 0);
-    add("dns", "-isp", Way::Dns, Via::Route, to.isp_resolver, 53);
-    add("dns", "-isp-large", Way::LargeUdp, Via::Route, to.isp_resolver, 53);
-    add("dns", "-isp-tcp", Way::TcpSyn, Via::Route, to.isp_resolver, 53);
-    add("dot", "-isp", Way::TcpSyn, Via::Route, to.isp_resolver, 853);
-    add("doq", "-isp", Way::Udp, Via::Route, to.isp_resolver, 853);
-    add("dns", "-public", Way::Dns, Via::Route, to.public_resolver, 53);
-    add("dns", "-device", Way::Dns, Via::Device, to.public_resolver, 53);
+    add("dns", "-isp", Way::Dns, Via::Route, to.isp_resolver, oracle::dns);
+    add("dns", "-isp-large", Way::LargeUdp, Via::Route, to.isp_resolver, oracle::dns);
+    add("dns", "-isp-tcp", Way::TcpSyn, Via::Route, to.isp_resolver, oracle::dns);
+    add("dot", "-isp", Way::TcpSyn, Via::Route, to.isp_resolver, oracle::encrypted_dns);
+    add("doq", "-isp", Way::Udp, Via::Route, to.isp_resolver, oracle::encrypted_dns);
+    add("dns", "-public", Way::Dns, Via::Route, to.public_resolver, oracle::dns);
+    add("dns", "-device", Way::Dns, Via::Device, to.public_resolver, oracle::dns);
     add("udp", "-lan", Way::Udp, Via::Route, to.neighbour, some_port);
 
     add("udp", "-device", Way::Udp, Via::Device, to.site, some_port);
@@ -90,7 +91,7 @@ void add_plain(std::vector<Kind>& kinds, const Targets& to, uid_t uid)
     add("tcp", "-source", Way::TcpSyn, Via::Source, to.site, 443);
     add("udp", "-pktinfo", Way::Udp, Via::PacketInfo, to.site, some_port);
     add("udp", "-unicastif", Way::Udp, Via::UnicastInterface, to.site, some_port);
-    add("dns", "-unicastif", Way::Dns, Via::UnicastInterface, to.public_resolver, 53);
+    add("dns", "-unicastif", Way::Dns, Via::UnicastInterface, to.public_resolver, oracle::dns);
 
     add("server-udp", "", Way::Udp, Via::Route, to.server, some_port);
     add("server-tcp", "", Way::TcpSyn, Via::Route, to.server, 443);
@@ -453,11 +454,11 @@ std::vector<Kind> local_kinds()
         const auto add = [&](const std::string& name, const char* to, std::uint16_t port) {
             kinds.push_back({name + user, Way::Udp, Via::Device, to, port, uid});
         };
-        add("mdns4", "224.0.0.251", 5353);
-        add("mdns6", "ff02::fb", 5353);
-        add("llmnr4", "224.0.0.252", 5355);
-        add("llmnr6", "ff02::1:3", 5355);
-        add("netbios4", "192.168.50.255", 137);
+        add("mdns4", "224.0.0.251", oracle::mdns);
+        add("mdns6", "ff02::fb", oracle::mdns);
+        add("llmnr4", "224.0.0.252", oracle::llmnr);
+        add("llmnr6", "ff02::1:3", oracle::llmnr);
+        add("netbios4", "192.168.50.255", oracle::netbios);
         add("ssdp4", "239.255.255.250", 1900);
         add("ssdp6", "ff02::c", 1900);
         add("group4", "233.1.2.3", some_port);
@@ -470,7 +471,8 @@ std::vector<Kind> local_kinds()
 
 bool tells_names(const Kind& kind)
 {
-    return kind.port == 5353 || kind.port == 5355 || kind.port == 137;
+    const auto* refused = oracle::find_refused(IPPROTO_UDP, kind.port);
+    return refused != nullptr && refused->admitted_by_lan_names;
 }
 
 std::vector<Kind> hole_kinds()

@@ -12,6 +12,7 @@
 #include "core/plan/firewall.hpp"
 #include "core/plan/interpreter.hpp"
 #include "core/plan/sets.hpp"
+#include "tests/support/refused_services.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {
@@ -785,17 +786,26 @@ constexpr std::array kDestinations = {
     "fd00:8::1",       "fd12::1",         "fe80::1",         "::1",
     "ff02::1",         "ff02::2",         "ff02::16",        "ff02::fb",
     "ff02::1:2",       "ff02::1:ff00:1",  "ff05::1:3",       "ff0e::1"};
-constexpr std::array<std::uint16_t, 9> kPorts = {53, 67, 137, 443, 853, 1194, 5353, 5355, 51820};
 constexpr std::array<std::uint8_t, 3> kHopLimits = {255, 64, 1};
 constexpr std::uint8_t kIcmp = IPPROTO_ICMP;
 constexpr std::uint8_t kIcmpv6 = IPPROTO_ICMPV6;
 constexpr std::array<std::uint8_t, 8> kIcmpTypes = {8, 128, 130, 133, 135, 136, 137, 143};
 
+const std::set<std::uint16_t>& swept_ports()
+{
+    static const auto ports = [] {
+        auto numbers = oracle::refused_port_numbers();
+        numbers.insert({67, 443, 1194, 51820});
+        return numbers;
+    }();
+    return ports;
+}
+
 std::vector<Packet> packets_to(const char* to)
 {
     std::vector<Packet> packets;
     for (const auto protocol : {std::uint8_t{IPPROTO_UDP}, std::uint8_t{IPPROTO_TCP}}) {
-        for (const std::uint16_t to_port : kPorts) {
+        for (const std::uint16_t to_port : swept_ports()) {
             packets.push_back(packet_to(to, protocol, to_port));
         }
     }
@@ -901,13 +911,12 @@ bool is_discovery(const Packet& packet, std::initializer_list<const char*> neigh
     }
 }
 
-bool is_name_service(const Packet& packet)
+/// As the tests' own list has it, not the product's.
+const oracle::RefusedPort* refused_service(const Packet& packet)
 {
-    return packet.destination_port &&
-           std::set<std::uint16_t>{53, 853, 137, 5353, 5355}.contains(
-               packet.destination_port->number()) &&
-           (packet.protocol == IPPROTO_UDP || packet.destination_port->number() != 137) &&
-           (packet.protocol == IPPROTO_UDP || packet.destination_port->number() != 5353);
+    return packet.destination_port
+               ? oracle::find_refused(packet.protocol, packet.destination_port->number())
+               : nullptr;
 }
 
 bool is_local(const Packet& packet)
@@ -915,7 +924,7 @@ bool is_local(const Packet& packet)
     return is_inside(packet.destination, {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
                                           "169.254.0.0/16", "224.0.0.0/24", "239.255.0.0/16",
                                           "fc00::/7", "fe80::/10", "ff02::/16", "ff05::/16"}) &&
-           !is_name_service(packet);
+           refused_service(packet) == nullptr;
 }
 
 /// Exactly `permitted` packets pass.
@@ -1060,7 +1069,8 @@ TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
           plan(hostile_state(), with_lan(LanPolicy::Kind::OnLink), Expressions::Essential),
           plan(up_state(), with_all_roles()), plan(signing_in(), with_all_roles())}) {
         sweep([&](const Packet& packet) {
-            if (packet.destination_port == port(53) || packet.destination_port == port(853)) {
+            const auto* refused = refused_service(packet);
+            if (refused != nullptr && !refused->admitted_by_lan_names) {
                 Packet guest = packet;
                 guest.input = device("br0");
                 ASSERT_FALSE(passes(ruleset, packet)) << packet.destination.to_string();

@@ -8,6 +8,7 @@
 #include "core/plan/constants.hpp"
 #include "core/plan/route_decision.hpp"
 #include "core/plan/routing.hpp"
+#include "tests/support/refused_services.hpp"
 
 namespace failclosed {
 namespace {
@@ -138,13 +139,14 @@ TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
 
 TEST_F(PlanRoutingTest, DnsIsNoPartOfTheLocalNetwork)
 {
+    Lines expected;
+    for (const auto& [protocol, port] : oracle::ports_refused_by_lock_2()) {
+        expected.push_back("5013 iif lo ipproto " + std::to_string(protocol) + " dport " +
+                           std::to_string(port) + " unreachable");
+    }
+    expected.insert(expected.end(), {"5014 lookup main", "5015 lookup 64600", "5016 unreachable"});
     for (const auto family : kFamilies) {
-        EXPECT_EQ(rules(family, true),
-                  (Lines{"5013 iif lo ipproto 6 dport 53 unreachable",
-                         "5013 iif lo ipproto 6 dport 853 unreachable",
-                         "5013 iif lo ipproto 17 dport 53 unreachable",
-                         "5013 iif lo ipproto 17 dport 853 unreachable", "5014 lookup main",
-                         "5015 lookup 64600", "5016 unreachable"}));
+        EXPECT_EQ(rules(family, true), expected);
     }
 }
 

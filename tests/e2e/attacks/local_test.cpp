@@ -26,6 +26,7 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
+#include "tests/support/refused_services.hpp"
 #include "tests/support/senders.hpp"
 #include "tests/support/traffic.hpp"
 
@@ -90,10 +91,10 @@ Trick trick_of(const Kind& kind)
     if (kind.name.starts_with("server-")) {
         return Trick::Server;
     }
-    return kind.port == 53 && kind.to != addr::gateway4 && kind.to != addr::gateway6
-               ? Trick::Ordinary
-           : kind.port == 53 || kind.port == 853 ? Trick::Resolver
-                                                 : Trick::Ordinary;
+    const bool is_lan = kind.to == addr::gateway4 || kind.to == addr::gateway6;
+    return (kind.port == oracle::dns && is_lan) || kind.port == oracle::encrypted_dns
+               ? Trick::Resolver
+               : Trick::Ordinary;
 }
 
 std::vector<Kind> every_kind()
@@ -264,8 +265,8 @@ TEST(Marks, OfAProgramThatMaySetThemOpenNothing)
                 for (const std::uint32_t mark : {underlay_mark, 0x51U, 0xca6cU, 1U}) {
                     for (const char* to : {addr::site4, addr::server4, addr::gateway4}) {
                         for (const std::uint16_t port :
-                             {std::uint16_t{53}, std::uint16_t{1194}, some_port}) {
-                            if (to == addr::gateway4 && port != 53) {
+                             {oracle::dns, std::uint16_t{1194}, some_port}) {
+                            if (to == addr::gateway4 && port != oracle::dns) {
                                 continue; // the local network
                             }
                             for (const char* device : {"", "eth0"}) {
@@ -334,9 +335,10 @@ class FrameList {
         add("tunnel's address", [&](const Frame& tag) {
             return udp({.from = "10.8.0.2", .to = addr::site4}, some_port, some_port, tag);
         });
-        add("dns4", [&](const Frame& tag) { return udp(isp, some_port, 53, tag); });
+        add("dns4", [&](const Frame& tag) { return udp(isp, some_port, oracle::dns, tag); });
         add("mdns4", [&](const Frame& tag) {
-            return udp({.from = addr::client4, .to = "224.0.0.251", .hops = 255}, 5353, 5353, tag);
+            return udp({.from = addr::client4, .to = "224.0.0.251", .hops = 255}, oracle::mdns,
+                       oracle::mdns, tag);
         });
         add("server's port", [&](const Frame& tag) { return udp(server4, some_port, 1194, tag); });
         // As what the kernel sends in a flow of the tunnel program's.

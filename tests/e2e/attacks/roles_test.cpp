@@ -22,6 +22,7 @@
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
 #include "tests/support/guest.hpp"
+#include "tests/support/refused_services.hpp"
 #include "tests/support/senders.hpp"
 
 namespace failclosed::lab {
@@ -913,9 +914,10 @@ TEST(LocalNetwork, IsReachedAsFarAsTheConfigurationSays)
     // OpenVPN's halves of a default route would lead there else.
     target.client().ip("route add 10.77.0.0/24 via 192.168.50.1 dev eth0\n");
     const std::vector<std::pair<std::string, std::uint16_t>> probes = {
-        {addr::neighbour4, some_port}, {routed4, some_port},    {addr::gateway6, some_port},
-        {"224.0.0.106", some_port},    {"224.0.0.251", 5353},   {addr::neighbour4, 137},
-        {addr::gateway4, 53},          {addr::site4, some_port}};
+        {addr::neighbour4, some_port}, {routed4, some_port},
+        {addr::gateway6, some_port},   {"224.0.0.106", some_port},
+        {"224.0.0.251", oracle::mdns}, {addr::neighbour4, oracle::netbios},
+        {addr::gateway4, oracle::dns}, {addr::site4, some_port}};
     const auto word = [](std::size_t i) { return "knock " + std::to_string(i) + "."; };
     const auto reached = [&] {
         Wiretap wire(target.isp(), "lan0");
