@@ -163,4 +163,21 @@ std::vector<Rule> dhcp_in()
                    FromPort{Transport::Udp, port(547)}, ToPort{Transport::Udp, port(546)}})};
 }
 
+Rule listener_query()
+{
+    return allow("multicast listener query", {FromNetwork{prefix("fe80::/10")},
+                                              Icmpv6Type{icmpv6::kListenerQuery}, HopLimit{1}});
+}
+
+Rule no_tunnel_network_elsewhere(Family family)
+{
+    return refuse("a tunnel's network on another device", {incoming(sets::tunnel_network(family))},
+                  Verdict::Drop);
+}
+
+Rule from_behind(Family family)
+{
+    return allow("from behind this machine", {incoming(sets::downstream(family))});
+}
+
 } // namespace failclosed

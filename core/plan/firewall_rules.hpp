@@ -36,6 +36,16 @@ constexpr std::uint8_t kRedirect = 137;
 constexpr std::uint8_t kListenerReportV2 = 143;
 } // namespace icmpv6
 
+// Priorities of linux/netfilter_ipv4.h. Raw comes before reassembly, which answers what it does
+// not get whole; the last look at what leaves comes after source NAT, so that it sees the addresses
+// that will be on the wire.
+inline constexpr int kPriorityRaw = -450;
+inline constexpr int kPriorityMangle = -150;
+inline constexpr int kPriorityDestinationNat = -100;
+inline constexpr int kPriorityFilter = 0;
+inline constexpr int kPrioritySourceNat = 100;
+inline constexpr int kPriorityAfterNat = 300;
+
 /// Chains that rules lead to by their names.
 namespace chains {
 inline constexpr const char* kAdmittedFlow = "admitted_flow";
@@ -129,5 +139,11 @@ Needs needs_of(const State& state, const Config& config, const Admissions& admit
 
 std::vector<Rule> dhcp_out();
 std::vector<Rule> dhcp_in();
+Rule listener_query();
+
+// ---- In more than one chain for what comes in ----
+
+Rule no_tunnel_network_elsewhere(Family family);
+Rule from_behind(Family family);
 
 } // namespace failclosed

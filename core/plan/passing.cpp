@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Lock 1: what of others' packets may pass through this machine.
+#include "core/plan/passing.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/plan/constants.hpp"
+#include "core/plan/dns.hpp"
+
+namespace failclosed {
+
+namespace {
+
+/// What of others' packets may pass through this machine. `place` is Output in the forward hook,
+/// where refusals are answered, or Postrouting.
+std::vector<Rule> forwarding_rules(const Refusals& refusals, const Needs& needs, Place place)
+{
+    const bool answered = place == Place::Output;
+    const InSet from_tunnel = incoming(sets::tunnel_device);
+    auto rules = source_route_rules({negated(outgoing(sets::tunnel_device))});
+    rules.push_back(allow("answers from a tunnel",
+                          {from_tunnel, InConntrackState{.established = true, .related = true}}));
+    rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
+    rules.push_back(allow("into a tunnel", {outgoing(sets::tunnel_device)}));
+    for (const Family family : kFamilies) {
+        rules.push_back(no_tunnel_network_elsewhere(family));
+        if (needs.downstream) {
+            rules.push_back(
+                allow("between networks behind this machine",
+                      {incoming(sets::downstream_device), outgoing(sets::downstream(family))}));
+        }
+        // Below, refusals are answered: to the local network only, never through a tunnel.
+        append(rules, refusals("forwarded outside the tunnel",
+                               {negated(incoming(sets::lan(family)))}, Verdict::Drop));
+    }
+    rules.push_back(refused_before_lan(place));
+    for (const Family family : kFamilies) {
+        rules.push_back(allow("between local networks", {outgoing(sets::lan(family))}));
+    }
+    append(rules, refusals("forwarded outside the tunnel", {},
+                           answered ? Verdict::Reject : Verdict::Drop));
+    return rules;
+}
+
+} // namespace
+
+/// The kernel answers what it cannot forward ("time exceeded", "unreachable", redirects) before
+/// any later chain, and to a source elsewhere it would do so through the tunnel. After the
+/// translation of destinations, so that published services of guests count as forwarded.
+Chain prerouting_filter()
+{
+    return {"prerouting_filter",
+            BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
+            {dispatch(sets::inner_device, Direction::Incoming),
+             go_to("through this machine", {ToOthers{}}, chains::kPassingThrough)}};
+}
+
+Chain passing_through(const Refusals& refusals, const Needs& needs)
+{
+    Chain chain{chains::kPassingThrough, std::nullopt, {}};
+    for (const Family family : kFamilies) {
+        chain.rules.push_back(no_tunnel_network_elsewhere(family));
+        if (needs.downstream) {
+            chain.rules.push_back(from_behind(family));
+        }
+        chain.rules.push_back(allow("from the local network", {incoming(sets::lan(family))}));
+        chain.rules.push_back(
+            allow("from a private network", {incoming(sets::private_network(family))}));
+    }
+    append(chain.rules, refusals("through this machine from elsewhere", {}, Verdict::Drop));
+    return chain;
+}
+
+Chain forward(const Refusals& refusals, const Needs& needs)
+{
+    return {"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop},
+            forwarding_rules(refusals, needs, Place::Output)};
+}
+
+Chain forwarded(const Refusals& refusals, const Needs& needs)
+{
+    return {chains::kForwarded, std::nullopt,
+            forwarding_rules(refusals, needs, Place::Postrouting)};
+}
+
+/// Questions of those behind this machine to any resolver but its own go to that of the tunnel.
+Chain redirect_dns(const State& state, const Config& config)
+{
+    Chain chain{
+        "redirect_dns",
+        BaseChain{Hook::Prerouting, kPriorityDestinationNat, Verdict::Accept, ChainType::Nat},
+        {}};
+    const auto resolvers = plan_dns(state, config).resolvers();
+    for (const Family family : kFamilies) {
+        const auto resolver = std::ranges::find_if(resolvers, [&](const IpAddress& address) {
+            return address.family() == family && !address.is_loopback();
+        });
+        if (resolver == resolvers.end()) {
+            continue;
+        }
+        for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
+            chain.rules.push_back(
+                counted({.comment = "DNS from behind this machine",
+                         .matches = {InFamily{family}, incoming(sets::downstream_device),
+                                     ToPort{transport, port(kDnsPort)}, ToOthers{}},
+                         .end = RedirectTo{*resolver}}));
+        }
+    }
+    return chain;
+}
+
+/// A VPN server knows one address of each family: what comes from behind takes this machine's.
+Chain masquerade()
+{
+    Chain chain{"masquerade_downstream",
+                BaseChain{Hook::Postrouting, kPrioritySourceNat, Verdict::Accept, ChainType::Nat},
+                {}};
+    chain.rules.push_back(
+        counted({.comment = "from behind this machine into a tunnel",
+                 .matches = {incoming(sets::downstream_device), outgoing(sets::tunnel_device)},
+                 .end = Masquerade{}}));
+    return chain;
+}
+
+} // namespace failclosed

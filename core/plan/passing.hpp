@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Lock 1: which packets of guests, of networks behind this machine and of other hosts may pass
+// through it.
+#pragma once
+
+#include <vector>
+
+#include "core/plan/leaving.hpp"
+
+namespace failclosed {
+
+/// Before routing, which answers what it cannot forward: leads packets that are not for this machine
+/// to passing_through().
+Chain prerouting_filter();
+Chain passing_through(const Refusals& refusals, const Needs& needs);
+
+Chain forward(const Refusals& refusals, const Needs& needs);
+
+/// The same rules for postrouting, where the device is final; refusals are not answered.
+Chain forwarded(const Refusals& refusals, const Needs& needs);
+
+/// For networks behind this machine: DNS goes to the tunnel's resolver, and packets into a tunnel
+/// get this machine's address.
+Chain redirect_dns(const State& state, const Config& config);
+Chain masquerade();
+
+} // namespace failclosed
