@@ -72,11 +72,13 @@ int run(int argc, char** argv)
 
 /// Out of memory, say. At boot 1 lets the network start, so it has to be true that the machine is
 /// closed. What throws here again ends the program, which counts as not closed.
-int code_after_exception(std::string_view verb)
+int code_after_exception(const cli::Arguments& arguments)
 {
     LiveSystem system;
+    const std::string_view verb = arguments.empty() ? "" : arguments.front();
     if (verb == "lock" || verb == "up") {
-        return ensure_closed(system) ? 1 : 2;
+        const bool at_boot = std::ranges::find(arguments, "--at-boot") != arguments.end();
+        return close_after_exception(system, {{}, at_boot}) ? 1 : 2;
     }
     const auto exists = system.firewall_exists();
     return exists && *exists ? 1 : 2;
@@ -92,6 +94,6 @@ int main(int argc, char** argv)
         return run(argc, argv);
     } catch (const std::exception& error) {
         report_error(error.what());
-        return code_after_exception(argc > 1 ? argv[1] : "");
+        return code_after_exception(cli::Arguments(argv + 1, argv + argc));
     }
 }

@@ -214,7 +214,8 @@ int lock(const Arguments& arguments)
             errors.push_back(learned.error().during("--openvpn-config").message());
             continue;
         }
-        event.openvpn_configs.push_back(std::filesystem::absolute(file).lexically_normal());
+        std::error_code error;
+        event.openvpn_configs.push_back(std::filesystem::absolute(file, error).lexically_normal());
     }
     event.servers = std::move(learnt.servers);
     event.profiles = std::move(learnt.profiles);

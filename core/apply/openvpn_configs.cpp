@@ -276,7 +276,7 @@ void expand(const TrustedTree& tree, const std::string& folder, std::string_view
         pattern.remove_prefix(1);
     }
     if (pattern.empty()) {
-        found.files.push_back(folder);
+        found.files.push_back(folder.empty() ? "/" : folder);
         return;
     }
     const std::string part(pattern.substr(0, pattern.find('/')));
@@ -326,7 +326,11 @@ Result<OpenvpnConfig> read_openvpn_config(const std::string& file)
     if (!tree) {
         return Failure(tree.error());
     }
-    const auto path = std::filesystem::absolute(file);
+    std::error_code error;
+    const auto path = std::filesystem::absolute(file, error);
+    if (error) { // the name is empty, or the working directory was removed
+        return fail_errno(in_quotes(file), error.value());
+    }
     ConfigReader reader(*tree);
     const auto text = reader.read(path);
     if (!text) {

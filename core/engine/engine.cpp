@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <exception>
 #include <iterator>
 #include <utility>
 #include <variant>
@@ -451,6 +452,17 @@ Status ensure_closed(System& system)
 Outcome handle(System& system, const Event& event)
 {
     return Run(system)(event);
+}
+
+Status close_after_exception(System& system, const LockRequested& event)
+{
+    try {
+        if (handle(system, event).protection == Outcome::Protection::Closed) {
+            return {};
+        }
+    } catch (const std::exception&) { // what the caller was ended by may last, as a lack of memory
+    }
+    return ensure_closed(system);
 }
 
 } // namespace failclosed

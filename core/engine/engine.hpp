@@ -49,4 +49,9 @@ Outcome handle(System& system, const Event& event);
 /// What is done when a run cannot be finished.
 Status ensure_closed(System& system);
 
+/// For a caller that an exception has ended, before its run or in it: handles `event` as if nothing
+/// had been learnt, and falls back to ensure_closed() if that throws too or does not close. The
+/// error tells why the machine is not closed.
+Status close_after_exception(System& system, const LockRequested& event);
+
 } // namespace failclosed

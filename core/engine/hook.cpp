@@ -25,7 +25,7 @@ int end_closed(const std::exception& error, WhenUnarmed unarmed)
             return 1;
         }
     }
-    if (const auto closed = ensure_closed(system); !closed) {
+    if (const auto closed = close_after_exception(system, {}); !closed) {
         report_error("NOT CLOSED: " + closed.error().message());
         return 2;
     }

@@ -336,6 +336,36 @@ TEST_F(Input, OfUsersWithoutPrivilegesChangesNothing)
 
 // ---- Files ----
 
+// What is learnt from files comes before the run, and must not keep it away.
+TEST(Lock, IsWholeIfAFileNameIsNone)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    const std::string server = "203.0.113.2:1194/udp";
+    const std::string removed = "mkdir /tmp/removed && cd /tmp/removed && rmdir /tmp/removed && "
+                                "exec failclosed lock --server " +
+                                server;
+    const std::vector<std::pair<std::vector<std::string>, int>> commands = {
+        {{"failclosed", "lock", "--server", server, "--openvpn-config", ""}, 1},
+        {{"sh", "-c", removed + " --openvpn-config vpn.conf"}, 1},
+        {{"sh", "-c", removed}, 0},
+    };
+    for (const auto& [command, status] : commands) {
+        client.must({"failclosed", "unlock"});
+        const Outcome outcome = client.run(command);
+        EXPECT_EQ(outcome.status, status) << outcome.err;
+        EXPECT_EQ(lines(outcome.err), status == 0 ? 0U : 1U) << outcome.err;
+        EXPECT_THAT(outcome.err, Not(HasSubstr("filesystem error")));
+        EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    }
+    client.must({"failclosed", "unlock"});
+    client.write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nopenvpn-configs = /\n");
+    for (const char* verb : {"lock", "reapply", "doctor"}) {
+        EXPECT_THAT(failclosed(client, {verb}).err, Not(HasSubstr("filesystem error"))) << verb;
+        EXPECT_EQ(failclosed(client, {"check"}).status, 0) << verb;
+    }
+}
+
 TEST_F(Input, OfTheConfigurationFallsBackToTheStrictest)
 {
     const std::string path = "/etc/failclosed/failclosed.conf";

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <new>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,6 +28,7 @@ InterfaceName device(const char* text)
 class FakeSystem final : public System {
   public:
     std::set<std::string> broken;
+    bool out_of_memory = false;
     std::vector<std::string> calls;
     Config config;
     std::vector<std::string> config_damage;
@@ -110,6 +112,9 @@ class FakeSystem final : public System {
     {
         if (broken.contains("observe")) {
             return fail("observe");
+        }
+        if (out_of_memory) {
+            throw std::bad_alloc();
         }
         return snapshot;
     }
@@ -730,6 +735,26 @@ TEST(Engine, EnsureClosedLoadsTheBaseFormWhereNothingIs)
     const Ruleset full = system.firewall;
     ASSERT_TRUE(ensure_closed(system));
     EXPECT_EQ(system.firewall, full);
+}
+
+TEST(Engine, AfterAnExceptionAllLocksAreClosedIfThatIsPossible)
+{
+    FakeSystem system;
+    ASSERT_TRUE(close_after_exception(system, {}));
+    EXPECT_EQ(system.saved.armed, Armed::Yes);
+    EXPECT_EQ(system.firewall, inspect(system).wanted.firewall);
+    EXPECT_TRUE(differences(system, inspect(system)).empty());
+}
+
+TEST(Engine, AfterAnExceptionThatComesAgainTheBaseFormIsLoaded)
+{
+    FakeSystem system;
+    system.out_of_memory = true;
+    ASSERT_TRUE(close_after_exception(system, {}));
+    EXPECT_EQ(system.firewall, base_ruleset());
+    system.firewall = {};
+    system.broken = {"load_beside"};
+    EXPECT_FALSE(close_after_exception(system, {}));
 }
 
 TEST(Engine, DifferencesNameEachPartThatDrifted)
