@@ -15,14 +15,15 @@
 namespace failclosed {
 namespace {
 
-/// A file's place: its directory as a descriptor, so that nobody can move it under our feet.
+/// Where a file is. The directory is a descriptor: it stays the same if its path is renamed.
 struct Place {
     UniqueFd directory;
     std::string name;
-    /// The whole path, for messages.
+    /// The path as the caller gave it, for messages.
     std::string path;
 
-    /// Name of the new file before it is renamed. Fixed, so that crashes cannot pile files up.
+    /// Name of the new file before it is renamed. Always the same, so that crashes leave one file
+    /// at most.
     [[nodiscard]] std::string temporary() const { return "." + name + ".failclosed"; }
 };
 
@@ -109,7 +110,7 @@ Result<std::string> read_all(int descriptor, std::size_t size_limit, const std::
     }
 }
 
-/// IMA's and EVM's attributes are hashes of the old file; the kernel makes its own for the new.
+/// IMA's and EVM's attributes are hashes of the old file; the kernel computes those of the new one.
 bool describes_contents(std::string_view attribute)
 {
     return attribute == "security.ima" || attribute == "security.evm";
@@ -147,8 +148,8 @@ Status copy_attributes(int from, int to, const std::string& path)
     return {};
 }
 
-/// Owner before mode: chown(2) takes set-id bits away. Mode before attributes: one of them is
-/// the ACL, which chmod(2) would change.
+/// Sets the owner before the mode, because chown(2) clears set-id bits, and the mode before the
+/// attributes, because chmod(2) changes the ACL.
 Status keep_attributes(int from, int to, const std::string& path)
 {
     struct stat old{};
@@ -175,7 +176,7 @@ Status fill_new_file(int descriptor, int old, const Place& place, std::string_vi
     return sync_contents(descriptor, place, options.durability);
 }
 
-/// `old` is -1 where there was no file.
+/// `old` is -1 if there was no file.
 Status replace_by_rename(const Place& place, int old, std::string_view contents,
                          const ReplaceOptions& options)
 {
@@ -217,10 +218,10 @@ Status overwrite(int descriptor, const Place& place, std::string_view contents, 
     if (!now) {
         return Failure(now.error());
     }
-    return *now == contents ? Status() : fail(place.path + ": does not keep what is written");
+    return *now == contents ? Status() : fail(place.path + ": reads back different contents");
 }
 
-/// Room is taken first, so that a full disk shows before the old contents are touched.
+/// Allocates space first, so that a full disk is detected before the old contents are changed.
 Status replace_in_place(const Place& place, std::string_view old, std::string_view contents,
                         const ReplaceOptions& options)
 {
@@ -242,7 +243,7 @@ Status replace_in_place(const Place& place, std::string_view old, std::string_vi
     return sync_contents(target.get(), place, options.durability);
 }
 
-/// What stands at a place now.
+/// The file that is at a place now.
 struct Occupant {
     bool exists = false;
     bool link = false;
@@ -268,7 +269,7 @@ Result<Occupant> look_at(const Place& place)
                     .size = static_cast<std::size_t>(info.stx_size)};
 }
 
-/// Why `occupant` must not be replaced, if so.
+/// An error if `occupant` must not be replaced.
 Status check_replaceable(const Occupant& occupant, const std::string& path)
 {
     if (occupant.immutable) {

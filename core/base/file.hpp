@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Whole files: bounded reading, and replacing that no crash and no full disk can tear.
+// Reads and replaces whole files. A crash or a full disk leaves the old or the new contents.
 #pragma once
 
 #include <cstddef>
@@ -12,51 +12,52 @@
 
 namespace failclosed {
 
-/// What a power cut may do to a change.
+/// What of a change survives a power cut.
 enum class Durability {
-    Durable, ///< nothing: it is on the disk when the call returns (fsync(2) of file and directory)
-    Whole,   ///< undo it: the old contents or the new ones are there, whole (fsync of the file)
-    Volatile ///< anything: for files that do not outlive the power anyway, as on /run
+    Durable, ///< the change: on the disk when the call returns (fsync(2) of file and directory)
+    Whole,   ///< the old contents or the new ones, never a part (fsync of the file)
+    Volatile ///< not guaranteed: for files on a file system in memory, such as /run
 };
 
 struct ReplaceOptions {
-    /// Permission bits, whatever the umask, of a file that was not there before.
+    /// Permission bits of a new file; the umask does not change them.
     mode_t mode = 0644;
     Durability durability = Durability::Durable;
-    /// Puts a regular file in the place of a symbolic link; else a link is refused (ELOOP).
+    /// Replaces a symbolic link by a regular file. False: a link is refused (ELOOP).
     bool replace_link = false;
-    /// Where a file is written in place, and shrinks, two steps are needed. This is what a crash
-    /// between them leaves: the beginning of the old contents where true; else the new contents
-    /// with the end of the old ones after them.
+    /// A file that is written in place and gets shorter takes two steps. A crash between them
+    /// leaves the beginning of the old contents if true, else the new contents followed by the end
+    /// of the old ones.
     bool shrink_first = false;
 };
 
-/// The contents of a regular file, links followed. More than `size_limit` bytes is EFBIG; what
-/// is not a regular file (FIFO, device, directory) is refused without waiting for it. A missing
-/// file is ENOENT.
+/// The contents of a regular file; links are followed. EFBIG if they exceed `size_limit` bytes,
+/// EINVAL if the file is not regular (FIFO, device, directory; it does not wait for these), ENOENT
+/// if there is no file.
 Result<std::string> read_file(const std::string& path, std::size_t size_limit);
 
-/// Makes `contents` the contents of `path`, keeping mode, owner and extended attributes (so ACLs
-/// and the SELinux label too) of the file that was there. Readers see the old or the new
-/// contents, never a mixture: a new file in the same directory is renamed over the old one. Only
-/// a file that is itself a mount point, which cannot be renamed over, is written in place, and
-/// read back. Nothing is written where the file holds `contents` already.
+/// Writes `contents` to `path` and keeps mode, owner and extended attributes (ACLs and the SELinux
+/// label too) of an existing file. Readers see the old or the new contents, never a mixture: a new
+/// file in the same directory is renamed over the old one. A file that is itself a mount point
+/// cannot be replaced by rename: it is written in place and read back. A file that holds `contents`
+/// already is not written.
 ///
-/// An immutable file is refused (EPERM), and what is not a regular file (EINVAL). On failure, a
-/// full disk included, the old file is whole. One writer at a time: callers hold a lock.
+/// Refuses an immutable file (EPERM) and a file that is not regular (EINVAL). On failure, a full
+/// disk included, the old file is unchanged. The caller holds a lock: there is one writer at a
+/// time.
 Status replace_file(const std::string& path, std::string_view contents,
                     const ReplaceOptions& options = {});
 
-/// Puts a symbolic link to `target` at `path`, in one step, in the place of a regular file or
-/// link there. On failure `path` is as it was.
+/// Makes `path` a symbolic link to `target`, in one step; replaces a regular file or a link. On
+/// failure `path` is unchanged.
 Status replace_by_link(const std::string& path, const std::string& target,
                        Durability durability = Durability::Durable);
 
-/// The target of the symbolic link `path` as it is written there (readlink(2)); EINVAL where
-/// `path` is no link, ENOENT where there is nothing.
+/// The target of the symbolic link `path`, not resolved (readlink(2)). EINVAL if `path` is not a
+/// link, ENOENT if it does not exist.
 Result<std::string> read_link(const std::string& path);
 
-/// Removes a file or link; one that is not there is no failure.
+/// Removes a file or link. Succeeds if it does not exist.
 Status remove_file(const std::string& path, Durability durability = Durability::Durable);
 
 } // namespace failclosed

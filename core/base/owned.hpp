@@ -13,10 +13,10 @@ template <auto release> struct Releaser {
     template <typename T> void operator()(T* handle) const { release(handle); }
 };
 
-/// A handle of a C library that `release` gives back.
+/// A handle of a C library that `release` frees.
 template <typename T, auto release> using Owned = std::unique_ptr<T, Releaser<release>>;
 
-/// A file descriptor that is closed with its owner; -1 is "none".
+/// A file descriptor that is closed with its owner; -1 if there is none.
 class UniqueFd {
   public:
     UniqueFd() = default;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lines for people: standard error and the system log.
+// Writing messages to standard error and the system log.
 #include "core/base/report.hpp"
 
 #include <string>
@@ -15,7 +15,7 @@ namespace {
 std::string program_name = "failclosed";
 ReportTo whereto = ReportTo::StandardError;
 
-/// A line is for people: what hostile input adds to it must not bury the rest.
+/// Limits what hostile input can add to a message, so that the other messages stay visible.
 constexpr std::size_t kLongestLine = 800;
 
 void write_line(int priority, std::string_view text)
@@ -33,7 +33,7 @@ void write_line(int priority, std::string_view text)
         syslog(priority, "%s", line.c_str());
     }
     const std::string output = "failclosed: " + line + "\n";
-    // There is nobody to tell when standard error itself cannot be written.
+    // A failure to write to standard error cannot be reported.
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, output.data(), output.size());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one place where lines for people leave the program.
+// Messages to standard error and the system log.
 #pragma once
 
 #include <cstdint>
@@ -7,18 +7,18 @@
 
 namespace failclosed {
 
-/// Where lines go besides standard error.
+/// Where messages go.
 enum class ReportTo : std::uint8_t {
     StandardError,
-    /// Also the system log: hooks run where nobody reads their standard error.
+    /// Standard error and the system log, for hooks: their standard error is seldom kept.
     SystemLogToo,
 };
 
-/// Says once per process under which name ("openvpn-hook") and whereto lines are written.
+/// Sets the program's name ("openvpn-hook") and where messages go. Called once per process.
 void set_up_reports(std::string_view program, ReportTo to);
 
-/// "failclosed: LINE" on standard error; control characters are replaced by '?', and what is longer
-/// than a few lines of a terminal is cut.
+/// Writes "failclosed: LINE". Control characters are replaced by '?'; a line longer than 800 bytes
+/// is cut.
 void report_error(std::string_view line);
 void report_warning(std::string_view line);
 void report_notice(std::string_view line);

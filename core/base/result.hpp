@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What every fallible function returns: a value, or an error that reads as one line.
+// The result of a function that can fail: a value, or an error with a message of one line.
 #pragma once
 
 #include <cerrno>
@@ -9,7 +9,7 @@
 
 namespace failclosed {
 
-/// Why something failed, as one line for people, and the errno behind it (0 where there is none).
+/// Why a call failed: a message of one line, and the errno (0 if there is none).
 class Error {
   public:
     explicit Error(std::string message, int number = 0)
@@ -17,10 +17,10 @@ class Error {
     {
     }
 
-    /// "`what`: text of errno", keeping the number.
+    /// "WHAT: text of errno", with `number` as its errno.
     static Error from_errno(const std::string& what, int number = errno);
 
-    /// The same error with what was being tried in front: "`what`: message".
+    /// The same error with the failed action in front: "WHAT: message".
     [[nodiscard]] Error during(const std::string& what) const
     {
         return Error(what + ": " + message_, number_);
@@ -39,7 +39,7 @@ class Error {
 
 using Failure = std::unexpected<Error>;
 
-/// A value or an Error. A struct of its own because std::expected may be dropped silently.
+/// A value or an Error. A separate type because std::expected is not [[nodiscard]].
 template <typename T> struct [[nodiscard]] Result : std::expected<T, Error> {
     using std::expected<T, Error>::expected;
 };
@@ -56,7 +56,7 @@ inline Failure fail_errno(const std::string& what, int number = errno)
     return Failure(Error::from_errno(what, number));
 }
 
-/// Passes on somebody else's error with what was being tried in front.
+/// Returns `error` with the failed action in front: "WHAT: message".
 inline Failure fail_during(const std::string& what, const Error& error)
 {
     return Failure(error.during(what));
