@@ -201,7 +201,7 @@ std::vector<IpPrefix> without_contained(std::vector<IpPrefix> prefixes)
     std::ranges::sort(prefixes);
     std::vector<IpPrefix> kept;
     for (const auto& prefix : prefixes) {
-        // Sorted by address then length: whatever contains this one comes before it.
+        // Sorted by address, then length: a prefix that contains this one comes before it.
         if (kept.empty() || !kept.back().contains(prefix)) {
             kept.push_back(prefix);
         }

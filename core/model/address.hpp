@@ -17,14 +17,14 @@ enum class Family : std::uint8_t { V4, V6 };
 
 inline constexpr std::array kFamilies = {Family::V4, Family::V6};
 
-/// One IPv4 or IPv6 address, without a zone.
+/// An IPv4 or IPv6 address, without a zone.
 class IpAddress {
   public:
-    /// Strict numeric text (RFC 4291, dotted quad without leading zeros); nothing else parses.
-    /// An IPv4-mapped IPv6 address (::ffff:0:0/96) becomes the IPv4 address that it means.
+    /// Parses numeric text: RFC 4291, or a dotted quad without leading zeros; `nullopt` otherwise.
+    /// An IPv4-mapped IPv6 address (::ffff:0:0/96) becomes the IPv4 address in it.
     static std::optional<IpAddress> parse(std::string_view text);
 
-    /// 4 or 16 bytes in network order; any other size gives nothing.
+    /// 4 or 16 bytes in network order; `nullopt` if there are more or fewer.
     static std::optional<IpAddress> from_bytes(std::span<const std::uint8_t> bytes);
 
     /// 0.0.0.0 or ::
@@ -49,8 +49,8 @@ class IpAddress {
     /// 224.0.0.0/4 or ff00::/8.
     [[nodiscard]] bool is_multicast() const;
 
-    /// An address that one host elsewhere can have: not unspecified, loopback, multicast, nor
-    /// IPv4's 0.0.0.0/8 and 240.0.0.0/4 (the limited broadcast included).
+    /// An address that a single other host can have: not unspecified, loopback or multicast, and
+    /// not in 0.0.0.0/8 or 240.0.0.0/4 (which includes the limited broadcast).
     [[nodiscard]] bool is_unicast_host() const;
 
     [[nodiscard]] std::string to_string() const;
@@ -67,16 +67,17 @@ class IpAddress {
 /// A network: an address whose host bits are zero, and its length in bits.
 class IpPrefix {
   public:
-    /// Host bits of `address` are cleared. `length` is at most 32 or 128, else nothing.
+    /// Clears the host bits of `address`. `nullopt` if `length` exceeds 32 (IPv4) or 128 (IPv6).
     static std::optional<IpPrefix> make(const IpAddress& address, unsigned length);
 
-    /// "10.0.0.0/8" or "10.1.2.3" (a whole-length prefix). Host bits are cleared.
+    /// "10.0.0.0/8", or "10.1.2.3" for the prefix of a single address. Clears host bits.
     static std::optional<IpPrefix> parse(std::string_view text);
 
-    /// From an address and a netmask such as 255.255.255.0; holes in the mask give nothing.
+    /// From an address and a netmask such as 255.255.255.0; `nullopt` if the one bits of the mask
+    /// are not contiguous.
     static std::optional<IpPrefix> from_netmask(const IpAddress& address, const IpAddress& mask);
 
-    /// The prefix of just this address.
+    /// The prefix of this single address.
     static IpPrefix host(const IpAddress& address);
 
     /// 0.0.0.0/0 or ::/0.
@@ -109,7 +110,7 @@ class IpPrefix {
     unsigned length_;
 };
 
-/// Sorted, with prefixes that lie inside another one left out.
+/// Sorted, without prefixes that another one contains.
 std::vector<IpPrefix> without_contained(std::vector<IpPrefix> prefixes);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the administrator can choose. The defaults are the product's own.
+// The configuration, with its defaults.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct LanPolicy {
         Deny,    ///< none
         OnLink,  ///< private prefixes that are directly connected
         Private, ///< every private, link-local and local multicast destination
-        List     ///< just `prefixes`
+        List     ///< those in `prefixes`
     };
 
     Kind kind = Kind::Deny;
@@ -27,9 +27,9 @@ struct LanPolicy {
     friend bool operator==(const LanPolicy&, const LanPolicy&) = default;
 };
 
-/// How a tunnel program is told to reconnect.
+/// The signal that tells a tunnel program to reconnect.
 enum class ReconnectSignal : std::uint8_t {
-    Auto, ///< HUP, or USR1 to a program that HUP would end
+    Auto, ///< HUP, or USR1 to a program that would exit on HUP
     Hup,
     Usr1,
     None
@@ -40,47 +40,47 @@ struct InboundService {
     /// Tcp or Udp.
     Transport transport = Transport::Tcp;
     Port port;
-    /// Who may reach it.
+    /// Source addresses that may reach it.
     IpPrefix from;
 
     friend auto operator<=>(const InboundService&, const InboundService&) = default;
 };
 
-/// Frames of this hardware address, packets of these addresses, or frames of this type leave
-/// devices although they are no packets of this machine's.
+/// Frames that the belt lets out although they are not this machine's: those of a hardware address,
+/// packets of a prefix, or frames of a type.
 using BeltAllowance = std::variant<MacAddress, IpPrefix, EtherType>;
 
-/// failclosed.conf(5) as values.
+/// The settings of failclosed.conf(5).
 struct Config {
     LanPolicy lan{LanPolicy::Kind::Private, {}};
     /// LLMNR, mDNS and NetBIOS name service to the local network.
     bool lan_names = false;
-    /// Servers besides those of tunnels and OpenVPN configurations.
+    /// Servers in addition to those of tunnels and OpenVPN configurations.
     std::vector<Remote> servers;
-    /// Files whose remotes `lock` learns; shell patterns, absolute.
+    /// OpenVPN configurations whose remotes `lock` learns: absolute shell patterns.
     std::vector<std::string> openvpn_configs = {"/etc/openvpn/*.conf", "/etc/openvpn/*.ovpn",
                                                 "/etc/openvpn/client/*.conf",
                                                 "/etc/openvpn/client/*.ovpn"};
-    /// Resolvers to use in every tunnel in place of the pushed ones.
+    /// Resolvers to use in every tunnel instead of the pushed ones.
     std::vector<IpAddress> dns_servers;
-    /// Whether servers without any usable address may be looked up outside the tunnel.
+    /// Whether names of servers without a usable address may be looked up outside the tunnel.
     bool bootstrap_dns = true;
-    /// How long an address of a server's name stays admitted after it was last seen.
+    /// How long an address of a server's name stays admitted after a resolver last gave it.
     Seconds server_expiry = std::chrono::days(30);
     ReconnectSignal reconnect_signal = ReconnectSignal::Auto;
-    /// Devices with guests or a network behind this machine: led into the tunnel, and served.
+    /// Devices of guests or of a network behind this machine. Their packets are forwarded into the
+    /// tunnel.
     std::vector<InterfaceName> forward;
     std::vector<InboundService> inbound;
-    /// Guests that share a device with this machine and whom the administrator trusts.
+    /// Trusted guests that share a device with this machine.
     std::vector<BeltAllowance> belt_allow;
-    /// Whether refused packets are logged (rate-limited) by the kernel.
+    /// Whether the kernel logs refused packets (rate-limited).
     bool log = true;
 
     friend bool operator==(const Config&, const Config&) = default;
 };
 
-/// What holds where the configuration cannot be read: nothing that an administrator could have
-/// meant to forbid.
+/// The configuration to use if the file cannot be read: admits nothing that the file could forbid.
 Config strictest_config();
 
 } // namespace failclosed

@@ -94,7 +94,7 @@ std::optional<Remote> Remote::parse(std::string_view text)
         host_part = host_part.substr(0, colon);
         const bool is_ipv6 = host_part.find(':') != std::string_view::npos;
         if (!port || is_ipv6 != host_part.starts_with('[')) {
-            return std::nullopt; // an IPv6 address without brackets hides where its port begins
+            return std::nullopt; // without brackets, the end of an IPv6 address is ambiguous
         }
     }
     auto host = parse_host(host_part);
@@ -130,7 +130,7 @@ std::vector<Endpoint> Server::endpoints() const
     for (const auto& learnt : addresses) {
         add(learnt.address);
     }
-    // A remote that is configured by address has learnt that address too.
+    // The address of a remote that is configured by address can also be among the learnt ones.
     std::ranges::sort(endpoints);
     const auto rest = std::ranges::unique(endpoints);
     endpoints.erase(rest.begin(), rest.end());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Where VPN servers are reached: configured remotes, their addresses, and who may talk to them.
+// VPN servers: configured remotes, their addresses, and the senders that may reach them.
 #pragma once
 
 #include <chrono>
@@ -27,7 +27,7 @@ std::string_view to_string(Transport transport);
 /// Whether packets of this transport have ports.
 bool has_ports(Transport transport);
 
-/// One address that a tunnel program talks to. `port` is set exactly for transports with ports.
+/// An address that a tunnel program sends to. `port` is set if, and only if, `transport` has ports.
 struct Endpoint {
     IpAddress address;
     Transport transport = Transport::Udp;
@@ -39,20 +39,20 @@ struct Endpoint {
 /// "203.0.113.2:1194/udp", "[2001:db8::2]:443/tcp", "203.0.113.2/esp".
 std::string to_string(const Endpoint& endpoint);
 
-/// A server as configured: by name or by address.
+/// A server as it is configured: by name or by address.
 struct Remote {
     std::variant<IpAddress, HostName> host;
     Transport transport = Transport::Udp;
     std::optional<Port> port;
-    /// Only addresses of this family, as OpenVPN's udp4 and tcp6-client mean it.
+    /// Set: only addresses of this family are used (OpenVPN's udp4, tcp6-client).
     std::optional<Family> family;
 
-    /// "HOST:PORT/PROTO" or "HOST/PROTO" for a transport without ports; an IPv6 address is
-    /// written in brackets; PROTO is udp, tcp, gre, esp, or udp4, udp6, tcp4, tcp6; "/PROTO" may
-    /// be left out for udp.
+    /// "HOST:PORT/PROTO", or "HOST/PROTO" for a transport without ports. An IPv6 address needs
+    /// brackets if a port follows. PROTO is udp (the default), udp4, udp6, tcp, tcp4, tcp6, gre or
+    /// esp. `nullopt` if the text has another form.
     static std::optional<Remote> parse(std::string_view text);
 
-    /// The configured name, where it is one.
+    /// The configured name; null if the server is configured by address.
     [[nodiscard]] const HostName* name() const { return std::get_if<HostName>(&host); }
 
     friend auto operator<=>(const Remote&, const Remote&) = default;
@@ -61,9 +61,8 @@ struct Remote {
 /// The form that Remote::parse reads.
 std::string to_string(const Remote& remote);
 
-/// By what the kernel tells the packets of a tunnel program from those of others. Where a mark
-/// is set it alone counts; otherwise the user that created the socket (root before privileges
-/// are dropped, another one after).
+/// How the kernel recognises packets of a tunnel program: by `mark` if it is set, else by the user
+/// that created the socket (root before the program drops privileges, another user after).
 struct Identity {
     std::vector<uid_t> uids = {0};
     std::optional<std::uint32_t> mark;
@@ -73,27 +72,27 @@ struct Identity {
 
 using Seconds = std::chrono::seconds;
 
-/// An address that a configured name has had.
+/// An address that was learnt for a configured name.
 struct LearntAddress {
     IpAddress address;
-    /// When a resolver last gave it, or a tunnel through it last came up; since the epoch.
+    /// When a resolver last gave it, or a tunnel to it last came up; since the epoch.
     Seconds seen{0};
-    /// A tunnel came up through it, more recently than through any other address of the name.
+    /// Of the name's addresses, the one to which a tunnel last came up.
     bool worked_last = false;
-    /// Only a resolver of the network gave it, outside of any tunnel: the network can have invented
-    /// it. Never true together with worked_last.
+    /// Learnt outside any tunnel, from a resolver of the network, which could have made it up.
+    /// Never true together with worked_last.
     bool unverified = false;
 
     friend bool operator==(const LearntAddress&, const LearntAddress&) = default;
 };
 
-/// A remembered server: a remote, who may talk to it, and the addresses that it has had.
+/// A remembered server: a remote, the senders that may reach it, and its learnt addresses.
 struct Server {
     Remote remote;
     Identity identity;
     std::vector<LearntAddress> addresses;
 
-    /// Every endpoint that is known for it, of the remote's family only; sorted, each once.
+    /// All known endpoints of the remote's family; sorted, without duplicates.
     [[nodiscard]] std::vector<Endpoint> endpoints() const;
 
     friend bool operator==(const Server&, const Server&) = default;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the entry points tell the engine. An event is a hint: the kernel is read again each time.
+// Events that entry points pass to the engine. An event is a hint: each run reads the kernel again.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct LockRequested {
     bool boot = false;
     /// Absolute paths of OpenVPN configurations whose programs may be told to reconnect.
     std::vector<std::string> openvpn_configs = {};
-    /// VPN profiles of NetworkManager's that count from now on.
+    /// VPN profiles of NetworkManager that are admitted from now on.
     std::vector<LearntProfile> profiles = {};
     /// False: servers' names are left to a later event.
     bool look_names_up = true;
@@ -27,28 +27,28 @@ struct LockRequested {
     friend bool operator==(const LockRequested&, const LockRequested&) = default;
 };
 
-/// `failclosed unlock`: the only event that opens. Tunnels stay known, for the next lock.
+/// `failclosed unlock`: the only event that opens. Tunnels stay recorded for the next lock.
 struct UnlockRequested {
     friend bool operator==(const UnlockRequested&, const UnlockRequested&) = default;
 };
 
-/// Something may have drifted: look, plan and apply again.
+/// The kernel or a file may differ from the plan: observe, plan and apply again.
 struct ReapplyRequested {
-    /// Servers of configurations that are there by now. They count where the machine is armed.
+    /// Servers from the configurations that exist now. They are learnt if the machine is armed.
     std::vector<Server> servers = {};
-    /// The same for VPN profiles of NetworkManager's.
+    /// VPN profiles of NetworkManager, learnt under the same condition.
     std::vector<LearntProfile> profiles = {};
 
     friend bool operator==(const ReapplyRequested&, const ReapplyRequested&) = default;
 };
 
-/// The profile that NetworkManager made a tunnel from.
+/// The NetworkManager profile of a tunnel.
 struct VpnProfileFacts {
-    /// Empty: NetworkManager named none.
+    /// Empty: NetworkManager did not name a profile.
     std::string uuid;
     /// As LearntProfile::digest. Empty: the profile could not be read.
     std::string digest;
-    /// Only some users may use it (`connection.permissions`), and may change it as they like.
+    /// It belongs to some users (`connection.permissions`), who may change it.
     bool is_private = false;
     /// What the VPN's program runs with.
     enum class Settings : std::uint8_t {
@@ -59,60 +59,60 @@ struct VpnProfileFacts {
     Settings settings = Settings::Other;
     /// The profile was written after the VPN's program had been started.
     bool is_newer_than_program = false;
-    /// Holds the device, where one was found.
+    /// The process that holds the device, if one was found.
     std::optional<ProcessId> program = {};
 
     friend bool operator==(const VpnProfileFacts&, const VpnProfileFacts&) = default;
 };
 
-/// A tunnel program announces its tunnel, with all that it knows of its servers.
+/// A tunnel program announces its tunnel and its servers.
 struct TunnelUp {
     Tunnel tunnel;
     std::vector<Server> servers;
-    /// The endpoint that answered, where the program says so.
+    /// The endpoint that answered, if the program says so.
     std::optional<Endpoint> connected;
-    /// Set for tunnels that NetworkManager announces as its own; nullopt for those of programs
-    /// that root runs.
+    /// Set for VPNs that NetworkManager announces; `nullopt` for tunnels of programs that root
+    /// runs.
     std::optional<VpnProfileFacts> profile = {};
-    /// An address was announced that is none a host can have. It is not in `tunnel`.
+    /// An address was announced that no host can have. It is not in `tunnel`.
     bool has_unusable_address = false;
 
     friend bool operator==(const TunnelUp&, const TunnelUp&) = default;
 };
 
-/// OpenVPN's `up` with script_context=restart, or `ipchange`: says which server answers now, and
-/// nothing of routes.
+/// OpenVPN's `up` with script_context=restart, or `ipchange`: names the server that answers now,
+/// but no routes.
 struct TunnelRestarted {
     std::vector<Server> servers;
     std::optional<Endpoint> connected;
-    /// The program that says so, where it is known.
+    /// The announcing program, if it is known.
     std::optional<ProcessId> owner = {};
 
     friend bool operator==(const TunnelRestarted&, const TunnelRestarted&) = default;
 };
 
-/// The tunnel is gone for good or until it is announced again.
+/// The tunnel has ended, until it is announced again.
 struct TunnelDown {
     InterfaceName interface;
-    /// The program whose tunnel it was, where it is known.
+    /// The program whose tunnel it was, if it is known.
     std::optional<ProcessId> owner = {};
 
     friend bool operator==(const TunnelDown&, const TunnelDown&) = default;
 };
 
-/// A tunnel's device came up, and its program has announced nothing. It is recorded if the machine
-/// is armed already and admission (core/plan/admission) does not refuse it.
+/// A device that can be a tunnel came up without an announcement of its program. It is recorded if
+/// the machine is armed and admission (core/plan/admission) does not refuse it.
 struct TunnelFound {
     InterfaceName interface;
-    /// Who made the device.
+    /// The maker of the device.
     enum class Maker : std::uint8_t {
         Unknown,
         Kernel,        ///< WireGuard: no process holds it
         Program,       ///< a process that NetworkManager did not start
-        NetworkManager ///< the program of one of its VPNs
+        NetworkManager ///< the program of a VPN of NetworkManager
     };
     Maker maker = Maker::Unknown;
-    /// The process that holds the device, where one was found.
+    /// The process that holds the device, if one was found.
     std::optional<ProcessId> program = {};
 
     friend bool operator==(const TunnelFound&, const TunnelFound&) = default;
@@ -120,16 +120,16 @@ struct TunnelFound {
 
 /// The network beneath the tunnels may have changed: a link, an address, a route, a lease.
 struct UnderlayChanged {
-    /// The device that DHCP spoke of, where it did.
+    /// The device whose DHCP lease changed, if one did.
     std::optional<InterfaceName> leased_interface = {};
-    /// Its lease's server; nothing where there is no lease any more.
+    /// The server of its lease; `nullopt` if the lease has ended.
     std::optional<IpAddress> lease_server = {};
 
     friend bool operator==(const UnderlayChanged&, const UnderlayChanged&) = default;
 };
 
-/// `failclosed portal`: let one user or program sign in to the network. Refused, as a state that
-/// does not change, where the machine is open, a tunnel is up, or no resolver is named.
+/// `failclosed portal`: lets one user or program sign in to the network. Refused (the state stays
+/// as it is) if the machine is open, a tunnel is up, or `resolvers` is empty.
 struct PortalRequested {
     uid_t uid = 0;
     std::optional<gid_t> gid = {};
@@ -142,12 +142,12 @@ struct PortalRequested {
 
 inline constexpr Seconds kLongestPortal{30 * 60};
 
-/// The sign-in is over before its time.
+/// The sign-in ends before its time is over.
 struct PortalEnded {
     friend bool operator==(const PortalEnded&, const PortalEnded&) = default;
 };
 
-/// The refresh helper's answers: the addresses that the configured names have now.
+/// Answers that the refresh helper got: the current addresses of configured names.
 struct ServersResolved {
     struct Answer {
         HostName name;
@@ -157,7 +157,7 @@ struct ServersResolved {
     };
 
     std::vector<Answer> answers;
-    /// They came from the network's own resolvers, and not through a tunnel.
+    /// They came from the network's resolvers, outside any tunnel.
     bool past_tunnel = false;
 
     friend bool operator==(const ServersResolved&, const ServersResolved&) = default;

@@ -24,7 +24,7 @@ bool is_label(std::string_view label)
            std::ranges::all_of(label, allowed);
 }
 
-/// Up to four digits, all of them.
+/// Parses up to four hexadecimal digits; `nullopt` if another character is among them.
 std::optional<std::uint16_t> parse_hexadecimal(std::string_view digits)
 {
     std::uint16_t number = 0;
@@ -151,7 +151,7 @@ std::string MacAddress::to_string() const
 std::optional<EtherType> EtherType::parse(std::string_view text)
 {
     constexpr std::size_t kLength = 6;
-    constexpr std::uint16_t kLowest = 0x0600; // below it stands the length of an 802.3 frame
+    constexpr std::uint16_t kLowest = 0x0600; // a lower number is the length of an 802.3 frame
     const auto number = text.size() == kLength && text.starts_with("0x")
                             ? parse_hexadecimal(text.substr(2))
                             : std::nullopt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Names and numbers that come from outside, made valid once at the edge.
+// Names and numbers from outside, validated once at the edge.
 #pragma once
 
 #include <array>
@@ -11,15 +11,16 @@
 
 namespace failclosed {
 
-/// A whole decimal number from `low` to `high` inclusive, without sign, spaces or leading zeros.
+/// Parses a decimal number from `low` to `high` inclusive, without sign, spaces or leading zeros.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t low,
                                           std::uint64_t high);
 
-/// True where `text` holds a byte below 0x20 or 0x7f: such text never reaches a file or a log.
+/// True if `text` holds a byte below 0x20, or 0x7f. Such text must not reach a file or a log.
 bool has_control_characters(std::string_view text);
 
-/// The name of a network device: 1 to 15 bytes (IFNAMSIZ, linux/if.h), no '/', ':' or white
-/// space, not "." or "..", as dev_valid_name() in the kernel; and no control characters.
+/// The name of a network device, as dev_valid_name() in the kernel accepts it: 1 to 15 bytes
+/// (IFNAMSIZ, linux/if.h), without '/', ':' and white space, not "." or "..". Without control
+/// characters too.
 class InterfaceName {
   public:
     static std::optional<InterfaceName> parse(std::string_view text);
@@ -34,9 +35,9 @@ class InterfaceName {
     std::string text_;
 };
 
-/// A DNS name: at most 253 bytes, labels of 1 to 63 letters, digits, '-' and '_' (RFC 1123, and
-/// the underscore that is in use), no '-' at a label's ends. Kept in lower case without the last
-/// dot. A name that is an address in numbers ("10.0.0.1", "0x7f.1", "1") is not a name.
+/// A DNS name: at most 253 bytes; labels of 1 to 63 letters, digits, '-' and '_' (RFC 1123, and the
+/// underscore that is in use) that neither begin nor end with '-'. Stored in lower case without the
+/// last dot. A numeric address ("10.0.0.1", "0x7f.1", "1") is not a name.
 class HostName {
   public:
     static std::optional<HostName> parse(std::string_view text);
@@ -56,7 +57,7 @@ class Port {
   public:
     static std::optional<Port> parse(std::string_view text);
 
-    /// 0 gives nothing.
+    /// `nullopt` if `number` is 0.
     static std::optional<Port> make(std::uint16_t number);
 
     [[nodiscard]] std::uint16_t number() const { return number_; }
@@ -69,15 +70,15 @@ class Port {
     std::uint16_t number_;
 };
 
-/// The hardware address of one Ethernet device, 48 bits (IEEE 802).
+/// A hardware address of Ethernet, 48 bits (IEEE 802).
 class MacAddress {
   public:
-    /// "52:54:00:12:34:56": six pairs of hexadecimal digits, either case, between colons.
+    /// "52:54:00:12:34:56": six pairs of hexadecimal digits of either case, separated by colons.
     static std::optional<MacAddress> parse(std::string_view text);
 
     [[nodiscard]] const std::array<std::uint8_t, 6>& bytes() const { return bytes_; }
 
-    /// One device has it: neither a group nor all zeros.
+    /// The address of a single device: neither a group address nor all zeros.
     [[nodiscard]] bool is_unicast() const;
 
     /// In lower case.
@@ -95,7 +96,7 @@ class MacAddress {
 struct EtherType {
     std::uint16_t number = 0;
 
-    /// "0x88e5": "0x" and four hexadecimal digits, either case, from 0x0600.
+    /// "0x88e5": "0x" and four hexadecimal digits of either case, at least 0x0600.
     static std::optional<EtherType> parse(std::string_view text);
 
     [[nodiscard]] std::string to_string() const;

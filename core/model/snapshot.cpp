@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Looking things up in a snapshot.
+// Searching a snapshot.
 #include "core/model/snapshot.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ std::optional<Error> refusal(const Snapshot& snapshot, const Tunnel& tunnel)
     }
     return Error(
         tunnel.interface.text() +
-        " is no tunnel: what is sent through it would leave in clear; name the device that "
+        " is not a tunnel device: packets would leave through it in clear; name the device that "
         "the tunnel program made");
 }
 

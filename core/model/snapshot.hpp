@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the kernel shows at one moment, as far as plans need it.
+// The parts of the kernel's state that plans need, at one moment.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +17,21 @@ struct Link {
     unsigned index = 0;
     bool up = false;
     bool loopback = false;
-    /// IFF_POINTOPOINT or IFF_NOARP: what is sent to it needs no next hop.
+    /// IFF_POINTOPOINT or IFF_NOARP: packets need no next hop.
     bool point_to_point = false;
     std::vector<InterfaceAddress> addresses;
-    /// Made by a tunnel program or by the kernel as a tunnel: not loopback, no network card, and
-    /// none of what leads to one (bridge, VLAN, veth...).
+    /// Made by a tunnel program, or by the kernel as a tunnel. False for loopback, network cards
+    /// and devices on top of them (bridge, VLAN, veth...).
     bool can_be_tunnel = false;
-    /// What a program that still runs has made for IP packets alone (a tun device that is not
-    /// persistent nor a user's, WireGuard), and no bridge's port: it is a tunnel without saying so.
+    /// A tunnel even without an announcement: a device for IP packets, made by a program that still
+    /// runs (tun, neither persistent nor owned by a user) or WireGuard, that is not a bridge port.
     bool is_program_tunnel = false;
     bool is_wireguard = false;
-    /// One end of a wire to a guest (veth, tap) that is a bridge's port: what leaves by it stays on
-    /// this machine.
+    /// A device to a guest (veth, tap) that is a bridge port: frames sent to it stay on this
+    /// machine.
     bool is_guest_port = false;
     bool is_bridge = false;
-    /// ifindex of the bridge whose port it is; 0 where it is none's.
+    /// ifindex of the bridge whose port this is; 0 if it is not a port.
     unsigned bridge = 0;
 
     friend bool operator==(const Link&, const Link&) = default;
@@ -44,7 +44,7 @@ struct MainRoute {
     unsigned device = 0;
     std::optional<IpAddress> gateway;
     std::uint32_t metric = 0;
-    /// Who set it (rtm_protocol, linux/rtnetlink.h): RTPROT_DHCP, RTPROT_RA, RTPROT_KERNEL...
+    /// The origin (rtm_protocol, linux/rtnetlink.h): RTPROT_DHCP, RTPROT_RA, RTPROT_KERNEL...
     std::uint8_t protocol = 0;
 
     friend auto operator<=>(const MainRoute&, const MainRoute&) = default;
@@ -52,13 +52,13 @@ struct MainRoute {
 
 struct Snapshot {
     std::vector<Link> links;
-    /// Unicast ones, sorted. Routes with several next hops are left out.
+    /// Unicast routes, sorted. Routes with several next hops are left out.
     std::vector<MainRoute> main_routes;
     /// Time of day since the epoch.
     Seconds now{0};
-    /// How long the machine has slept since it was started.
+    /// Time that the machine has been suspended since boot.
     Seconds suspended{0};
-    /// Since the machine was started, sleep included (CLOCK_BOOTTIME): nobody can set it.
+    /// Time since boot, suspended time included (CLOCK_BOOTTIME, which cannot be set).
     Seconds uptime{0};
 
     [[nodiscard]] const Link* find(const InterfaceName& name) const;
@@ -66,8 +66,8 @@ struct Snapshot {
     friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
 
-/// Why `tunnel` must not be recorded: its device is there and can be no tunnel, so that what is
-/// sent "into the tunnel" would leave in clear. Nothing where it can be one, or is not there.
+/// The reason not to record `tunnel`: its device does not exist, or exists and cannot be a tunnel,
+/// so that packets into it would leave in clear. `nullopt` if the device can be a tunnel.
 std::optional<Error> refusal(const Snapshot& snapshot, const Tunnel& tunnel);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What failclosed remembers between two events.
+// The state that is kept between two events.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct InterfaceAddress {
     friend auto operator<=>(const InterfaceAddress&, const InterfaceAddress&) = default;
 };
 
-/// A process, told from a later one with the same pid by its start time.
+/// A process. The start time distinguishes it from a later one with the same pid.
 struct ProcessId {
     pid_t pid = 0;
     /// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)).
@@ -33,46 +33,45 @@ struct ProcessId {
     friend bool operator==(const ProcessId&, const ProcessId&) = default;
 };
 
-/// How a packet to a server leaves this machine, past the tunnels.
+/// How packets to a server leave this machine outside the tunnels.
 struct UnderlayPath {
     Family family = Family::V4;
     InterfaceName interface;
-    /// The next hop; nothing where the server is on the link.
+    /// The next hop; `nullopt` if the server is on the link.
     std::optional<IpAddress> gateway;
-    /// Addresses of the family that the device has, sorted, without link-local ones.
+    /// The device's addresses of this family, sorted, without link-local ones.
     std::vector<IpAddress> sources;
 
     friend auto operator<=>(const UnderlayPath&, const UnderlayPath&) = default;
 };
 
-/// A tunnel that its program announced as up. Known by the device's name: OpenVPN makes a new
-/// device, with a new index, at every restart.
+/// A tunnel that is up. Identified by the device's name, because OpenVPN makes a new device with a
+/// new index at every restart.
 struct Tunnel {
     InterfaceName interface;
     std::vector<InterfaceAddress> addresses;
-    /// Destinations inside: its own prefixes, peers, and pushed routes. Pieces of a default route
-    /// (prefixes shorter than kShortestNetwork) are no networks and are left out.
+    /// Destinations inside: prefixes of its addresses, peers, and pushed routes. Without parts of a
+    /// default route (prefixes shorter than kShortestNetwork).
     std::vector<IpPrefix> networks;
-    /// The next hop inside, at most one of each family. Counts only where the device resolves
-    /// neighbours (tap): without it such a device would ask by ARP for every destination.
+    /// The next hop inside, at most one per family. Used only if the device resolves neighbours
+    /// (tap): without a next hop it would send ARP requests for every destination.
     std::vector<IpAddress> gateways;
     std::vector<IpAddress> resolvers;
     std::vector<HostName> search_domains;
-    /// The program that holds it.
+    /// The program that holds the device.
     std::optional<ProcessId> owner = {};
-    /// Who says that it is one.
+    /// How the tunnel became known.
     enum class Word : std::uint8_t {
-        Announced, ///< its program, or NetworkManager of a VPN of its own
-        Found      ///< a device that came up; its addresses and networks are those of the kernel
+        Announced, ///< by its program, or by NetworkManager for a VPN of its own
+        Found      ///< the device came up; its addresses and networks are read from the kernel
     };
     Word word = Word::Announced;
 
     friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
 
-/// What was inside a tunnel when it was last up. It belongs to nobody else afterwards: what was
-/// sent to a company's network must not go to the local one of the same addresses when the tunnel
-/// ends.
+/// The networks inside a tunnel when it was last up. They stay closed after the tunnel has ended:
+/// packets for a company's network must not go to a local network with the same addresses.
 struct InsideNetworks {
     InterfaceName interface;
     std::vector<IpPrefix> networks;
@@ -80,70 +79,70 @@ struct InsideNetworks {
     friend bool operator==(const InsideNetworks&, const InsideNetworks&) = default;
 };
 
-/// A pushed route with fewer bits than this claims a share of everything, not a network.
+/// A pushed route with a shorter prefix is part of a default route, not a network.
 inline constexpr unsigned kShortestNetwork = 8;
 
-/// Closed first: what is default-constructed, unreadable or damaged is closed.
+/// Yes comes first: a state that is default-constructed, unreadable or damaged is armed.
 enum class Armed : std::uint8_t { Yes, No };
 
-/// What DHCP said of a device.
+/// A DHCP lease of a device.
 struct Lease {
     InterfaceName interface;
-    /// The server that gave it: a renewal goes to it alone (RFC 2131, option 54).
+    /// The server that gave the lease. Renewals are sent to it by unicast (RFC 2131, option 54).
     IpAddress server;
 
     friend bool operator==(const Lease&, const Lease&) = default;
 };
 
-/// What was last seen beneath the tunnels.
+/// The underlay at the last event.
 struct Underlay {
-    /// The paths to all known servers, each once, sorted. Empty: there was no network.
+    /// The paths to all known servers, sorted, without duplicates. Empty: there was no network.
     std::vector<UnderlayPath> paths;
-    /// One for each device at the most.
+    /// At most one per device.
     std::vector<Lease> leases;
-    /// How long the machine had slept since it was started.
+    /// Time that the machine had been suspended since boot.
     Seconds suspended{0};
 
     friend bool operator==(const Underlay&, const Underlay&) = default;
 };
 
-/// A process that has announced a tunnel, whether that is up or not.
+/// A process that has announced a tunnel. The tunnel may have ended since.
 struct Program {
     ProcessId id;
-    /// The server that it last reached, where that is known.
+    /// The server that it last reached, if that is known.
     std::optional<IpAddress> server = {};
-    /// How that was, or was to be, reached; nothing while there was no way.
+    /// The path to that server; `nullopt` while there was none.
     std::optional<UnderlayPath> path = {};
 
     friend bool operator==(const Program&, const Program&) = default;
 };
 
-/// A sign-in to the network (a captive portal): for one user or one program, for a short time.
+/// A sign-in to the network (captive portal) for one user or program, for a limited time.
 struct Portal {
     uid_t uid = 0;
-    /// Set: only those of the user's sockets that were made with this group (gid) count.
+    /// Set: only sockets of the user that were created with this gid are admitted.
     std::optional<gid_t> gid = {};
     /// The network's own resolvers.
     std::vector<IpAddress> resolvers;
-    /// When it is over, as Snapshot::uptime counts. The kernel holds to it by itself.
+    /// When the sign-in ends, on the clock of Snapshot::uptime. The kernel enforces it.
     Seconds until{0};
 
     friend bool operator==(const Portal&, const Portal&) = default;
 };
 
-/// A VPN profile of NetworkManager's that root has had learnt (`lock`, `reapply`) or that locked
-/// the machine.
+/// A VPN profile of NetworkManager that root made known (`lock`, `reapply`) or that locked the
+/// machine.
 struct LearntProfile {
     std::string uuid;
-    /// Of everything in it that decides where packets go, without secrets: SHA-256, 64 hexadecimal
+    /// SHA-256 of all settings that decide where packets go, without secrets; 64 hexadecimal
     /// digits.
     std::string digest;
 
     friend bool operator==(const LearntProfile&, const LearntProfile&) = default;
 };
 
-/// A process that holds the device of an admitted VPN of NetworkManager's. It makes its device anew
-/// without a word of NetworkManager about the VPN.
+/// A process that holds the device of an admitted VPN of NetworkManager. It may make the device
+/// again without a new announcement by NetworkManager.
 struct VpnProgram {
     InterfaceName interface;
     ProcessId id;
@@ -153,22 +152,22 @@ struct VpnProgram {
 
 struct State {
     Armed armed = Armed::Yes;
-    /// Those that were found come last.
+    /// Announced tunnels first, then found ones.
     std::vector<Tunnel> tunnels;
     std::vector<Server> servers;
-    /// One for each device that was a tunnel since the machine was locked.
+    /// One per device that was a tunnel since the machine was locked.
     std::vector<InsideNetworks> inside;
     Underlay underlay;
-    /// One for each process.
+    /// One per process.
     std::vector<Program> programs;
-    /// Devices that were announced as tunnels and refused, whether they are there or not. A device
-    /// made anew under such a name stays refused until its announcement is admitted.
+    /// Devices that were announced as tunnels and refused; they need not exist now. A new device
+    /// with such a name stays refused until its announcement is admitted.
     std::vector<InterfaceName> refused;
-    /// OpenVPN configurations that were named to `lock`, besides those of the configuration.
+    /// OpenVPN configurations that were given to `lock`, in addition to those of failclosed.conf.
     std::vector<std::string> openvpn_configs;
-    /// Never while a tunnel is up. Not kept over a restart of the machine.
+    /// `nullopt` while a tunnel is up. Not kept over a reboot.
     std::optional<Portal> portal = {};
-    /// One for each UUID.
+    /// One per UUID.
     std::vector<LearntProfile> profiles = {};
     std::vector<VpnProgram> vpn_programs = {};
 
