@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The keys of failclosed.conf and what each may hold.
+// The keys of failclosed.conf and their allowed values.
 #include "core/codec/config_file.hpp"
 
 #include <algorithm>
@@ -17,17 +17,17 @@ namespace {
 
 constexpr const char* kGroup = "failclosed";
 
-/// "yes" or "no", into `value`.
+/// Parses "yes" or "no" into `value`; false if `text` is neither.
 bool set_switch(bool& value, std::string_view text)
 {
     value = text == "yes";
     return value || text == "no";
 }
 
-/// How many devices `forward` may name.
+/// Most devices that `forward` may name.
 constexpr std::size_t kMostForwarded = 64;
 
-/// A list of which each part parses, into `values`.
+/// Parses a list into `values`; false if an item is invalid.
 template <typename T, typename Parse>
 bool set_list(std::vector<T>& values, std::string_view text, const Parse& parse)
 {
@@ -42,7 +42,7 @@ bool set_list(std::vector<T>& values, std::string_view text, const Parse& parse)
     return true;
 }
 
-/// A prefix that is short enough to be a share of the internet is no local network.
+/// `nullopt` for a prefix that is too short for a local network.
 std::optional<IpPrefix> parse_lan_prefix(const std::string& text)
 {
     const auto prefix = IpPrefix::parse(text);
@@ -67,7 +67,7 @@ bool set_lan(Config& config, std::string_view text)
     return set_list(config.lan.prefixes, text, parse_lan_prefix) && !config.lan.prefixes.empty();
 }
 
-/// Of another host, or of a resolver of the administrator's own on this one.
+/// The address of another host, or of a resolver on this host (loopback).
 std::optional<IpAddress> parse_resolver(const std::string& text)
 {
     const auto address = IpAddress::parse(text);
@@ -117,7 +117,7 @@ bool set_forward(Config& config, std::string_view text)
            config.forward.size() <= kMostForwarded;
 }
 
-/// The text up to the next blank, which is taken off `text` with the blanks around it.
+/// Removes the first word and the blanks around it from `text`, and returns the word.
 std::string_view take_word(std::string_view& text)
 {
     constexpr std::string_view kBlanks = " \t";
@@ -158,8 +158,7 @@ bool set_inbound(Config& config, std::string_view text)
     return true;
 }
 
-/// IP is let out by the addresses in it, not by what kind of frame it is; and so is ARP, which asks
-/// for them.
+/// The belt judges IP and ARP by the addresses in a frame, not by its type.
 bool is_judged_by_addresses(const EtherType& type)
 {
     return type.number == ETH_P_IP || type.number == ETH_P_IPV6 || type.number == ETH_P_ARP;
@@ -178,7 +177,7 @@ std::optional<BeltAllowance> parse_belt_allowance(const std::string& text)
                                                           : std::nullopt;
 }
 
-/// How a key's text gets into the configuration; false where it is not allowed.
+/// Parses a key's value into the configuration; false if the value is not allowed.
 using Setter = bool (*)(Config&, std::string_view);
 
 constexpr std::string_view kSwitch = "yes or no";
@@ -237,19 +236,19 @@ Status read_file_into(Config& config, const KeyFile& file)
 {
     for (const auto& group : file.groups()) {
         if (group != kGroup) {
-            return fail("group " + in_quotes(group) + " is not known; the only one is [failclosed]");
+            return fail("unknown group " + in_quotes(group) + "; the only group is [failclosed]");
         }
     }
     for (const auto& name : file.keys(kGroup)) {
         const auto key = std::ranges::find(kKeys, name, &ConfigKey::name);
         if (key == kKeys.end()) {
-            return fail("key " + in_quotes(name) + " is not known; keys are " + all_keys());
+            return fail("unknown key " + in_quotes(name) + "; the keys are " + all_keys());
         }
         const auto value = file.get(kGroup, name).value_or("");
         const auto set = kSetters[static_cast<std::size_t>(key - kKeys.begin())];
         if (!set(config, value)) {
-            return fail(name + "=" + in_quotes(value) + " is not allowed; it may be " +
-                        std::string(key->allowed));
+            return fail("invalid value " + name + "=" + in_quotes(value) +
+                        "; allowed: " + std::string(key->allowed));
         }
     }
     return {};

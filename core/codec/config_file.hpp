@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// failclosed.conf(5): key files to values.
+// Parses failclosed.conf(5).
 #pragma once
 
 #include <span>
@@ -11,14 +11,14 @@
 
 namespace failclosed {
 
-/// A key of the one group, [failclosed], for manuals and messages.
+/// A key of the group [failclosed].
 struct ConfigKey {
     std::string_view name;
-    /// What may stand after '='. Lists are separated by ';' and may be empty.
+    /// The allowed values, for messages. List items are separated by ';'; a list may be empty.
     std::string_view allowed;
 };
 
-/// Every key there is:
+/// All keys:
 ///
 /// | Key                | Allowed                                            | Default         |
 /// |--------------------|----------------------------------------------------|-----------------|
@@ -42,10 +42,10 @@ struct ConfigText {
     std::string text;
 };
 
-/// Reads files in the order in which they count: a key in a later one replaces that key's value
-/// from earlier ones, lists as a whole. Without any file, or key, the defaults hold. Whatever is
-/// not understood (a group, a key, a value) is an error that names the file, what stands there
-/// and what is allowed: the caller then goes on with strictest_config().
+/// Reads `files` in order: a key in a later file replaces the whole value (lists too) from earlier
+/// files. A key that no file sets has its default. An unknown group, an unknown key and an invalid
+/// value are errors that name the file, the text and the allowed values; the caller then uses
+/// strictest_config().
 Result<Config> read_config(std::span<const ConfigText> files);
 
 } // namespace failclosed

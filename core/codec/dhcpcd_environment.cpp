@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// dhcpcd's reasons and leases.
+// Reasons and leases of dhcpcd.
 #include "core/codec/dhcpcd_environment.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 7> kLeased = {"BOUND",  "RENEW",   "REBIN
 constexpr std::array<std::string_view, 7> kLeaseEnds = {"EXPIRE", "NAK",       "RELEASE", "STOP",
                                                         "FAIL",   "NOCARRIER", "DEPARTED"};
 
-/// Nothing is configured with these.
+/// dhcpcd configures nothing when it reports these.
 constexpr std::array<std::string_view, 3> kOnlyShown = {"TEST", "DUMP", "DUMP6"};
 
 template <std::size_t count>
@@ -34,7 +34,7 @@ DhcpcdEvent parse_dhcpcd_event(const Environment& environment)
     if (is_among(kOnlyShown, reason)) {
         return result;
     }
-    // With `persistent` the address, and so the lease, outlives dhcpcd.
+    // With dhcpcd's option `persistent` the address and the lease stay after dhcpcd has ended.
     const bool ended = is_among(kLeaseEnds, reason) ||
                        (reason == "STOPPED" && environment.get("if_down") == "true");
     const auto server_text = environment.get("new_dhcp_server_identifier");
@@ -48,12 +48,12 @@ DhcpcdEvent parse_dhcpcd_event(const Environment& environment)
     const auto server = IpAddress::parse(server_text);
     const bool usable = server && server->family() == Family::V4 && server->is_unicast_host();
     if (!name) {
-        warn(result.warnings, "dhcpcd names no valid device: interface=" + in_quotes(name_text));
+        warn(result.warnings, "invalid device name from dhcpcd: interface=" + in_quotes(name_text));
         result.event = UnderlayChanged{};
     } else if (ended) {
         result.event = UnderlayChanged{name, {}};
     } else if (!usable) {
-        warn(result.warnings, "DHCP server is left out: " + in_quotes(server_text));
+        warn(result.warnings, "invalid DHCP server is ignored: " + in_quotes(server_text));
         result.event = UnderlayChanged{};
     } else {
         result.event = UnderlayChanged{name, server};

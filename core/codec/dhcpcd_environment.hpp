@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// From the environment that dhcpcd gives its hooks to one event.
+// Parses the environment of dhcpcd's hooks into an event.
 #pragma once
 
 #include <optional>
@@ -11,18 +11,18 @@
 namespace failclosed {
 
 struct DhcpcdEvent {
-    /// Nothing: dhcpcd only shows what it would do.
+    /// `nullopt` if dhcpcd runs without changing the network.
     std::optional<Event> event;
-    /// Values that were left out.
+    /// One for each value that was ignored.
     Warnings warnings;
 
     friend bool operator==(const DhcpcdEvent&, const DhcpcdEvent&) = default;
 };
 
-/// Reads what dhcpcd 9 and 10 tell their hooks (dhcpcd-run-hooks(8)). TEST and DUMP are nothing.
-/// Every other reason, unknown and missing ones too, is UnderlayChanged: with the lease's server
-/// where a DHCPv4 lease was got or kept, without one where it has ended. What cannot be read is
-/// left out with a warning.
+/// Parses the environment that dhcpcd 9 and 10 give their hooks (dhcpcd-run-hooks(8)). TEST and
+/// DUMP give `nullopt`. Every other reason, unknown and missing ones too, gives UnderlayChanged:
+/// with the device and the server if a DHCPv4 lease was obtained or kept, with the device alone if
+/// it has ended. Invalid values are ignored with a warning.
 DhcpcdEvent parse_dhcpcd_event(const Environment& environment);
 
 } // namespace failclosed

@@ -5,10 +5,10 @@
 namespace failclosed {
 namespace {
 
-/// Ends every line of ours; everything after '#' is a comment (hosts(5)).
+/// The end of each of our lines; text after '#' is a comment (hosts(5)).
 constexpr std::string_view kMark = " # by failclosed\n";
 constexpr std::string_view kHeading = "# Addresses of VPN servers, so that tunnels need no DNS";
-/// Tells that the file is to be removed with the last line.
+/// Marks a file that is removed together with its last line.
 constexpr std::string_view kNewFile = "# There was no hosts file before";
 
 void append_line(std::string& text, std::string_view line)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Our entries in a hosts(5) file that belongs to somebody else.
+// Our entries in a hosts(5) file that other programs and users write too.
 #pragma once
 
 #include <optional>
@@ -10,15 +10,15 @@
 
 namespace failclosed {
 
-/// `contents` with the entries of `plan` as its first lines, in the place of those that earlier
-/// calls put there; nothing for a file that does not exist. Each line of ours ends in a mark of
-/// its own, so there is no block whose end could be lost, and what the user writes before,
-/// between or after them stays. A plan without entries is remove_hosts_entries.
+/// Returns `contents` with the entries of `plan` as its first lines, in place of those from earlier
+/// calls. `nullopt` stands for a file that does not exist, as argument and as result. Each of our
+/// lines ends in a mark, so lines that a user adds before, between or after them are kept. A plan
+/// without entries does the same as remove_hosts_entries().
 std::optional<std::string> put_hosts_entries(const std::optional<std::string>& contents,
                                              const HostsPlan& plan);
 
-/// `contents` without our lines: byte for byte what it was before the first call of
-/// put_hosts_entries, and nothing where there was no file then.
+/// Returns `contents` without our lines: byte for byte what it was before the first call of
+/// put_hosts_entries(), or `nullopt` if there was no file then.
 std::optional<std::string> remove_hosts_entries(const std::optional<std::string>& contents);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The journal as a key file. All values are base64: they hold bytes that others wrote.
+// The journal as a key file. All values are base64: they hold bytes that other programs wrote.
 #include "core/codec/journal.hpp"
 
 #include <array>
@@ -19,7 +19,7 @@ using Text = Owned<char, g_free>;
 constexpr const char* kBefore = "before";
 constexpr const char* kResolved = "resolved";
 constexpr const char* kSysctls = "sysctls";
-/// Keys of kBefore that tell ResolvConfBefore::Kind, in its order.
+/// One key of kBefore for each ResolvConfBefore::Kind, in the order of the enumerators.
 constexpr std::array kResolvConfKeys = {"resolv.conf-absent", "resolv.conf-link",
                                         "resolv.conf-contents"};
 constexpr const char* kLeftKey = "resolv.conf-left";
@@ -81,12 +81,12 @@ Result<std::optional<std::int64_t>> get_left(GKeyFile* file)
     const auto text = get(file, kBefore, kLeftKey);
     const auto seconds = text ? parse_number(*text, 0, INT64_MAX) : std::nullopt;
     if (text && !seconds) {
-        return fail("damaged: time");
+        return fail("damaged: invalid time");
     }
     return seconds ? std::optional(static_cast<std::int64_t>(*seconds)) : std::nullopt;
 }
 
-/// Each record is what we set, what was before, the number of the name's parts, and the parts.
+/// Each record is our value, the value before, the number of parts of the name, and the parts.
 void put_sysctls(GKeyFile* file, const std::vector<SysctlRecord>& sysctls)
 {
     std::vector<std::string> list;
@@ -105,7 +105,7 @@ Result<std::vector<SysctlRecord>> get_sysctls(GKeyFile* file)
         const auto left = static_cast<std::size_t>(list.end() - next);
         const auto parts = left < 3 ? std::nullopt : parse_number(next[2], 0, left - 3);
         if (!parts) {
-            return fail("damaged: kernel parameters");
+            return fail("damaged: invalid record of kernel parameters");
         }
         const auto name = next + 3;
         const auto end = name + static_cast<std::ptrdiff_t>(*parts);
@@ -121,7 +121,7 @@ Result<std::vector<InterfaceName>> get_links(GKeyFile* file)
     for (const std::string& text : get_list(file, kResolved)) {
         const std::optional<InterfaceName> name = InterfaceName::parse(text);
         if (!name) {
-            return fail("damaged: interface name");
+            return fail("damaged: invalid interface name");
         }
         links.push_back(*name);
     }
@@ -163,10 +163,10 @@ Result<Journal> parse_journal(std::string_view text)
     const std::size_t end = text.find('\n');
     const std::string_view body = text.substr(end == text.npos ? text.size() : end + 1);
     if (text.substr(0, text.size() - body.size()) != checksum_line(body)) {
-        return fail("damaged: wrong check sum");
+        return fail("damaged: wrong checksum");
     }
     const KeyFile file(g_key_file_new());
-    // GLib takes no empty data, which is what an empty journal is.
+    // GLib refuses empty data; an empty journal has an empty body.
     if (!body.empty() && !g_key_file_load_from_data(file.get(), body.data(), body.size(),
                                                     G_KEY_FILE_NONE, nullptr)) {
         return fail("damaged: not a key file");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The journal: what the system was like before us, so that every change can be undone.
+// The journal: the settings of the system before our changes, so that each can be undone.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace failclosed {
 
-/// resolv.conf as it was before a file of ours took its place.
+/// resolv.conf as it was before our file replaced it.
 struct ResolvConfBefore {
     enum class Kind { Absent, Link, Regular };
 
@@ -28,34 +28,34 @@ struct ResolvConfBefore {
 struct SysctlRecord {
     /// Parts of the path below /proc/sys.
     std::vector<std::string> name;
-    /// What we set.
+    /// The value that we set.
     std::string ours;
-    /// What was there before.
+    /// The value before.
     std::string previous;
 
     friend bool operator==(const SysctlRecord&, const SysctlRecord&) = default;
 };
 
 struct Journal {
-    /// Set while resolv.conf itself is ours, and for a link after that.
+    /// Set while resolv.conf is our file, and after that if it was a link before.
     std::optional<ResolvConfBefore> resolv_conf;
-    /// When the link was put back, in seconds since 1970.
+    /// When the link was restored, in seconds since 1970.
     std::optional<std::int64_t> resolv_conf_left;
     /// NetworkManager's GlobalDnsConfiguration before ours, as GVariant text.
     std::optional<std::string> network_manager;
-    /// The resolvconf(8) program that holds a record of ours.
+    /// The resolvconf(8) program that holds our record.
     std::optional<std::string> resolvconf;
-    /// Links that systemd-resolved holds settings of ours for.
+    /// Links for which systemd-resolved holds our settings.
     std::vector<InterfaceName> resolved_links;
     std::vector<SysctlRecord> sysctls;
 
     friend bool operator==(const Journal&, const Journal&) = default;
 };
 
-/// Text with a check sum over the whole in its first line.
+/// Text whose first line is a checksum of the rest.
 std::string render_journal(const Journal& journal);
 
-/// The opposite of render_journal. Anything else, be it one byte, is an error.
+/// Parses the text of render_journal(). Any other text is an error, even if one byte differs.
 Result<Journal> parse_journal(std::string_view text);
 
 } // namespace failclosed

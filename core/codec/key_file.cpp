@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// GKeyFile behind values.
+// Parsing with GKeyFile.
 #include "core/codec/key_file.hpp"
 
 #include "core/codec/warnings.hpp"
@@ -32,15 +32,15 @@ std::string_view trim(std::string_view text)
 
 Result<KeyFile> KeyFile::parse(std::string_view text)
 {
-    // GLib's strings would end at a NUL and hide what follows it.
+    // GLib's strings end at a NUL: text after it would be ignored.
     if (text.find('\0') != std::string_view::npos ||
         g_utf8_validate(text.data(), static_cast<gssize>(text.size()), nullptr) == FALSE) {
-        return fail("not a text file");
+        return fail("not a text file (invalid UTF-8 or a NUL byte)");
     }
     Handle handle(g_key_file_new());
     GError* error = nullptr;
-    // KEEP_TRANSLATIONS: else keys such as "lan[de]" vanish unseen. An empty file is a key file
-    // without keys, but GLib wants some data.
+    // Without KEEP_TRANSLATIONS, GLib drops keys such as "lan[de]" without an error. An empty file
+    // is a key file without keys, but GLib refuses empty data.
     if (!text.empty() && g_key_file_load_from_data(handle.get(), text.data(), text.size(),
                                                    G_KEY_FILE_KEEP_TRANSLATIONS, &error) == FALSE) {
         const std::string message = in_quotes(error->message);

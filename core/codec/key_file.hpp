@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Key files ("[group]", "key=value", "# comment") by GLib's parser, as plain values.
+// Key files ("[group]", "key=value", "# comment"), parsed by GLib.
 #pragma once
 
 #include <optional>
@@ -14,15 +14,15 @@
 
 namespace failclosed {
 
-/// One parsed key file. Values are the text after '=', without escapes.
+/// A parsed key file. Values are the text after '='; escapes are not replaced.
 class KeyFile {
   public:
-    /// Text that is no key file, is not UTF-8 or holds a NUL is an error.
+    /// An error if `text` is not a key file, is not UTF-8, or holds a NUL.
     static Result<KeyFile> parse(std::string_view text);
 
     [[nodiscard]] std::vector<std::string> groups() const;
 
-    /// Empty where there is no such group.
+    /// Empty if there is no such group.
     [[nodiscard]] std::vector<std::string> keys(const std::string& group) const;
 
     [[nodiscard]] std::optional<std::string> get(const std::string& group,
@@ -36,7 +36,7 @@ class KeyFile {
     Handle handle_;
 };
 
-/// The parts of "a;b;" without spaces around them; empty parts are passed over.
+/// The items of "a;b;" without blanks around them; empty items are ignored.
 std::vector<std::string> split_list(std::string_view text);
 
 } // namespace failclosed

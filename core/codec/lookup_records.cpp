@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Records: the name's number (two bytes, big endian), a kind, an address of up to 16 bytes.
+// A record: the name's number (two bytes, big endian), a kind, an address of up to 16 bytes.
 #include "core/codec/lookup_records.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the process that reads DNS answers may tell its parent: addresses, and nothing else.
+// Records that the process which reads DNS answers sends to its parent: addresses only.
 #pragma once
 
 #include <cstddef>
@@ -14,25 +14,25 @@ namespace failclosed {
 
 /// The outcome of one look-up of several names.
 struct LookupRecords {
-    /// Of each name, in the order of the question; empty if a name has none.
+    /// The addresses of each name, in the order of the question; empty if a name has none.
     std::vector<std::vector<IpAddress>> addresses;
-    /// A resolver answered, be it that it knows no such name.
+    /// A resolver answered. True also if the answer is that a name does not exist.
     bool reached = false;
 
     friend bool operator==(const LookupRecords&, const LookupRecords&) = default;
 };
 
-/// Of one name; what is more is left out.
+/// Limit for one name; further addresses are left out.
 inline constexpr std::size_t kMostLookupAddresses = 64;
 
-/// The most bytes that write_lookup() makes of `names` names.
+/// The longest result of write_lookup() for `names` names, in bytes.
 std::size_t longest_lookup(std::size_t names);
 
-/// Records of equal length, each an address of a name; the last one tells that it is the last.
+/// Records of equal length, each an address of a name, and a final record that marks the end.
 std::string write_lookup(const LookupRecords& records);
 
-/// `nullopt` if `bytes` are not exactly what write_lookup() makes of an answer to `names` names.
-/// The writer may be in an attacker's hands.
+/// Parses the result of write_lookup() for `names` names; `nullopt` for any other bytes. An
+/// attacker may control the writer.
 std::optional<LookupRecords> read_lookup(std::string_view bytes, std::size_t names);
 
 } // namespace failclosed

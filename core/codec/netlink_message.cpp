@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Cutting netlink buffers into messages and attributes.
+// Splitting netlink buffers into messages and attributes.
 #include "core/codec/netlink_message.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace failclosed {
 
 namespace {
 
-/// The bytes after an item of `length`, which is padded to multiples of four but at the end.
+/// The bytes after an item of `length`. Items are padded to multiples of four, except at the end.
 ByteView after(ByteView bytes, std::size_t length)
 {
     return bytes.subspan(std::min(bytes.size(), NLMSG_ALIGN(length)));

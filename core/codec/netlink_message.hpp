@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Netlink messages and attributes as bounds-checked pieces of a buffer (linux/netlink.h).
+// Netlink messages and attributes as bounds-checked views of a buffer (linux/netlink.h).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace failclosed {
 using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
 
-/// A T copied out of the front of `bytes`, whatever its alignment; nothing where they are fewer.
+/// Copies a T from the front of `bytes`, which need not be aligned; `nullopt` if they are too few.
 template <typename T> std::optional<T> read_front(ByteView bytes)
 {
     if (bytes.size() < sizeof(T)) {
@@ -24,24 +24,24 @@ template <typename T> std::optional<T> read_front(ByteView bytes)
     return value;
 }
 
-/// A T that is all of `bytes`; nothing where their number differs.
+/// Copies a T from all of `bytes`; `nullopt` if their number differs from its size.
 template <typename T> std::optional<T> read_exactly(ByteView bytes)
 {
     return bytes.size() == sizeof(T) ? read_front<T>(bytes) : std::nullopt;
 }
 
-/// One message; the views point into the buffer that it was taken from.
+/// A message. The views point into the buffer that it was taken from.
 struct NetlinkMessage {
     std::uint16_t type = 0;
     std::uint16_t flags = 0;
     std::uint32_t sequence = 0;
     ByteView payload;
-    /// With its header, without padding after it.
+    /// With its header, without the padding after it.
     ByteView whole;
 };
 
-/// Takes the first message off `bytes`, with the padding that follows it. Nothing, and `bytes`
-/// unchanged, where no whole message is left.
+/// Removes the first message and its padding from `bytes`. `nullopt`, with `bytes` unchanged, if no
+/// complete message is left.
 std::optional<NetlinkMessage> take_message(ByteView& bytes);
 
 struct NetlinkAttribute {
@@ -50,7 +50,7 @@ struct NetlinkAttribute {
     ByteView value;
 };
 
-/// Takes the first attribute off `bytes`, as take_message does.
+/// Removes the first attribute from `bytes`, under the same conditions as take_message().
 std::optional<NetlinkAttribute> take_attribute(ByteView& bytes);
 
 } // namespace failclosed

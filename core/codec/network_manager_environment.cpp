@@ -13,9 +13,9 @@ namespace failclosed {
 
 namespace {
 
-/// Of each family.
+/// Limit for each family.
 constexpr std::size_t kMaxAddresses = 64;
-/// A UUID has 36 characters; old profiles have the 40 digits of a SHA-1 sum.
+/// A UUID has 36 characters; old profiles have a SHA-1 sum of 40 digits.
 constexpr std::size_t kLongestUuid = 40;
 
 constexpr std::array<std::string_view, 15> kActions = {
@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 15> kActions = {
     "vpn-pre-down", "vpn-down",   "dhcp4-change", "dhcp6-change", "connectivity-change", "reapply",
     "dns-change",   "device-add", "device-delete"};
 
-/// What a value is made of: words between spaces, empty ones left out.
+/// The words of a value, separated by spaces; empty words are left out.
 std::vector<std::string_view> words_of(std::string_view text)
 {
     auto words = split_words(text);
@@ -31,7 +31,7 @@ std::vector<std::string_view> words_of(std::string_view text)
     return words;
 }
 
-/// "ADDRESS/LENGTH": IpPrefix would forget the host's bits.
+/// Parses "ADDRESS/LENGTH" and keeps the host bits, which IpPrefix clears.
 std::optional<InterfaceAddress> parse_address(std::string_view text, Family family)
 {
     const auto slash = text.find('/');
@@ -47,7 +47,7 @@ std::optional<InterfaceAddress> parse_address(std::string_view text, Family fami
                   : std::nullopt;
 }
 
-/// Reads one environment; `result` fills up on the way.
+/// Parses one environment and collects warnings.
 class Reader {
   public:
     Reader(std::string_view device, const Environment& environment, const FindDevice& find_device)
@@ -88,12 +88,12 @@ class Reader {
     NetworkManagerEvent result_;
 };
 
-/// Nothing where there is none, which is no reason to warn.
+/// `nullopt`, without a warning, if `text` is empty.
 std::optional<InterfaceName> Reader::interface(std::string_view text)
 {
     const auto name = InterfaceName::parse(text);
     if (!name && !text.empty()) {
-        warn(result_.warnings, "NetworkManager names no valid device: " + in_quotes(text));
+        warn(result_.warnings, "invalid device name from NetworkManager: " + in_quotes(text));
     }
     return name;
 }
@@ -104,7 +104,7 @@ std::string Reader::profile()
     const bool valid = !uuid.empty() && uuid.size() <= kLongestUuid &&
                        uuid.find_first_not_of("0123456789abcdefABCDEF-") == std::string_view::npos;
     if (!valid) {
-        warn(result_.warnings, "profile of the VPN is none: CONNECTION_UUID=" + in_quotes(uuid));
+        warn(result_.warnings, "invalid VPN profile UUID: CONNECTION_UUID=" + in_quotes(uuid));
         return {};
     }
     return std::string(uuid);
@@ -116,18 +116,18 @@ Event Reader::vpn_up()
     const auto is_underlay = [&](const char* name) {
         return device && environment_.get(name) == device->text();
     };
-    // $1 is the VPN's own device here, and the underlay's where it has none.
+    // The argument is the VPN's device, or the underlay's if the VPN has no device.
     if (!device || is_underlay("DEVICE_IP_IFACE") || is_underlay("DEVICE_IFACE")) {
         warn(result_.warnings,
-             "this VPN has no device of its own (IPsec without one?): it cannot be told from the "
-             "network beneath it and is not let through; use a VPN type or option that makes a "
-             "device");
+             "this VPN has no device of its own (IPsec without a virtual interface?): its packets "
+             "cannot be distinguished from those of the network and are refused; use a VPN type or "
+             "option that makes a device");
         return UnderlayChanged{};
     }
     return tunnel_up(*device, "VPN_");
 }
 
-/// The engine forgets a tunnel whose device is gone, so that nobody has to name it.
+/// If no device is named, UnderlayChanged suffices: the engine forgets tunnels without a device.
 Event Reader::vpn_down()
 {
     const auto device = interface(environment_.get("VPN_IP_IFACE"));
@@ -155,7 +155,7 @@ Event Reader::device_changed(std::string_view action)
                                                    : TunnelFound::Maker::Unknown};
 }
 
-/// A lease goes with the device; while it is there, only the variable tells.
+/// The lease ends when the device goes down; until then the variable names its server.
 Event Reader::lease(const std::optional<InterfaceName>& device, bool down)
 {
     if (down) {
@@ -167,13 +167,13 @@ Event Reader::lease(const std::optional<InterfaceName>& device, bool down)
     }
     const auto server = IpAddress::parse(text);
     if (!server || server->family() != Family::V4 || !server->is_unicast_host()) {
-        warn(result_.warnings, "DHCP server is left out: " + in_quotes(text));
+        warn(result_.warnings, "invalid DHCP server is ignored: " + in_quotes(text));
         return UnderlayChanged{};
     }
     return UnderlayChanged{device, server};
 }
 
-/// "ADDRESS/LENGTH GATEWAY". Link-local ones are every device's own and say nothing.
+/// Parses "ADDRESS/LENGTH GATEWAY". Link-local addresses, which each device has, are left out.
 void Reader::read_addresses(TunnelUp& event, TunnelParts& parts, Family family,
                             const std::string& prefix)
 {
@@ -183,13 +183,13 @@ void Reader::read_addresses(TunnelUp& event, TunnelParts& parts, Family family,
         const auto words = words_of(text);
         const auto address = words.empty() ? std::nullopt : parse_address(words[0], family);
         if (!address) {
-            warn(result_.warnings, "tunnel address is left out: " + in_quotes(text));
+            warn(result_.warnings, "invalid tunnel address is ignored: " + in_quotes(text));
             event.has_unusable_address = true;
         } else if (address->address.is_link_local()) {
             continue;
         } else if (count++ == kMaxAddresses) {
             warn(result_.warnings,
-                 "only " + std::to_string(kMaxAddresses) + " tunnel addresses are used");
+                 "only the first " + std::to_string(kMaxAddresses) + " tunnel addresses are used");
             return;
         } else {
             tunnel.addresses.push_back(*address);
@@ -198,12 +198,12 @@ void Reader::read_addresses(TunnelUp& event, TunnelParts& parts, Family family,
     }
 }
 
-/// A tap device needs a next hop, which is on its link.
+/// A tap device needs a next hop on its link.
 void Reader::note_gateway(Tunnel& tunnel, std::string_view text)
 {
     const auto gateway = IpAddress::parse(text);
     if (!gateway || !gateway->is_unicast_host()) {
-        return; // "0.0.0.0" and "::" stand for none
+        return; // "0.0.0.0" and "::" mean that there is no gateway
     }
     const auto same_family = [&](const IpAddress& other) {
         return other.family() == gateway->family();
@@ -217,7 +217,7 @@ void Reader::note_gateway(Tunnel& tunnel, std::string_view text)
     }
 }
 
-/// "NETWORK/LENGTH GATEWAY METRIC".
+/// Parses "NETWORK/LENGTH GATEWAY METRIC".
 void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
                          const std::string& prefix)
 {
@@ -230,7 +230,9 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
         }
         const bool is_piece = network && network->length() < kShortestNetwork;
         if (!network || network->family() != family || !(is_piece || can_be_inside(*network))) {
-            warn(result_.warnings, "tunnel route is left out: " + in_quotes(text));
+            warn(result_.warnings,
+                 "tunnel route is ignored: not a network inside a tunnel: " +
+                     in_quotes(text));
         } else {
             parts.add_network(*network);
             note_gateway(tunnel, words.size() > 1 ? words[1] : std::string_view{});
@@ -238,7 +240,7 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
     }
 }
 
-/// Whether it counts is for admission to say, also where no address of it can be used.
+/// Reports the tunnel even if it has no usable address: admission decides whether it is accepted.
 Event Reader::tunnel_up(const InterfaceName& device, const std::string& prefix)
 {
     TunnelUp event{.tunnel = {.interface = device}};
@@ -248,11 +250,11 @@ Event Reader::tunnel_up(const InterfaceName& device, const std::string& prefix)
         read_addresses(event, parts, family, start);
         read_routes(event.tunnel, parts, family, start);
         for (const auto word : words_of(environment_.get(start + "NAMESERVERS"))) {
-            // "ADDRESS#NAME": the name is that of the server's certificate.
+            // "ADDRESS#NAME": NAME is the name in the server's certificate.
             parts.add_resolver(word.substr(0, word.find('#')), family);
         }
         for (const auto word : words_of(environment_.get(start + "DOMAINS"))) {
-            // "~DOMAIN" says which names to ask for there, and is not searched.
+            // "~DOMAIN" routes queries to these resolvers and is not a search domain.
             if (!word.starts_with('~')) {
                 parts.add_search_domain(word);
             }
@@ -270,7 +272,7 @@ Result<NetworkManagerEvent> parse_network_manager_event(std::span<const char* co
                                                         const FindDevice& find_device)
 {
     if (arguments.size() != 2) {
-        return fail("takes a device and an action: NetworkManager runs this program, see "
+        return fail("needs two arguments, device and action: NetworkManager runs this program, see "
                     "failclosed(8)");
     }
     const std::string_view device = arguments[0];

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// From the arguments and the environment that NetworkManager gives its dispatcher scripts to one
-// event.
+// Parses the arguments and the environment of NetworkManager's dispatcher scripts into an event.
 #pragma once
 
 #include <functional>
@@ -15,7 +14,7 @@
 
 namespace failclosed {
 
-/// What the kernel says of a device that NetworkManager names.
+/// The kernel's facts about a device that NetworkManager names.
 struct DeviceFacts {
     /// Link::is_program_tunnel
     bool is_program_tunnel = false;
@@ -24,31 +23,31 @@ struct DeviceFacts {
     friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
 };
 
-/// Asks the kernel; nothing is true of a device that is not there.
+/// Asks the kernel. All facts are false for a device that does not exist.
 using FindDevice = std::function<DeviceFacts(const InterfaceName&)>;
 
 struct NetworkManagerEvent {
-    /// Nothing: there is nothing to do.
+    /// `nullopt`: no action is needed.
     std::optional<Event> event;
-    /// Values that were left out.
+    /// One for each value that was ignored.
     Warnings warnings;
 
     friend bool operator==(const NetworkManagerEvent&, const NetworkManagerEvent&) = default;
 };
 
-/// Reads what NetworkManager tells a script (NetworkManager-dispatcher(8)); `arguments` are the
-/// device, which may be empty, and the action. Errors are those of usage alone: there are not two
-/// arguments. What cannot be read is left out with a warning.
+/// Parses NetworkManager's call of a script (NetworkManager-dispatcher(8)); `arguments` are the
+/// device, which may be empty, and the action. An error if there are not two arguments. Invalid
+/// values are ignored with a warning.
 ///
-/// - hostname, actions that are not known, anything about `lo` or `none`: nothing.
+/// - hostname, unknown actions, any action on `lo` or `none`: `nullopt`.
 /// - vpn-pre-up, vpn-up with VPN_IP_IFACE: TunnelUp from VPN_IP4_* and VPN_IP6_*, without servers.
-///   A VPN without a device of its own is UnderlayChanged. Addresses that no host can have are
-///   left out, and TunnelUp says so.
+///   A VPN without a device of its own gives UnderlayChanged. Addresses that no host can have are
+///   ignored and set TunnelUp::has_unusable_address.
 /// - vpn-down with VPN_IP_IFACE: TunnelDown.
-/// - up of a program's tunnel: TunnelFound by a maker that is not known, or by the kernel; of a
-///   WireGuard device of NetworkManager's own: TunnelUp from IP4_* and IP6_*.
-/// - everything else: UnderlayChanged, with the DHCP server where the environment has one, and
-///   without one at `down`; nothing is said of leases of a program's tunnel.
+/// - up of a program's tunnel: TunnelFound, its maker Unknown or (WireGuard) Kernel; of a WireGuard
+///   device that NetworkManager made: TunnelUp from IP4_* and IP6_*.
+/// - everything else: UnderlayChanged, with the DHCP server if the environment has one; without a
+///   server at `down`; without a lease for a program's tunnel.
 Result<NetworkManagerEvent> parse_network_manager_event(std::span<const char* const> arguments,
                                                         const Environment& environment,
                                                         const FindDevice& find_device);

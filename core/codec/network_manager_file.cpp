@@ -18,7 +18,7 @@ constexpr std::string_view kDomainGroups = ".intern.global-dns-domain-";
 constexpr std::string_view kComment = "# Internal section. Not overwritable via user configuration "
                                       "in 'NetworkManager.conf'\n";
 
-/// Takes the next line with its end off `text`.
+/// Removes the next line and its line end from `text`, and returns both.
 std::string_view next_line(std::string_view& text)
 {
     const std::string_view line = text.substr(0, text.find('\n') + 1);
@@ -33,7 +33,8 @@ bool starts_global_dns(std::string_view line)
     return line.starts_with(std::string(kGroup) + "]") || line.starts_with(kDomainGroups);
 }
 
-/// Without the groups, and for each the comment above it and the empty line above that.
+/// `contents` without the groups, without the comment above each group, and without the empty line
+/// above that comment.
 std::string without_global_dns(std::string_view contents)
 {
     std::string kept;
@@ -57,7 +58,8 @@ std::string without_global_dns(std::string_view contents)
     return kept + above;
 }
 
-/// What NetworkManager writes as it is. It takes nothing else for a name, an address or an option.
+/// Whether NetworkManager writes `text` without escapes. It accepts no other text as a name, an
+/// address or an option.
 bool is_plain(std::string_view text)
 {
     return std::none_of(text.begin(), text.end(), [](unsigned char c) {
@@ -65,7 +67,7 @@ bool is_plain(std::string_view text)
     });
 }
 
-/// A line for the list `key` of `dictionary`; without items where there is none.
+/// The line of the list `key` of `dictionary`; without items if the list does not exist.
 std::string list_line(GVariant* dictionary, const char* key)
 {
     const Variant list(g_variant_lookup_value(dictionary, key, G_VARIANT_TYPE_STRING_ARRAY));
@@ -112,7 +114,7 @@ Result<std::string> replace_global_dns(std::string_view contents, const std::str
     const Variant before(
         g_variant_parse(G_VARIANT_TYPE_VARDICT, value.c_str(), nullptr, nullptr, nullptr));
     if (!before) {
-        return fail("not a DNS configuration");
+        return fail("not a GlobalDnsConfiguration");
     }
     std::string others = without_global_dns(contents);
     return others == contents ? others : others + render_global_dns(before.get());

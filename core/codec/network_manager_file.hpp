@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NetworkManager-intern.conf, where NetworkManager keeps what it was told on D-Bus.
+// NetworkManager-intern.conf, where NetworkManager stores settings that were made over D-Bus.
 #pragma once
 
 #include <string>
@@ -9,13 +9,13 @@
 
 namespace failclosed {
 
-/// `contents` with the GlobalDnsConfiguration that is in it replaced by `value` (GVariant text of
-/// a dictionary, as the property is; an empty one for none), for a NetworkManager that does not
-/// run. All else is kept byte for byte, as NetworkManager wrote it. Without such a configuration,
-/// or where it is no key file and NetworkManager will not read it, `contents` is returned as it
-/// is. A `value` of another form is an error.
+/// Replaces the GlobalDnsConfiguration in `contents` by `value`, for a NetworkManager that does not
+/// run. `value` is GVariant text of a dictionary, the type of the property; an empty dictionary
+/// removes the configuration; text of another type is an error. All other bytes are kept. Returns
+/// `contents` unchanged if it has no such configuration, or is not a key file (NetworkManager then
+/// does not read it either).
 ///
-/// Groups and keys are those of nm-config-keyfile of NetworkManager 1.42, and what it writes.
+/// Groups and keys are those that NetworkManager 1.42 writes (nm-config-keyfile).
 Result<std::string> replace_global_dns(std::string_view contents, const std::string& value);
 
 } // namespace failclosed

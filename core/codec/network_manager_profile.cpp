@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// VPN plugins' settings: which key names the server, and by which protocols it is reached.
+// Settings of VPN plugins: the key that names the server, and the protocols that reach it.
 #include "core/codec/network_manager_profile.hpp"
 
 #include <algorithm>
@@ -16,9 +16,9 @@ namespace {
 constexpr std::string_view kServicePrefix = "org.freedesktop.NetworkManager.";
 constexpr std::string_view kWireguard = "wireguard";
 constexpr std::string_view kNameIt =
-    "; name its server with server= in failclosed.conf, so that it can be reached";
+    "; name its server with server= in failclosed.conf to admit it";
 
-/// A transport and, where it has ports, the server's.
+/// A transport and, if it has ports, the server's port.
 struct Way {
     Transport transport;
     std::string_view port;
@@ -30,13 +30,13 @@ constexpr std::array kPptp = {Way{Transport::Tcp, "1723"}, Way{Transport::Gre, {
 
 struct Address {
     std::string_view host;
-    /// Empty: not said.
+    /// Empty: not given.
     std::string_view port;
 };
 
 bool is_ipv6(std::string_view text)
 {
-    // IpAddress would take ::ffff:192.0.2.1 for IPv4.
+    // IpAddress reads ::ffff:192.0.2.1 as IPv4.
     return text.find(':') != std::string_view::npos && IpAddress::parse(text);
 }
 
@@ -48,7 +48,7 @@ std::string_view without_brackets(std::string_view text)
     return text;
 }
 
-/// Takes ":WORD" off the end of `host`, unless that belongs to an IPv6 address.
+/// Removes ":WORD" from the end of `host`, unless it is part of an IPv6 address.
 std::optional<std::string_view> take_word(std::string_view& host)
 {
     const auto colon = host.rfind(':');
@@ -67,7 +67,7 @@ Address split_address(std::string_view text)
     return {without_brackets(text), port.value_or(std::string_view())};
 }
 
-/// The part of a URL that says where to: without scheme, user, password and path.
+/// The host and port of a URL, without scheme, user, password and path.
 std::string_view authority(std::string_view url)
 {
     if (const auto scheme = url.find("://"); scheme != std::string_view::npos) {
@@ -105,7 +105,7 @@ class Reader {
     void wireguard();
 
     [[nodiscard]] std::string_view value(std::string_view key) const;
-    /// The value of the key that names the server; complains where it is empty.
+    /// The value of the key that names the server; adds a warning if it is empty.
     std::string_view server(std::string_view key);
     /// The key "gateway": HOST[:PORT], or a URL.
     Address gateway();
@@ -113,7 +113,7 @@ class Reader {
     bool add(const OpenvpnConnection& connection, std::optional<Transport> portless = {});
     bool add(std::string_view host, const Way& way);
     void add(std::string_view host, std::span<const Way> ways);
-    void complain(std::string_view what);
+    void add_warning(std::string_view what);
 
     const VpnProfile& profile_;
     std::string_view plugin_;
@@ -124,7 +124,7 @@ class Reader {
     ProfileServers result_;
 };
 
-void Reader::complain(std::string_view what)
+void Reader::add_warning(std::string_view what)
 {
     warn(result_.warnings, "NetworkManager profile " + in_quotes(profile_.id) + " (" +
                                in_quotes(plugin_) + "): " + std::string(what));
@@ -141,7 +141,7 @@ std::string_view Reader::server(std::string_view key)
 {
     const auto text = value(key);
     if (text.empty()) {
-        complain("no " + in_quotes(key) + " in it" + std::string(kNameIt));
+        add_warning("no " + in_quotes(key) + " in it" + std::string(kNameIt));
     }
     return text;
 }
@@ -151,7 +151,7 @@ Address Reader::gateway()
     const auto text = server("gateway");
     const auto address = split_address(authority(text));
     if (address.host.empty() && !text.empty()) {
-        complain("no host in 'gateway'");
+        add_warning("no host in 'gateway'");
     }
     return address;
 }
@@ -161,7 +161,7 @@ bool Reader::is_full()
     if (looked_at_++ < kMaxRemotes) {
         return false;
     }
-    complain("only the first " + std::to_string(kMaxRemotes) + " servers are used");
+    add_warning("only the first " + std::to_string(kMaxRemotes) + " servers are used");
     return true;
 }
 
@@ -169,7 +169,7 @@ bool Reader::add(const OpenvpnConnection& connection, std::optional<Transport> p
 {
     auto remote = connection.remote();
     if (!remote) {
-        complain(remote.error().message());
+        add_warning(remote.error().message());
         return false;
     }
     if (portless) {
@@ -194,17 +194,17 @@ bool Reader::add(std::string_view host, const Way& way)
 void Reader::add(std::string_view host, std::span<const Way> ways)
 {
     if (host.empty()) {
-        return; // was complained about
+        return; // server() or gateway() has added a warning
     }
     for (const auto& way : ways) {
         if (!add(host, way)) {
-            return; // the same complaint for each way helps nobody
+            return; // the other ways would add the same warning
         }
     }
 }
 
-/// One item of `remote`: HOST[:PORT[:PROTO]], where each of the last two may be empty, so that a
-/// host can end in a colon (nmovpn_remote_parse).
+/// Parses an item of `remote`: HOST[:PORT[:PROTO]]. PORT and PROTO may be empty, so the item can
+/// end in colons (nmovpn_remote_parse).
 void Reader::openvpn_remote(std::string_view item, const OpenvpnConnection& defaults)
 {
     OpenvpnConnection connection = defaults;
@@ -221,7 +221,8 @@ void Reader::openvpn_remote(std::string_view item, const OpenvpnConnection& defa
     if (protocol && !protocol->empty()) {
         const auto known = OpenvpnProtocol::parse(*protocol);
         if (!known) {
-            complain("remote " + in_quotes(item) + ": no protocol: " + in_quotes(*protocol));
+            add_warning("remote " + in_quotes(item) +
+                        ": unknown protocol: " + in_quotes(*protocol));
             return;
         }
         connection.protocol = *known;
@@ -233,8 +234,9 @@ void Reader::openvpn()
 {
     users_ = {"root", "nm-openvpn"};
     if (value("remote-random-hostname") == "yes") {
-        complain("remote-random-hostname makes up names, which cannot be known before they are "
-                 "used");
+        add_warning(
+            "remote-random-hostname is not supported: the server's addresses cannot be learnt, "
+            "because each connection uses another name");
     }
     OpenvpnConnection defaults;
     defaults.port = or_default(value("port"), "1194");
@@ -246,7 +248,7 @@ void Reader::openvpn()
         } else if (proxy_type == "socks") {
             defaults.socks_proxy = {host, or_default(value("proxy-port"), "1080")};
         } else {
-            complain("no type of proxy: " + in_quotes(proxy_type));
+            add_warning("unknown proxy type: " + in_quotes(proxy_type));
             return;
         }
     }
@@ -265,8 +267,8 @@ void Reader::openvpn()
     }
 }
 
-/// Sent to a proxy everything is TCP. Where the datagrams go otherwise is the protocol's habit;
-/// a server that tells another port is used by TCP alone.
+/// With a proxy, all traffic is TCP. Without one, the port for datagrams depends on the protocol;
+/// if a server announces another port, only TCP works.
 void Reader::openconnect()
 {
     users_ = {"root", "nm-openconnect"};
@@ -290,15 +292,16 @@ void Reader::openconnect()
     add(address.host, std::array{Way{Transport::Tcp, port}, Way{Transport::Udp, datagrams}});
 }
 
-/// "Cisco UDP Encapsulation Port" is this machine's; the server's is told by the server.
+/// "Cisco UDP Encapsulation Port" is the port of this machine; the server announces its own.
 void Reader::vpnc()
 {
     const auto host = server("IPSec gateway");
     add(host, kIpsec);
     if (value("NAT Traversal Mode") == "cisco-udp" && !result_.servers.empty()) {
         add(host, Way{Transport::Udp, "10000"});
-        complain("cisco-udp: the server chooses the port; where that is not 10000, name it with "
-                 "server= in failclosed.conf");
+        add_warning(
+            "cisco-udp: the server chooses the port; if that is not 10000, add the server with "
+            "its port to server= in failclosed.conf");
     }
 }
 
@@ -311,7 +314,7 @@ void Reader::l2tp()
     }
 }
 
-/// A port of the user's own is the only one: charon moves from 500 to 4500 alone.
+/// A port that the user sets is the only one: charon switches to 4500 only from 500.
 void Reader::strongswan()
 {
     const auto host = server("address");
@@ -323,7 +326,7 @@ void Reader::strongswan()
     }
 }
 
-/// fortisslvpn and sstp.
+/// For fortisslvpn and sstp.
 void Reader::tls_gateway()
 {
     const auto proxy = value("proxy-server");
@@ -346,7 +349,7 @@ void Reader::other()
             return;
         }
     }
-    complain("which server this plugin talks to is not known" + std::string(kNameIt));
+    add_warning("the server of this plugin's VPN is not known" + std::string(kNameIt));
 }
 
 void Reader::wireguard()
@@ -358,8 +361,9 @@ void Reader::wireguard()
             continue;
         }
         if (!std::exchange(told, true)) {
-            complain("WireGuard in the kernel is admitted by its mark: set wireguard.fwmark to a "
-                     "number of its own (nmcli connection modify)");
+            add_warning(
+                "WireGuard in the kernel is admitted by its mark only: set a number that no "
+                "other program uses (nmcli connection modify NAME wireguard.fwmark NUMBER)");
         }
         if (!mark_ || is_full()) {
             return;
@@ -393,7 +397,7 @@ ProfileServers Reader::read() &&
         }
         tls_gateway();
     } else if (plugin_ == "iodine") {
-        complain("a tunnel in DNS questions is not supported: DNS outside of a tunnel is refused");
+        add_warning("tunnels over DNS are not supported: DNS outside a tunnel is refused");
     } else {
         other();
     }
@@ -425,7 +429,7 @@ bool runs_openvpn_profile(const VpnProfile& profile, std::span<const std::string
         return value.empty() || place == arguments.end() ||
                (std::next(place) != arguments.end() && *std::next(place) == value);
     };
-    // A container of all (PKCS #12) is named once, by another option.
+    // A PKCS #12 file holds all of them and is given by another option.
     return !wanted.empty() && wanted == found && is_told("--ca", value_of("ca")) &&
            is_told("--cert", value_of("cert"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// networkd.conf(5), as systemd reads it.
+// Parses networkd.conf(5) as systemd does.
 #include "core/codec/networkd_config.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ std::string_view trim(std::string_view text)
 std::optional<bool> parse_boolean(std::string_view text)
 {
     std::string word(text);
-    // ASCII alone: what the locale does is no matter of a configuration file.
+    // ASCII only: the file's meaning does not depend on the locale.
     std::ranges::transform(word, word.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
     });
@@ -36,7 +36,7 @@ std::optional<bool> parse_boolean(std::string_view text)
     return std::ranges::find(kNo, word) != kNo.end() ? std::optional(false) : std::nullopt;
 }
 
-/// Whether a line goes on in the next one: its last backslash is not escaped by another.
+/// Whether a line continues on the next one: it ends in a backslash that is not itself escaped.
 bool is_continued(std::string_view line)
 {
     const auto last = line.find_last_not_of('\\');
@@ -44,7 +44,7 @@ bool is_continued(std::string_view line)
     return count % 2 == 1;
 }
 
-/// Takes the next line off `text`. systemd ends lines at NUL and carriage return as well.
+/// Removes the next line from `text`. systemd also ends lines at NUL and carriage return.
 std::string_view take_line(std::string_view& text)
 {
     const auto end = text.find_first_of(std::string_view("\n\r\0", 3));
@@ -53,8 +53,8 @@ std::string_view take_line(std::string_view& text)
     return line;
 }
 
-/// Takes the next line with all that continues it, without comments. Lines that are nothing but a
-/// comment do not end a continuation.
+/// Removes the next line and its continuations from `text`; returns them without comments. A line
+/// that is only a comment does not end a continuation.
 std::string take_logical_line(std::string_view& text)
 {
     std::string line;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// OpenVPN's configuration language, as far as servers and identity go.
+// Parses the parts of OpenVPN's configuration language that concern servers and identity.
 #include "core/codec/openvpn_config.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxLine = 256;
 constexpr std::size_t kMaxWords = 16;
 constexpr unsigned kMaxDepth = 10;
-/// So that files which include each other twice end.
+/// Limits work on files that include each other several times.
 constexpr unsigned kMaxIncludes = 64;
 constexpr std::size_t kMaxFiles = 64;
 
@@ -29,7 +29,7 @@ bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/// The words of one line; nothing where quotes or backslashes are wrong.
+/// The words of a line; `nullopt` if its quotes or backslashes are invalid.
 std::optional<Words> split_line(std::string_view line)
 {
     Words words;
@@ -82,7 +82,7 @@ std::string_view trim_left(std::string_view text)
     return text;
 }
 
-/// Takes the first line off `text`.
+/// Removes the first line from `text`, and returns it.
 std::string_view take_line(std::string_view& text)
 {
     const auto end = text.find('\n');
@@ -91,8 +91,8 @@ std::string_view take_line(std::string_view& text)
     return line;
 }
 
-/// Collects options. Texts are kept as they stand until all of them are known: OpenVPN applies
-/// `port`, `proto` and proxies to remotes that stand before them, too.
+/// Collects options and interprets them at the end: OpenVPN applies `port`, `proto` and proxies
+/// also to remotes before them.
 class Parser {
   public:
     explicit Parser(const IncludeReader& read) : read_(read) {}
@@ -116,7 +116,7 @@ class Parser {
         std::optional<Proxy> socks_proxy;
     };
 
-    /// A `remote` line: what it leaves open comes from the options around it.
+    /// A `remote` line. Values that it does not give come from the options around it.
     struct RemoteLine {
         std::string host;
         std::optional<std::string> port;
@@ -154,7 +154,9 @@ void Parser::read_text(std::string_view text, bool in_connection)
         const auto line = take_line(text);
         auto words = line.size() < kMaxLine ? split_line(line) : std::nullopt;
         if (!words) {
-            warn(config_.warnings, "OpenVPN config: line cannot be read: " + in_quotes(line));
+            warn(config_.warnings,
+                 "OpenVPN config: line is ignored (too long, or invalid quotes or backslashes): " +
+                     in_quotes(line));
             continue;
         }
         if (words->empty()) {
@@ -172,7 +174,7 @@ void Parser::read_text(std::string_view text, bool in_connection)
     }
 }
 
-/// Takes everything up to the closing tag off `text`.
+/// Removes the text up to the closing tag, and the tag.
 void Parser::read_inline(const std::string& tag, std::string_view& text)
 {
     const std::string end = "</" + tag + ">";
@@ -186,12 +188,12 @@ void Parser::read_inline(const std::string& tag, std::string_view& text)
             return;
         }
     }
-    warn(config_.warnings, "OpenVPN config: " + in_quotes(end) + " is missing");
+    warn(config_.warnings, "OpenVPN config: closing tag is missing: " + in_quotes(end));
 }
 
 void Parser::read_connection(std::string_view text)
 {
-    // A block starts from what stands before it, and nothing of it stays for what comes after.
+    // A block inherits the options before it; its own options do not apply after it.
     const Entry outer = defaults_;
     read_text(text, true);
     Entry entry = std::exchange(defaults_, outer);
@@ -207,7 +209,7 @@ void Parser::load(Entry& entry, const RemoteLine& line)
         entry.port = *line.port;
     }
     if (line.protocol) {
-        // "remote HOST PORT udp" does not undo the family of "proto udp6".
+        // "remote HOST PORT udp" keeps the family of "proto udp6".
         const auto family = line.protocol->family ? line.protocol->family : entry.protocol.family;
         entry.protocol = *line.protocol;
         entry.protocol.family = family;
@@ -218,7 +220,7 @@ std::optional<OpenvpnProtocol> Parser::read_protocol(const std::string& text)
 {
     const auto protocol = OpenvpnProtocol::parse(text);
     if (!protocol) {
-        warn(config_.warnings, "OpenVPN config: no protocol: " + in_quotes(text));
+        warn(config_.warnings, "OpenVPN config: unknown protocol: " + in_quotes(text));
     }
     return protocol;
 }
@@ -266,7 +268,7 @@ void Parser::read_general_option(std::span<const std::string> words)
         if (mark) {
             config_.mark = static_cast<std::uint32_t>(*mark);
         } else {
-            warn(config_.warnings, "OpenVPN config: no mark: " + in_quotes(words[1]));
+            warn(config_.warnings, "OpenVPN config: invalid mark: " + in_quotes(words[1]));
         }
     } else if (name == "server" || name == "server-ipv6" ||
                (name == "mode" && words[1] == "server")) {
@@ -278,7 +280,7 @@ void Parser::read_general_option(std::span<const std::string> words)
     }
 }
 
-/// What it takes to start again.
+/// Notes the files and privileges that a restart needs.
 void Parser::note_restart(std::span<const std::string> words)
 {
     constexpr std::array<std::string_view, 4> kDropping = {"user", "group", "chroot", "setcon"};
@@ -297,8 +299,9 @@ void Parser::note_restart(std::span<const std::string> words)
 void Parser::read_option(std::span<const std::string> words, bool in_connection)
 {
     if (words[0] == "remote-random-hostname") {
-        warn(config_.warnings, "OpenVPN config: remote-random-hostname makes up names, which "
-                               "cannot be known before they are used");
+        warn(config_.warnings, "OpenVPN config: remote-random-hostname is not supported: the "
+                               "server's addresses cannot be learnt, because each connection uses "
+                               "another name");
     }
     if (words[0] == "server-bridge") {
         config_.server = true; // with or without arguments
@@ -402,14 +405,15 @@ Result<Remote> OpenvpnConnection::remote() const
     const auto host_text = proxy ? proxy->host : host;
     const auto port_text = proxy ? proxy->port : port;
     if (protocol.listens) {
-        return fail("remote " + in_quotes(host_text) + ": tcp-server waits, it reaches no server");
+        return fail("remote " + in_quotes(host_text) +
+                    ": tcp-server waits for a client and has no server");
     }
     const auto port_number = Port::parse(port_text);
     if (!port_number) {
         return fail("remote " + in_quotes(host_text) + ": port must be 1 to 65535, not " +
                     in_quotes(port_text));
     }
-    // A proxy is reached over TCP whatever goes through it; datagrams through SOCKS are IPv4 only.
+    // The connection to a proxy is always TCP; datagrams through SOCKS are IPv4 only.
     const bool over_ipv4 = proxy && !http_proxy && protocol.transport == Transport::Udp;
     const auto transport = proxy ? Transport::Tcp : protocol.transport;
     const auto family = over_ipv4 ? std::optional(Family::V4) : protocol.family;

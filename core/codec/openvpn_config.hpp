@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What OpenVPN's configuration files and command lines say about servers and identity.
+// Servers and identity in OpenVPN's configuration files and command lines.
 #pragma once
 
 #include <cstddef>
@@ -17,15 +17,14 @@
 
 namespace failclosed {
 
-/// More remotes than these are left out, with a warning.
+/// Limit; further remotes are ignored with a warning.
 inline constexpr std::size_t kMaxRemotes = 1000;
 
-/// `proto` as OpenVPN writes it: udp, tcp, tcp-client, tcp-server, and each with 4 or 6 after udp
-/// or tcp.
+/// The value of `proto`: udp, tcp, tcp-client, tcp-server, each also with 4 or 6 after udp or tcp.
 struct OpenvpnProtocol {
     Transport transport = Transport::Udp;
     std::optional<Family> family;
-    /// Waits for its peer (tcp-server): such an entry has no server to reach.
+    /// It waits for its peer (tcp-server): there is no server to reach.
     bool listens = false;
 
     static std::optional<OpenvpnProtocol> parse(std::string_view text);
@@ -33,8 +32,8 @@ struct OpenvpnProtocol {
     friend bool operator==(const OpenvpnProtocol&, const OpenvpnProtocol&) = default;
 };
 
-/// One way to a server, as texts that are not checked yet. A proxy takes the server's place: it
-/// is what OpenVPN talks to.
+/// A connection to a server, as texts that are not validated. If there is a proxy, OpenVPN connects
+/// to it instead of the server.
 struct OpenvpnConnection {
     struct Proxy {
         std::string_view host;
@@ -47,27 +46,27 @@ struct OpenvpnConnection {
     std::optional<Proxy> http_proxy;
     std::optional<Proxy> socks_proxy;
 
-    /// Whom OpenVPN talks to. An error where that cannot be told or is nobody elsewhere: a name
-    /// or port that is none, a service name as port, an address of this machine (a local relay
-    /// has to be told by its own server), of a group or of no host; an entry that listens.
+    /// The server or proxy to which OpenVPN connects. An error if the name or port is invalid (also
+    /// a service name as port), if the address is not that of another host (for a relay on this
+    /// machine the relay's server must be configured), or if the entry listens.
     [[nodiscard]] Result<Remote> remote() const;
 };
 
 struct OpenvpnConfig {
-    /// It serves clients (`mode server`), and has no remotes.
+    /// It serves clients (`mode server`) and has no remotes.
     bool server = false;
-    /// In the order of the text, each once.
+    /// In the order of the text, without duplicates.
     std::vector<Remote> remotes;
-    /// The user that it becomes (`user`), by name.
+    /// The name of the user that it becomes (`user`).
     std::optional<std::string> user;
     /// The mark of its packets (`mark`), not 0.
     std::optional<std::uint32_t> mark;
-    /// Somebody types a name, a password or a passphrase at each start: no file is named for it.
+    /// A user name, password or passphrase is not in a file and must be typed at each start.
     bool asks_for_secrets = false;
-    /// It gives up what it would take to read its configuration and secrets again (`user`, `group`,
-    /// `chroot`, `setcon`); it does so when the tunnel is up, and is root before.
+    /// It drops the privileges to read its configuration and secrets again (`user`, `group`,
+    /// `chroot`, `setcon`). It does so when the tunnel comes up and is root until then.
     bool drops_privileges = false;
-    /// Its last `up` and `down`: programs with their arguments, as written.
+    /// The last `up` and `down`: programs with their arguments, as written.
     std::string up;
     std::string down;
     /// Other files that it reads at each start, as written: certificates, keys, secrets.
@@ -77,19 +76,19 @@ struct OpenvpnConfig {
     friend bool operator==(const OpenvpnConfig&, const OpenvpnConfig&) = default;
 };
 
-/// Reads a file that is included by `config FILE`; the path is as written, so that what a
-/// relative one is relative to is the reader's to know.
+/// Reads a file that is included by `config FILE`. The path is as written; the reader resolves a
+/// relative path.
 using IncludeReader = std::function<Result<std::string>(const std::string& path)>;
 
-/// Reads the text of a configuration as OpenVPN 2.4 to 2.7 does (openvpn(8), options_parse.c):
-/// comments, quotes, backslashes, inline files, connection blocks (which, where there are any,
-/// replace remotes outside of them), proxies. Options that say nothing about servers are passed
-/// over. Includes are followed to OpenVPN's own depth of 10 by `read`; without it, or where it
-/// fails, they are a warning. What cannot be understood is left out with a warning.
+/// Parses a configuration as OpenVPN 2.4 to 2.7 does (openvpn(8), options_parse.c): comments,
+/// quotes, backslashes, inline files, connection blocks (which replace all remotes outside of
+/// blocks), proxies. Options that do not concern servers are ignored. Included files are read by
+/// `read`, to OpenVPN's depth of 10; there is a warning if `read` is empty or fails. Invalid lines
+/// and values are ignored with a warning.
 OpenvpnConfig parse_openvpn_config(std::string_view text, const IncludeReader& read = {});
 
-/// The same for a command line, `arguments[0]` being the program: "openvpn FILE", or options
-/// with "--" in front.
+/// Parses a command line: "openvpn FILE", or options that start with "--". `arguments[0]` is the
+/// program.
 OpenvpnConfig parse_openvpn_arguments(std::span<const std::string> arguments,
                                       const IncludeReader& read = {});
 

@@ -22,7 +22,7 @@ std::string_view find_in(const std::map<std::uint64_t, std::string_view>& values
     return found == values.end() ? std::string_view{} : found->second;
 }
 
-/// Reads one environment; `warnings` fills up on the way.
+/// Parses one environment and collects `warnings`.
 class Reader {
   public:
     Reader(const Environment& environment, const OpenvpnFacts& facts)
@@ -71,25 +71,26 @@ class Reader {
     const OpenvpnFacts& facts_;
     const OpenvpnProcess* process_;
     TunnelParts parts_{warnings};
-    /// Resolvers that a foreign option names again, without their port.
+    /// Resolvers that are ignored; foreign options name them again, without port and transport.
     std::set<std::string_view> not_plain_;
 };
 
 Result<InterfaceName> Reader::interface(std::span<const char* const> arguments) const
 {
-    // The variable first: arguments of the administrator's own may stand before OpenVPN's.
+    // Prefer the variable: the administrator's arguments can precede those of OpenVPN.
     std::string_view text = environment_.get("dev");
     if (text.empty() && !arguments.empty()) {
         text = arguments[0];
     }
     const auto name = InterfaceName::parse(text);
     if (!name) {
-        return fail("OpenVPN names no valid tunnel device: dev=" + in_quotes(text));
+        return fail("invalid tunnel device name from OpenVPN: dev=" + in_quotes(text));
     }
     return *name;
 }
 
-/// ifconfig_local with ifconfig_netmask (topology subnet, tap) or ifconfig_remote (net30, p2p).
+/// Reads ifconfig_local, with ifconfig_netmask (topology subnet, tap) or ifconfig_remote (net30,
+/// p2p).
 Status Reader::read_address4(Tunnel& tunnel)
 {
     const auto local_text = environment_.get("ifconfig_local");
@@ -102,12 +103,12 @@ Status Reader::read_address4(Tunnel& tunnel)
     const auto mask = IpAddress::parse(mask_text);
     const auto peer = IpAddress::parse(peer_text);
     if (!local || local->family() != Family::V4 || !local->is_unicast_host()) {
-        return fail("tunnel address is none: ifconfig_local=" + in_quotes(local_text));
+        return fail("invalid tunnel address: ifconfig_local=" + in_quotes(local_text));
     }
     if (!mask_text.empty()) {
         const auto prefix = mask ? IpPrefix::from_netmask(*local, *mask) : std::nullopt;
         if (!prefix) {
-            return fail("tunnel netmask is none: ifconfig_netmask=" + in_quotes(mask_text));
+            return fail("invalid tunnel netmask: ifconfig_netmask=" + in_quotes(mask_text));
         }
         tunnel.addresses.push_back({*local, prefix->length()});
     } else {
@@ -116,7 +117,7 @@ Status Reader::read_address4(Tunnel& tunnel)
     parts_.add_network(tunnel.addresses.back().prefix());
     if (!peer_text.empty()) {
         if (!peer || peer->family() != Family::V4 || !peer->is_unicast_host()) {
-            return fail("tunnel peer is none: ifconfig_remote=" + in_quotes(peer_text));
+            return fail("invalid tunnel peer: ifconfig_remote=" + in_quotes(peer_text));
         }
         parts_.add_network(IpPrefix::host(*peer));
     }
@@ -135,23 +136,24 @@ Status Reader::read_address6(Tunnel& tunnel)
     const auto bits = parse_number(bits_text, 0, 128);
     const auto peer = IpAddress::parse(peer_text);
     if (!local || local->family() != Family::V6 || !local->is_unicast_host()) {
-        return fail("tunnel address is none: ifconfig_ipv6_local=" + in_quotes(local_text));
+        return fail("invalid tunnel address: ifconfig_ipv6_local=" + in_quotes(local_text));
     }
     if (!bits) {
-        return fail("tunnel prefix is none: ifconfig_ipv6_netbits=" + in_quotes(bits_text));
+        return fail("invalid tunnel prefix length: ifconfig_ipv6_netbits=" + in_quotes(bits_text));
     }
     tunnel.addresses.push_back({*local, static_cast<unsigned>(*bits)});
     parts_.add_network(tunnel.addresses.back().prefix());
-    // OpenVPN announces "::" where the peer has no address.
+    // OpenVPN sets "::" if the peer has no address.
     if (peer && peer->family() == Family::V6 && peer->is_unicast_host()) {
         parts_.add_network(IpPrefix::host(*peer));
     } else if (!peer_text.empty() && !(peer && peer->is_unspecified())) {
-        warn(warnings, "tunnel peer is left out: ifconfig_ipv6_remote=" + in_quotes(peer_text));
+        warn(warnings,
+             "invalid tunnel peer is ignored: ifconfig_ipv6_remote=" + in_quotes(peer_text));
     }
     return {};
 }
 
-/// A tap device needs a next hop: without one, addresses are asked for on the link.
+/// A tap device needs a next hop: without one the kernel sends ARP requests on the link.
 void Reader::read_gateways(Tunnel& tunnel)
 {
     if (environment_.get("dev_type") != "tap") {
@@ -166,12 +168,12 @@ void Reader::read_gateways(Tunnel& tunnel)
         if (gateway && gateway->family() == family && gateway->is_unicast_host()) {
             tunnel.gateways.push_back(*gateway);
         } else if (!text.empty() && !(gateway && gateway->is_unspecified())) {
-            warn(warnings, "tunnel gateway is left out: " + in_quotes(text));
+            warn(warnings, "invalid tunnel gateway is ignored: " + in_quotes(text));
         }
     }
 }
 
-/// Whether a route leads past the tunnel: its gateway is that of the underlay.
+/// Whether a route bypasses the tunnel: its gateway is that of the underlay.
 bool Reader::is_around_tunnel(std::string_view gateway, std::string_view net_gateway,
                               std::string_view vpn_gateway) const
 {
@@ -180,7 +182,7 @@ bool Reader::is_around_tunnel(std::string_view gateway, std::string_view net_gat
            IpAddress::parse(environment_.get(vpn_gateway)) != own;
 }
 
-/// OpenVPN's own host route to a server, or one like it.
+/// Whether `network` is the host route to a server, which OpenVPN adds.
 bool Reader::is_server(const IpPrefix& network) const
 {
     const auto is_its_address = [&](const auto& variable) {
@@ -191,18 +193,18 @@ bool Reader::is_server(const IpPrefix& network) const
            std::ranges::any_of(environment_.with_prefix("trusted_ip"), is_its_address);
 }
 
-/// `route` is how it is called in a warning; `network` is nothing where it cannot be read.
+/// `route` is the description for warnings; `network` is `nullopt` if the route is malformed.
 void Reader::add_route(const std::string& route, const std::optional<IpPrefix>& network,
                        bool around_tunnel)
 {
     const bool is_piece =
         network && network->length() < kShortestNetwork && !network->address().is_multicast();
     if (!network || !(is_piece || can_be_inside(*network))) {
-        warn(warnings, route + " is left out: no network inside of a tunnel");
+        warn(warnings, route + " is ignored: not a network inside a tunnel");
     } else if (!around_tunnel) {
         parts_.add_network(*network);
     } else if (!is_server(*network) && !is_private(*network)) {
-        warn(warnings, route + " is left out: it leads past the tunnel");
+        warn(warnings, route + " is ignored: it bypasses the tunnel");
     }
 }
 
@@ -212,7 +214,7 @@ void Reader::read_routes4()
     const auto gateways = environment_.numbered("route_gateway_");
     for (const auto& [number, text] : environment_.numbered("route_network_")) {
         const auto network = IpAddress::parse(text);
-        // OpenVPN takes a route without a mask for one to a host.
+        // A route without a mask is a host route for OpenVPN.
         const auto mask_text = find_in(masks, number);
         const auto mask = IpAddress::parse(mask_text.empty() ? "255.255.255.255" : mask_text);
         const auto prefix = network && network->family() == Family::V4 && mask
@@ -239,8 +241,8 @@ void Reader::read_routes6()
     }
 }
 
-/// The addresses of dns_server_N_address_M by N and M, without those of servers that take
-/// anything but plain DNS on port 53: resolv.conf cannot say more than an address.
+/// Reads dns_server_N_address_M in the order of N and M. Ignores servers that do not use plain DNS
+/// on port 53, because resolv.conf holds addresses only.
 void Reader::read_dns_servers()
 {
     std::map<std::pair<std::uint64_t, std::uint64_t>, std::string_view> addresses;
@@ -258,7 +260,8 @@ void Reader::read_dns_servers()
         const auto port = environment_.get(server + "_port_" + std::string(index_text));
         if (!number || !index || (!transport.empty() && transport != "plain") ||
             (!port.empty() && port != "53")) {
-            warn(warnings, "resolver " + in_quotes(text) + " is left out: not plain DNS on port 53");
+            warn(warnings, "resolver " + in_quotes(text) +
+                               " is ignored: only plain DNS on port 53 is supported");
             not_plain_.insert(text);
         } else {
             addresses.emplace(std::pair(*number, *index), text);
@@ -269,8 +272,8 @@ void Reader::read_dns_servers()
     }
 }
 
-/// Each resolver and domain once, in the order in which they are told. OpenVPN tells those of
-/// its `dns` options twice, the second time as foreign options.
+/// Reads resolvers and domains in order, without duplicates. OpenVPN gives those of its `dns`
+/// options twice, the second time as foreign options.
 void Reader::read_dns()
 {
     read_dns_servers();
@@ -282,7 +285,7 @@ void Reader::read_dns()
     }
 }
 
-/// "dhcp-option TYPE VALUE". Types that are not about names are passed over.
+/// Reads "dhcp-option TYPE VALUE". Ignores types that do not concern DNS.
 void Reader::read_foreign_option(std::string_view option)
 {
     const auto words = split_words(option);
@@ -294,7 +297,7 @@ void Reader::read_foreign_option(std::string_view option)
     const bool domain =
         type == "DOMAIN" || type == "DOMAIN-SEARCH" || type == "ADAPTER_DOMAIN_SUFFIX";
     if ((resolver || domain) && words.size() != 3) {
-        warn(warnings, "option is left out: " + in_quotes(option));
+        warn(warnings, "malformed DNS option is ignored: " + in_quotes(option));
     } else if (resolver && not_plain_.contains(words[2])) {
         return;
     } else if (resolver) {
@@ -304,7 +307,7 @@ void Reader::read_foreign_option(std::string_view option)
     }
 }
 
-/// OpenVPN's own process: a wrapper script may stand between it and us.
+/// OpenVPN's process. It need not be the parent: a wrapper script can be between it and this hook.
 const OpenvpnProcess* Reader::find_process()
 {
     if (facts_.ancestors.empty()) {
@@ -319,12 +322,13 @@ const OpenvpnProcess* Reader::find_process()
         return &*found;
     }
     if (!text.empty()) {
-        warn(warnings, "daemon_pid=" + in_quotes(text) + " did not start this program");
+        warn(warnings, "daemon_pid=" + in_quotes(text) +
+                           " is not an ancestor of this program; its parent is taken for OpenVPN");
     }
     return &facts_.ancestors.front();
 }
 
-/// Root made the first sockets; the user that OpenVPN runs as, or becomes, makes the later ones.
+/// Root created the first sockets; the user that OpenVPN runs as, or becomes, creates later ones.
 Identity Reader::identity() const
 {
     std::set<uid_t> uids = {0};
@@ -337,8 +341,8 @@ Identity Reader::identity() const
     return {{uids.begin(), uids.end()}, facts_.config ? facts_.config->mark : std::nullopt};
 }
 
-/// What may carry `connection`: proto_N, and what the configuration has for the same host and
-/// port.
+/// The possible protocols of `connection`: proto_N, and those of the configuration for the same
+/// host and port.
 std::vector<OpenvpnProtocol> Reader::protocols(const OpenvpnConnection& connection,
                                                std::string_view text)
 {
@@ -346,7 +350,8 @@ std::vector<OpenvpnProtocol> Reader::protocols(const OpenvpnConnection& connecti
     if (const auto protocol = OpenvpnProtocol::parse(text)) {
         protocols.push_back(*protocol);
     } else if (!text.empty()) {
-        warn(warnings, "remote " + in_quotes(connection.host) + ": no protocol: " + in_quotes(text));
+        warn(warnings,
+             "remote " + in_quotes(connection.host) + ": unknown protocol: " + in_quotes(text));
         return {};
     }
     const auto remote = connection.remote();
@@ -391,7 +396,8 @@ std::vector<Server> Reader::servers()
                 warn(warnings, remote.error().message());
             } else if (!seen.contains(*remote)) {
                 if (seen.size() == kMaxRemotes) {
-                    warn(warnings, "only " + std::to_string(kMaxRemotes) + " remotes are used");
+                    warn(warnings,
+                         "only the first " + std::to_string(kMaxRemotes) + " remotes are used");
                     return servers;
                 }
                 seen.insert(*remote);
@@ -402,7 +408,7 @@ std::vector<Server> Reader::servers()
     return servers;
 }
 
-/// The address that answered, where it says one that can be.
+/// The address that answered; `nullopt` if it is missing or invalid.
 std::optional<Reader::Answer> Reader::answer()
 {
     auto text = environment_.get("trusted_ip");
@@ -410,22 +416,22 @@ std::optional<Reader::Answer> Reader::answer()
         text = environment_.get("trusted_ip6");
     }
     if (text.empty()) {
-        return std::nullopt; // peer mode calls `up` before anybody answers
+        return std::nullopt; // peer mode calls `up` before a peer answers
     }
     const auto port_text = environment_.get("trusted_port");
     const auto address = IpAddress::parse(text);
     const auto port = Port::parse(port_text);
     if (!address || !address->is_unicast_host() || !port) {
-        warn(warnings,
-             "address that answered is left out: " + in_quotes(text) + " port " + in_quotes(port_text));
+        warn(warnings, "invalid address of the connected server is ignored: " + in_quotes(text) +
+                           " port " + in_quotes(port_text));
         return std::nullopt;
     }
     return Answer{*address, *port};
 }
 
-/// The endpoint that answered, with the transport of the servers that it can belong to. Where
-/// these have both transports, OpenVPN does not say which it is: the address then counts for
-/// each, as that of their name, or as a server by itself where they have several names.
+/// The endpoint that answered, with the transport of the servers that match it; `nullopt` if these
+/// have both transports, because OpenVPN does not say which one it uses. The address is then added
+/// to each of them, or, if they have different names, to `servers` with each transport.
 std::optional<Endpoint> Reader::connected(std::vector<Server>& servers)
 {
     const auto answer = this->answer();
@@ -469,7 +475,8 @@ std::optional<Endpoint> Reader::connected(std::vector<Server>& servers)
     return std::nullopt;
 }
 
-/// plan_dns() uses none of these: the firewall takes a question of root's for what OpenVPN sends.
+/// Warns of resolvers that plan_dns() leaves out: the firewall cannot distinguish a DNS query of
+/// root to the VPN server from OpenVPN's own packets.
 void Reader::warn_of_resolvers(const Tunnel& tunnel)
 {
     for (const auto& resolver : tunnel.resolvers) {
@@ -521,7 +528,7 @@ Result<Event> Reader::tunnel_down(std::span<const char* const> arguments)
         return Failure(name.error());
     }
     TunnelDown event{*name, {}};
-    // A parent that OpenVPN did not name may be a wrapper, another one each time.
+    // Without daemon_pid, the parent may be a wrapper, which is another process each time.
     if (process_ != nullptr && environment_.get("daemon_pid") == std::to_string(process_->id.pid)) {
         event.owner = process_->id;
     }

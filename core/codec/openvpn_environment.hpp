@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// From the arguments and the environment that OpenVPN gives its scripts to one event.
+// Parses the arguments and the environment of OpenVPN's scripts into an event.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace failclosed {
 
-/// A process above the hook, as the kernel tells.
+/// An ancestor process of the hook, as the kernel shows it.
 struct OpenvpnProcess {
     ProcessId id;
     /// Its effective user.
@@ -21,43 +21,45 @@ struct OpenvpnProcess {
     friend bool operator==(const OpenvpnProcess&, const OpenvpnProcess&) = default;
 };
 
-/// What the caller has found out for itself: the environment is only a hint.
+/// Facts from other sources than the environment, which is only a hint.
 struct OpenvpnFacts {
     /// The hook's parent, the parent's parent, and so on.
     std::vector<OpenvpnProcess> ancestors;
-    /// OpenVPN's configuration and command line, where they could be read.
+    /// OpenVPN's configuration and command line, if they could be read.
     std::optional<OpenvpnConfig> config;
-    /// The number of the user that `config` names.
+    /// The uid of the user that `config` names.
     std::optional<uid_t> config_user;
 };
 
 struct OpenvpnEvent {
-    /// Nothing: the script type is none of ours, and there is nothing to do.
+    /// `nullopt`: no action is needed for this script type.
     std::optional<Event> event;
-    /// Values that were left out.
+    /// One for each value that was ignored.
     Warnings warnings;
 
     friend bool operator==(const OpenvpnEvent&, const OpenvpnEvent&) = default;
 };
 
-/// Reads what OpenVPN 2.4 to 2.7 tells a script (openvpn(8), "Environmental Variables"):
+/// Parses the environment that OpenVPN 2.4 to 2.7 gives a script (openvpn(8), "Environmental
+/// Variables"):
 ///
-/// - up, route-up: TunnelUp. An interface name or tunnel address that is missing or wrong is an
-///   error; any other wrong value is left out alone, with a warning.
-/// - down, route-pre-down: TunnelDown; the interface name must be right.
+/// - up, route-up: TunnelUp. A missing or invalid interface name or tunnel address is an error;
+///   other invalid values are ignored with a warning.
+/// - down, route-pre-down: TunnelDown. A missing or invalid interface name is an error.
 /// - any of these with script_context=restart: the device and its routes stay. TunnelRestarted
 ///   for up and route-up, ReapplyRequested for down and route-pre-down.
 /// - ipchange: TunnelRestarted.
 ///
-/// `arguments` are the script's without its own name. Names and numbers: remotes are taken by
-/// their number, with gaps. A proxy takes the place of the remote behind it. Where the
-/// configuration holds the same host and port with other transports, those are servers too:
-/// OpenVPN 2.7 has no proto_N for remotes, and its proto_N are those of `local` entries.
+/// `arguments` are those of the script, without its name. Remotes are read by number; numbers may
+/// be missing. A proxy replaces the remote behind it. If the configuration has the same host and
+/// port with other transports, these are servers too: OpenVPN 2.7 has no proto_N for remotes; its
+/// proto_N are those of `local` entries.
 ///
-/// The owner is the ancestor that daemon_pid names, else the parent. `connected` is left out
-/// where the address that answered fits no server. OpenVPN does not tell its transport: where the
-/// servers that it fits have both, it is not `connected` but an address of each of these servers,
-/// or, where they have different names, a server by itself with both transports.
+/// The owner is the ancestor that daemon_pid names, else the parent. `connected` is `nullopt` if
+/// the answering address matches no server. OpenVPN does not give its transport. If the matching
+/// servers have both transports, `connected` is `nullopt` too: the address becomes an address of
+/// each of these servers, or, if they have different names, a server of its own with both
+/// transports.
 Result<OpenvpnEvent> parse_openvpn_event(std::span<const char* const> arguments,
                                          const Environment& environment, const OpenvpnFacts& facts);
 

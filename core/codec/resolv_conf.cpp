@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading and writing resolv.conf(5).
+// Parsing and rendering resolv.conf(5).
 #include "core/codec/resolv_conf.hpp"
 
 #include <optional>
@@ -7,13 +7,13 @@
 namespace failclosed {
 namespace {
 
-/// Shorter than any resolv.conf that names a server, so that a file of ours that is being
-/// overwritten in place, cut to its next size, is still known.
+/// Shorter than any resolv.conf that names a server: our file is still recognised while it is
+/// overwritten in place and already truncated to its new size.
 constexpr std::string_view kMark = "# failclosed\n";
 constexpr std::string_view kNote =
     "# Made while a tunnel is up; changes are lost. See failclosed(8).\n";
 
-/// Takes the text up to the next byte of `ends` off `text`, and that byte too.
+/// Removes the text up to the next byte of `ends`, and that byte, from `text`.
 std::string_view take_until(std::string_view& text, std::string_view ends)
 {
     const std::size_t end = text.find_first_of(ends);
@@ -22,7 +22,7 @@ std::string_view take_until(std::string_view& text, std::string_view ends)
     return taken;
 }
 
-/// The next word of a line, or nothing at its end.
+/// Removes the next word from `line` and returns it; empty at the end of the line.
 std::string_view take_word(std::string_view& line)
 {
     std::string_view word;

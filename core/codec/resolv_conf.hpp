@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// resolv.conf(5) as values.
+// Parses and renders resolv.conf(5).
 #pragma once
 
 #include <string>
@@ -18,18 +18,18 @@ struct ResolvConf {
     friend bool operator==(const ResolvConf&, const ResolvConf&) = default;
 };
 
-/// What the C library would read: "nameserver" lines in order, the last "search" or "domain"
-/// line. Lines, names and addresses that are not valid are left out; so are addresses with a
-/// zone (fe80::1%eth0), options and sort lists.
+/// Parses `text` as the C library does: the "nameserver" lines in order, and the last "search" or
+/// "domain" line. Ignores invalid lines, names and addresses, addresses with a zone (fe80::1%eth0),
+/// options and sort lists.
 ResolvConf parse_resolv_conf(std::string_view text);
 
-/// A whole file with nothing but these, below the line by which it is known as ours.
+/// A file with these values below a first line that marks it as ours.
 std::string render_resolv_conf(const ResolvConf& conf);
 
-/// The same without that line, as resolvconf(8) takes it.
+/// The same lines without the mark, as resolvconf(8) reads them.
 std::string render_resolver_lines(const ResolvConf& conf);
 
-/// Whether render_resolv_conf made `text`, be it edited since then.
+/// Whether `text` was made by render_resolv_conf(). It may have been edited since.
 bool is_our_resolv_conf(std::string_view text);
 
 } // namespace failclosed

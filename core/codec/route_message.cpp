@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Encoding with libmnl, decoding by copies out of bounds-checked views.
+// Encoding with libmnl; decoding by copies from bounds-checked views.
 #include "core/codec/route_message.hpp"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ std::optional<Family> family_of(std::uint8_t number)
     }
 }
 
-/// An address of `family`; nothing where the bytes are of another length.
+/// An address of `family`; `nullopt` if the length does not match.
 std::optional<IpAddress> read_address(ByteView bytes, Family family)
 {
     const auto address = IpAddress::from_bytes(bytes);
@@ -45,7 +45,7 @@ std::optional<IpAddress> read_address(ByteView bytes, Family family)
 
 // ---- Encoding ----
 
-/// One message in a buffer that is larger than any that we build.
+/// A message in a buffer that is larger than any request.
 template <typename Header> class Request {
   public:
     Request(std::uint16_t type, std::uint16_t flags) : message_(mnl_nlmsg_put_header(bytes_.data()))
@@ -171,7 +171,7 @@ void put_conditions(Request<fib_rule_hdr>& request, const RoutingRule& rule)
 
 // ---- Decoding ----
 
-/// Reads the value into `field`; false where it is malformed.
+/// Stores `value` in `field`; false if it is `nullopt` (malformed).
 template <typename T> bool read_into(std::optional<T>& field, std::optional<T> value)
 {
     field = value;
@@ -184,7 +184,7 @@ bool read_prefix(std::optional<IpPrefix>& field, ByteView value, Family family, 
     return address && read_into(field, IpPrefix::make(*address, length));
 }
 
-/// A range of one number.
+/// Reads a range that holds a single number.
 template <typename Range> auto read_single(ByteView value)
 {
     const auto range = read_exactly<Range>(value);
@@ -226,7 +226,7 @@ bool read_number(std::uint32_t& field, ByteView value)
     return number.has_value();
 }
 
-/// False where the attribute says something that none of our rules does.
+/// False if the attribute has a meaning that no rule of a plan uses.
 bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
                          const NetlinkAttribute& attribute)
 {
@@ -236,7 +236,7 @@ bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
     case FRA_PRIORITY:
         return read_number(rule.priority, value);
     case FRA_TABLE:
-        // Every rule is shown with a table, 0 where it looks nothing up.
+        // Every rule is shown with a table; 0 if it looks up none.
         return read_number(number, value) &&
                (number == 0 ||
                 (rule.action == RoutingRule::Action::Lookup && read_number(rule.target, value)));
@@ -262,7 +262,7 @@ bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
     case FRA_FWMASK:
         return read_number(rule.mark_mask, value);
     case FRA_SUPPRESS_PREFIXLEN:
-        // Shown with every rule; all bits set is "none".
+        // Shown with every rule; all bits set means that it is not used.
         if (!read_number(number, value)) {
             return false;
         }
@@ -273,8 +273,8 @@ bool read_rule_attribute(RoutingRule& rule, const fib_rule_hdr& header,
     case FRA_PROTOCOL:
         return true;
     default:
-        // Kernels newer than these headers show more, with every rule and as defaults
-        // (FRA_DPORT_MASK since 6.15).
+        // Kernels newer than these headers show further attributes with every rule, with default
+        // values (FRA_DPORT_MASK since 6.15).
         return attribute.type > FRA_DPORT_RANGE;
     }
 }
@@ -316,7 +316,7 @@ std::optional<Route::Type> route_type(std::uint8_t number)
     return std::nullopt;
 }
 
-/// False where the attribute says something that none of our routes does.
+/// False if the attribute has a meaning that no route of a plan uses.
 bool read_route_attribute(Route& route, const rtmsg& header, const NetlinkAttribute& attribute)
 {
     const auto value = attribute.value;
@@ -335,13 +335,13 @@ bool read_route_attribute(Route& route, const rtmsg& header, const NetlinkAttrib
         return valid;
     }
     case RTA_OIF:
-        // IPv6 shows routes without a device as being on `lo`.
+        // The kernel shows IPv6 routes without a device with the device `lo`.
         return route.type != Route::Type::Unicast || read_number(route.device, value);
     case RTA_CACHEINFO:
     case RTA_PREF:
         return true;
     default:
-        // As with rules: what these headers do not know is a newer kernel's default.
+        // As for rules: an attribute that these headers do not know is a newer kernel's default.
         return attribute.type > RTA_NH_ID;
     }
 }
@@ -361,11 +361,11 @@ std::optional<Route> read_route(const rtmsg& header, Family family, ByteView att
     return route.destination.length() == header.rtm_dst_len ? std::optional(route) : std::nullopt;
 }
 
-/// What a device says of itself (linux/if_link.h, IFLA_LINKINFO).
+/// Properties of a device (linux/if_link.h, IFLA_LINKINFO).
 struct LinkInfo {
-    /// What makes it (`ip link add type KIND`); empty for hardware and for what does not say.
+    /// The kind (`ip link add type KIND`); empty for hardware and for drivers that do not set it.
     std::string_view kind;
-    /// Of a tun device: carries IP packets, ends with the program that made it, and is no user's.
+    /// A tun device that carries IP packets, ends with the program that made it, and has no owner.
     bool is_private_tun = false;
     bool is_bridge_port = false;
 };
@@ -413,10 +413,10 @@ LinkInfo read_link_info(ByteView attributes)
 
 bool is_tunnel_kind(std::string_view kind, bool point_to_point)
 {
-    // Tunnels that carry Ethernet resolve neighbours, and so look like a network card.
+    // These tunnels carry Ethernet and resolve neighbours, as a network card does.
     constexpr std::array<std::string_view, 6> ethernet = {"tun",     "gretap", "ip6gretap",
                                                           "l2tpeth", "vxlan",  "geneve"};
-    // Ways to a network card, some of which have no neighbours to resolve.
+    // These lead to a network card; some do not resolve neighbours.
     constexpr std::array<std::string_view, 14> underlay = {
         "bond",   "bridge", "ifb",  "ipvlan", "ipvtap", "macvlan", "macvtap",
         "netkit", "rmnet",  "team", "veth",   "vlan",   "vrf",     "wwan"};
@@ -426,7 +426,7 @@ bool is_tunnel_kind(std::string_view kind, bool point_to_point)
     return point_to_point && std::ranges::find(underlay, kind) == underlay.end();
 }
 
-/// One end of a wire whose other end a guest holds: a container, or a virtual machine.
+/// Whether a guest (container, virtual machine) can hold the other end of such a device.
 bool is_guest_wire(std::string_view kind)
 {
     constexpr std::array<std::string_view, 4> kinds = {"veth", "tun", "macvtap", "netkit"};
@@ -482,8 +482,8 @@ Bytes dump_addresses_request()
 
 void append_addition(Bytes& requests, const RoutingRule& rule)
 {
-    // No NLM_F_EXCL: it would let a stranger's equal rule, which may go at any time, stand for
-    // ours.
+    // Without NLM_F_EXCL, which refuses our rule if another program has added an equal one. That
+    // program may remove it at any time.
     Request<fib_rule_hdr> request(RTM_NEWRULE, NLM_F_CREATE);
     request->family = address_family(rule.family);
     request->action = to_number(rule.action);
@@ -501,8 +501,9 @@ void append_addition(Bytes& requests, const Route& route)
     request->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length());
     request->rtm_protocol = kRouteProtocol;
     request->rtm_type = to_number(route.type);
-    // Not that of the link, where the kernel looks for the gateway of a route that a tunnel program
-    // adds: the underlay's may have the address of a host in a tunnel's network.
+    // Not RT_SCOPE_LINK: with that scope the kernel also uses the route to look up the gateway of a
+    // route that a tunnel program adds. That gateway, in the underlay, may have the address of a
+    // host in a tunnel's network.
     request->rtm_scope = RT_SCOPE_UNIVERSE;
     request.put(RTA_TABLE, route.table);
     request.put(RTA_PRIORITY, route.metric);
@@ -513,7 +514,7 @@ void append_addition(Bytes& requests, const Route& route)
         request.put(RTA_OIF, std::uint32_t{route.device});
     }
     if (route.gateway) {
-        // The gateway is reachable on its device, whatever other tables say.
+        // The gateway is on the link of its device, even if other tables have no route to it.
         request->rtm_flags = RTNH_F_ONLINK;
         request.put(RTA_GATEWAY, *route.gateway);
     }

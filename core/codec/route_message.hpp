@@ -9,43 +9,45 @@
 
 namespace failclosed {
 
-/// What a request asks the kernel to list. Links are not per family.
+/// Asks for all routing rules of `family`.
 Bytes dump_rules_request(Family family);
-/// Only routes with kRouteProtocol, where the socket has NETLINK_GET_STRICT_CHK.
+/// Asks for the routes with kRouteProtocol. The kernel lists all routes if the socket lacks
+/// NETLINK_GET_STRICT_CHK.
 Bytes dump_routes_request(Family family);
-/// Only routes of table main, under the same condition.
+/// Asks for the routes of table main, with the same exception.
 Bytes dump_main_routes_request(Family family);
 Bytes dump_links_request();
-/// Addresses of both families.
+/// Asks for addresses of both families.
 Bytes dump_addresses_request();
 
-/// Appends a request to add the entry, with kRouteProtocol. A route that the kernel cannot tell
-/// from one that exists is refused with EEXIST.
+/// Appends a request to add the entry, with kRouteProtocol. The kernel refuses a route with the key
+/// of an existing one (EEXIST).
 void append_addition(Bytes& requests, const RoutingRule& rule);
 void append_addition(Bytes& requests, const Route& route);
 
-/// Appends a request to remove exactly the entry that a dump showed as `message`.
+/// Appends a request to remove the entry in `message`, which comes from a dump.
 void append_removal(Bytes& requests, const NetlinkMessage& message);
 
-/// An entry of ours in the kernel.
+/// One of our entries in the kernel.
 template <typename T> struct Held {
-    /// Nothing where it has parts that no plan of ours uses.
+    /// `nullopt` if it has attributes that no plan uses.
     std::optional<T> value;
-    /// As the kernel showed it.
+    /// The kernel's message.
     NetlinkMessage message;
 };
 
-/// The entry in `message`; nothing where it is no such message, malformed, or not ours by
-/// kRouteProtocol.
+/// The entry in `message`; `nullopt` if the message has another type, is malformed, or does not
+/// have kRouteProtocol.
 std::optional<Held<RoutingRule>> decode_rule(const NetlinkMessage& message);
 std::optional<Held<Route>> decode_route(const NetlinkMessage& message);
 
-/// The unicast route of table main in `message`; nothing where it is none, has several next hops,
-/// or is malformed. Without a carrier it is still there: nobody need announce that this is back.
+/// The unicast route of table main in `message`; `nullopt` if it is another message, has several
+/// next hops, or is malformed. Includes routes of devices without a carrier: no event is guaranteed
+/// when the carrier comes back.
 std::optional<MainRoute> decode_main_route(const NetlinkMessage& message);
 
-/// The link in `message`, without addresses; nothing where it is none, is malformed, or has a
-/// name that no InterfaceName can hold.
+/// The link in `message`, without addresses; `nullopt` if the message has another type, is
+/// malformed, or its name is not a valid InterfaceName.
 std::optional<Link> decode_link(const NetlinkMessage& message);
 
 struct AddressOnLink {
@@ -56,8 +58,8 @@ struct AddressOnLink {
     friend bool operator==(const AddressOnLink&, const AddressOnLink&) = default;
 };
 
-/// The address in `message` (the local one where there is a peer); nothing where it is none or
-/// malformed.
+/// The address in `message` (the local one if there is a peer); `nullopt` if the message has
+/// another type or is malformed.
 std::optional<AddressOnLink> decode_address(const NetlinkMessage& message);
 
 } // namespace failclosed

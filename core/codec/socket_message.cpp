@@ -38,8 +38,7 @@ Request make_request(std::uint16_t type, std::uint16_t flags, std::uint8_t famil
     return request;
 }
 
-/// States in which a socket has a peer and can still send to it. For UDP, ESTABLISHED is
-/// "connected".
+/// States in which a socket has a peer and can send to it. A connected UDP socket is ESTABLISHED.
 constexpr std::uint32_t kConnected =
     1U << TCP_ESTABLISHED | 1U << TCP_SYN_SENT | 1U << TCP_SYN_RECV | 1U << TCP_FIN_WAIT1 |
     1U << TCP_FIN_WAIT2 | 1U << TCP_CLOSE_WAIT | 1U << TCP_LAST_ACK | 1U << TCP_CLOSING;
@@ -108,7 +107,7 @@ void append_destruction(Bytes& requests, const NetlinkMessage& message, Transpor
     }
     auto request = make_request(SOCK_DESTROY, 0, body->idiag_family, transport);
     request.body.idiag_states = kConnected;
-    // The cookie in it makes sure that it is that very socket.
+    // The id holds a cookie, so the kernel destroys no other socket.
     request.body.id = body->id;
     append(requests, request);
 }

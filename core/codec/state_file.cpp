@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// State files: one group for the file, one for each part.
+// State files: one group for the file, and one per part.
 #include "core/codec/state_file.hpp"
 
 #include <algorithm>
@@ -59,7 +59,8 @@ std::string text_of(const LearntAddress& learnt)
            (learnt.worked_last ? " worked" : "") + (learnt.unverified ? " unverified" : "");
 }
 
-/// Device names may hold any byte over 0x20, and paths any byte; a key file may not.
+/// Escapes bytes that a key file cannot hold: device names may hold any byte above 0x20, paths any
+/// byte.
 std::string escaped(const std::string& text)
 {
     return Text(g_uri_escape_string(text.c_str(), nullptr, FALSE)).get();
@@ -90,7 +91,7 @@ constexpr auto kTextOf = [](const auto& value) { return text_of(value); };
 constexpr auto kNameText = [](const HostName& name) { return name.text(); };
 constexpr auto kNumberText = [](auto number) { return std::to_string(number); };
 
-// ---- Reading: nothing is a value that is missing or wrong ----
+// ---- Reading: `nullopt` is a missing or invalid value ----
 
 std::optional<InterfaceName> read_interface(const std::string& text)
 {
@@ -116,7 +117,7 @@ std::optional<ProcessId> read_process_id(const std::string& text)
     return start ? std::optional(ProcessId{static_cast<pid_t>(*pid), *start}) : std::nullopt;
 }
 
-/// "DEVICE PID START": a device's name has no space in it.
+/// Parses "DEVICE PID START"; a device's name holds no space.
 std::optional<VpnProgram> read_vpn_program(const std::string& text)
 {
     const auto space = text.find(' ');
@@ -166,7 +167,7 @@ std::optional<InterfaceAddress> read_interface_address(const std::string& text)
                   : std::nullopt;
 }
 
-/// Takes `word` off the end of `text`, where it stands there.
+/// Removes `word` from the end of `text`; false if it is not there.
 bool take_last_word(std::string_view& text, std::string_view word)
 {
     const bool is_there = text.ends_with(word);
@@ -189,39 +190,39 @@ std::optional<LearntAddress> read_learnt_address(std::string_view text)
                 : std::nullopt;
 }
 
-// The highest number is no user and no group (chown(2)).
+// The highest number is not a user or group (chown(2)).
 std::optional<uid_t> read_uid(const std::string& text)
 {
     const auto uid = parse_number(text, 0, std::numeric_limits<uid_t>::max() - 1);
     return uid ? std::optional(static_cast<uid_t>(*uid)) : std::nullopt;
 }
 
-/// Of a program that signs in: never root's group.
+/// The group of a program that signs in; never root's.
 std::optional<gid_t> read_gid(const std::string& text)
 {
     const auto gid = parse_number(text, 1, std::numeric_limits<gid_t>::max() - 1);
     return gid ? std::optional(static_cast<gid_t>(*gid)) : std::nullopt;
 }
 
-/// One group, whose values are fetched one after the other; the first that is wrong stays.
+/// Reads the values of a group and keeps the first error.
 class Group {
   public:
     Group(const KeyFile& file, std::string name) : file_(file), name_(std::move(name)) {}
 
-    /// A value that has to be there.
+    /// A required value.
     template <typename Parse> auto get(const std::string& key, const Parse& parse)
     {
         return parse_value(key, file_.get(name_, key).value_or(""), parse);
     }
 
-    /// Nothing where the key is not there.
+    /// `nullopt` if the key does not exist.
     template <typename Parse> auto find(const std::string& key, const Parse& parse)
     {
         const auto text = file_.get(name_, key);
         return text ? parse_value(key, *text, parse) : std::nullopt;
     }
 
-    /// The key has to be there; the list may be empty.
+    /// A required list, which may be empty.
     template <typename Parse> auto list(const std::string& key, const Parse& parse)
     {
         std::vector<typename decltype(parse(std::string{}))::value_type> values;
@@ -260,7 +261,7 @@ class Group {
     {
         if (!error_) {
             error_ =
-                Error("[" + name_ + "] " + key + "=" + in_quotes(text) + " is missing or wrong");
+                Error("[" + name_ + "] " + key + "=" + in_quotes(text) + " is missing or invalid");
         }
     }
 
@@ -274,13 +275,13 @@ std::optional<std::string> read_format(const std::string& text)
     return text == kFormat ? std::optional(text) : std::nullopt;
 }
 
-/// A number within `high`, as a reader.
+/// A function that parses a number from 0 to `high`.
 auto number_up_to(std::uint64_t high)
 {
     return [high](const std::string& text) { return parse_number(text, 0, high); };
 }
 
-/// Reads "[kind 1]" to "[kind N]", N being `count_key` of the head.
+/// Reads the groups "[kind 1]" to "[kind N]"; N is the value of `count_key` in the head.
 template <typename T, typename ReadPart>
 Result<std::vector<T>> read_parts(const KeyFile& file, const std::string& count_key,
                                   std::string_view kind, const ReadPart& read_part,
@@ -288,7 +289,7 @@ Result<std::vector<T>> read_parts(const KeyFile& file, const std::string& count_
 {
     Group head(file, kHead);
     head.get("format", read_format);
-    // Kinds of parts that an earlier version did not know are not counted in its files.
+    // Files of an earlier version have no count for kinds of parts that it did not know.
     const auto count = needed ? head.get(count_key, number_up_to(kMaxParts))
                               : head.find(count_key, number_up_to(kMaxParts));
     if (head.error()) {
@@ -299,7 +300,8 @@ Result<std::vector<T>> read_parts(const KeyFile& file, const std::string& count_
         Group group(file, group_name(kind, i));
         std::optional<T> part = read_part(group);
         if (group.error() || !part) {
-            return Failure(group.error().value_or(Error(group_name(kind, i) + " is wrong")));
+            return Failure(
+                group.error().value_or(Error("[" + group_name(kind, i) + "] is invalid")));
         }
         parts.push_back(*std::move(part));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Remembered state as the text of key files, and back.
+// Renders and parses the state files.
 #pragma once
 
 #include <optional>
@@ -12,14 +12,13 @@
 
 namespace failclosed {
 
-// Each file says how many parts it has, so that one that lost its end is known as damaged. Every
-// value is checked again on reading; what is missing, wrong, or written by a later format makes
-// the whole file an error. Keys that are not known are passed over. What was written reads back
-// as equal values.
+// Each file holds the number of its parts, so that a truncated file is recognised as damaged. Every
+// value is validated on reading. A missing or invalid value, or a later format, makes the whole
+// file an error; unknown keys are ignored. Reading a written file gives equal values.
 
-/// What is true until the machine is started again.
+/// State that is valid until the next boot.
 struct Running {
-    /// Which start of the machine it belongs to (/proc/sys/kernel/random/boot_id).
+    /// The boot that it belongs to (/proc/sys/kernel/random/boot_id).
     std::string boot;
     std::vector<Tunnel> tunnels;
     Underlay underlay;
@@ -34,7 +33,7 @@ struct Running {
 std::string write_running(const Running& running);
 Result<Running> read_running(std::string_view text);
 
-/// What was inside tunnels that are over.
+/// Networks inside tunnels that have ended.
 std::string write_inside(const std::vector<InsideNetworks>& inside);
 Result<std::vector<InsideNetworks>> read_inside(std::string_view text);
 
@@ -46,12 +45,12 @@ Result<std::vector<Server>> read_servers(std::string_view text);
 std::string write_configs(const std::vector<std::string>& paths);
 Result<std::vector<std::string>> read_configs(std::string_view text);
 
-/// VPN profiles of NetworkManager's. A state that an earlier version has written has none: they
-/// have to be learnt again.
+/// VPN profiles of NetworkManager. State that an earlier version has written has no profiles; they
+/// must be learnt again.
 std::string write_profiles(const std::vector<LearntProfile>& profiles);
 Result<std::vector<LearntProfile>> read_profiles(std::string_view text);
 
-/// Whether protection was last asked for or put off.
+/// Whether the machine is armed.
 std::string write_armed(Armed armed);
 Result<Armed> read_armed(std::string_view text);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Networks, resolvers and search domains out of hostile text.
+// Networks, resolvers and search domains from untrusted text.
 #include "core/codec/tunnel_parts.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ void TunnelParts::add_network(const IpPrefix& prefix)
     if (networks_.size() < kMaxRoutes) {
         networks_.insert(prefix);
     } else if (!networks_.contains(prefix) && !std::exchange(too_many_routes_, true)) {
-        warn(warnings_, "only " + std::to_string(kMaxRoutes) + " routes are used");
+        warn(warnings_, "only the first " + std::to_string(kMaxRoutes) + " routes are used");
     }
 }
 
@@ -39,13 +39,13 @@ void TunnelParts::add_resolver(std::string_view text, std::optional<Family> fami
     const auto address = IpAddress::parse(text);
     if (!address || !address->is_unicast_host() || address->is_link_local() ||
         (family && address->family() != *family)) {
-        warn(warnings_, "resolver is left out: " + in_quotes(text));
+        warn(warnings_, "invalid resolver is ignored: " + in_quotes(text));
     } else if (std::ranges::find(resolvers_, *address) != resolvers_.end()) {
         return;
     } else if (resolvers_.size() < kMaxResolvers) {
         resolvers_.push_back(*address);
     } else if (!std::exchange(too_many_resolvers_, true)) {
-        warn(warnings_, "only " + std::to_string(kMaxResolvers) + " resolvers are used");
+        warn(warnings_, "only the first " + std::to_string(kMaxResolvers) + " resolvers are used");
     }
 }
 
@@ -53,13 +53,14 @@ void TunnelParts::add_search_domain(std::string_view text)
 {
     const auto name = HostName::parse(text);
     if (!name) {
-        warn(warnings_, "search domain is left out: " + in_quotes(text));
+        warn(warnings_, "invalid search domain is ignored: " + in_quotes(text));
     } else if (std::ranges::find(search_domains_, *name) != search_domains_.end()) {
         return;
     } else if (search_domains_.size() < kMaxSearchDomains) {
         search_domains_.push_back(*name);
     } else if (!std::exchange(too_many_domains_, true)) {
-        warn(warnings_, "only " + std::to_string(kMaxSearchDomains) + " search domains are used");
+        warn(warnings_,
+             "only the first " + std::to_string(kMaxSearchDomains) + " search domains are used");
     }
 }
 

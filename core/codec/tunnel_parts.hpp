@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What environments tell of a tunnel: each value checked, each once, and none beyond a limit.
+// Collects a tunnel's networks, resolvers and search domains from an environment: validated,
+// without duplicates, up to a limit.
 #pragma once
 
 #include <optional>
@@ -12,24 +13,24 @@
 
 namespace failclosed {
 
-/// More than these are left out, with a warning. Servers: kMaxRemotes.
+/// Limits; further values are ignored with a warning. For servers see kMaxRemotes.
 inline constexpr std::size_t kMaxRoutes = 4096;
 inline constexpr std::size_t kMaxResolvers = 16;
 inline constexpr std::size_t kMaxSearchDomains = 32;
 
-/// Whether a route to `network` may lead into a tunnel: not one that takes in addresses of this
-/// machine itself, of one link, or of groups.
+/// Whether a route to `network` may lead into a tunnel. False if it overlaps addresses of this host
+/// (loopback), link-local, multicast or reserved addresses.
 bool can_be_inside(const IpPrefix& network);
 
-/// Collects them. Warnings go to `warnings`, which has to outlive it.
+/// Adds warnings to `warnings`, which must outlive it.
 class TunnelParts {
   public:
     explicit TunnelParts(Warnings& warnings) : warnings_(warnings) {}
 
-    /// One shorter than kShortestNetwork is passed over.
+    /// Ignores prefixes shorter than kShortestNetwork.
     void add_network(const IpPrefix& prefix);
 
-    /// A resolver of any family, or just of `family`; in the order in which they are told.
+    /// Adds a resolver of any family, or of `family` only. The order is kept.
     void add_resolver(std::string_view text, std::optional<Family> family = {});
 
     void add_search_domain(std::string_view text);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Bounded lists of warnings, and quoting of hostile text.
+// Bounded lists of warnings, and quoting of untrusted text.
 #include "core/codec/warnings.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ void warn(Warnings& warnings, std::string line)
     if (warnings.size() < kMaxWarnings) {
         warnings.push_back(std::move(line));
     } else if (warnings.size() == kMaxWarnings) {
-        warnings.emplace_back("there are more problems, which are left out here");
+        warnings.emplace_back("further warnings are not shown");
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a parser leaves out of hostile input, said in lines that are safe to print.
+// Warnings about values that a parser ignores. Each is safe to print.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@ using Warnings = std::vector<std::string>;
 
 inline constexpr std::size_t kMaxWarnings = 16;
 
-/// Adds a line that is not there yet; of more than kMaxWarnings only the fact that there are more
-/// is kept.
+/// Adds a line, unless it is there already. After kMaxWarnings lines, a last one says that there
+/// are more.
 void warn(Warnings& warnings, std::string line);
 
-/// `text` in single quotes, on one line of printable ASCII: everything else, quotes and
-/// backslashes too, becomes \xNN, and what is over 64 bytes is cut off.
+/// `text` in single quotes, as a line of printable ASCII. Other bytes, quotes and backslashes are
+/// escaped (\xNN); text after 64 bytes is replaced by "...".
 std::string in_quotes(std::string_view text);
 
 } // namespace failclosed

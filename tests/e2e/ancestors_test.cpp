@@ -164,7 +164,7 @@ TEST(FailingHook, ThatIsOursClosesFirst)
                                              "/etc/openvpn/failclosed\""};
     VpnClient client(lab, options);
     ASSERT_TRUE(client.process().wait()) << client.log();
-    EXPECT_THAT(client.log(), HasSubstr("failclosed: tunnel address is none"));
+    EXPECT_THAT(client.log(), HasSubstr("failclosed: invalid tunnel address"));
     const Sniffer sniffer(lab);
     const Traffic traffic(lab);
     ASSERT_TRUE(traffic.wait_all_sent(50));

@@ -201,10 +201,10 @@ TEST(ConfigFile, ErrorsNameFileKeyValueAndWhatIsAllowed)
     const auto bad_value = read("log=\x1b[31m");
     ASSERT_FALSE(bad_value);
     EXPECT_EQ(bad_value.error().message(),
-              "test.conf: log='\\x1b[31m' is not allowed; it may be yes or no");
+              "test.conf: invalid value log='\\x1b[31m'; allowed: yes or no");
     const auto bad_key = read("lam=deny");
     ASSERT_FALSE(bad_key);
-    EXPECT_EQ(bad_key.error().message().find("test.conf: key 'lam' is not known; keys are lan, "),
+    EXPECT_EQ(bad_key.error().message().find("test.conf: unknown key 'lam'; the keys are lan, "),
               0U);
 }
 

@@ -195,7 +195,7 @@ TEST(NetworkManagerEnvironment, WrongLeaseIsLeftOut)
     }
     const auto nobody = call("a b", "down", {"DHCP4_DHCP_SERVER_IDENTIFIER=192.0.2.1"});
     EXPECT_EQ(nobody.text(),
-              "UnderlayChanged\nwarning: NetworkManager names no valid device: 'a b'\n");
+              "UnderlayChanged\nwarning: invalid device name from NetworkManager: 'a b'\n");
 }
 
 // Otherwise a server inside of the tunnel would be one of the underlay's.

@@ -216,17 +216,17 @@ INSTANTIATE_TEST_SUITE_P(
                 {"b.example:1194/udp"}},
         BadCase{"openvpn", {{"remote", "a.example:65536"}}, "port must be 1 to 65535"},
         BadCase{"openvpn", {{"remote", "2001:db8::1:1194:udp"}}, "not 'udp'"},
-        BadCase{"openvpn", {{"remote", "a.example:1:sctp"}}, "no protocol: 'sctp'"},
+        BadCase{"openvpn", {{"remote", "a.example:1:sctp"}}, "unknown protocol: 'sctp'"},
         BadCase{"openvpn", {{"remote", "127.0.0.1:1194"}}, "not an address of another host"},
         BadCase{"openvpn", {{"remote", "a.example"}, {"port", "http"}}, "not 'http'"},
         BadCase{"openvpn", {{"remote", "a\x1b[31m.example"}}, "'a\\x1b[31m.example'"},
-        BadCase{"openvpn", {{"remote", "a.example:1194:tcp-server"}}, "reaches no server"},
+        BadCase{"openvpn", {{"remote", "a.example:1194:tcp-server"}}, "has no server"},
         BadCase{"openvpn",
                 {{"remote", "a.example"}, {"proxy-type", "gopher"}, {"proxy-server", "x"}},
-                "no type of proxy: 'gopher'"},
+                "unknown proxy type: 'gopher'"},
         BadCase{"openvpn",
                 {{"remote", "a.example"}, {"remote-random-hostname", "yes"}},
-                "makes up names",
+                "remote-random-hostname is not supported",
                 {"a.example:1194/udp"}},
         BadCase{"openconnect", {{"gateway", "https:///"}}, "no host in 'gateway'"},
         BadCase{"openconnect", {{"gateway", "vpn.example:http"}}, "not 'http'"},
@@ -236,7 +236,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"vpnc", {{"IPSec gateway", "::"}}, "not an address of another host"},
         BadCase{"vpnc",
                 {{"IPSec gateway", "vpn.example"}, {"NAT Traversal Mode", "cisco-udp"}},
-                "where that is not 10000",
+                "if that is not 10000",
                 {"vpn.example:500/udp", "vpn.example:4500/udp", "vpn.example/esp",
                  "vpn.example:10000/udp"}},
         BadCase{"pptp", {{"gateway", "-"}}, "neither an address nor a host name"},
@@ -245,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"strongswan", {{"address", "vpn.example"}, {"server-port", "-1"}}, "not '-1'"},
         BadCase{"libreswan", {{"right", "%any"}}, "'%any'"},
         BadCase{"fortisslvpn", {}, "no 'gateway' in it"},
-        BadCase{"iodine", {{"nameserver", "192.0.2.1"}}, "is not supported"},
+        BadCase{"iodine", {{"nameserver", "192.0.2.1"}}, "are not supported"},
         BadCase{"new", {{"gateway", "vpn.example"}}, "is not known; name its server with server="},
         BadCase{"new", {{"gateway", "vpn.example:x"}}, "not 'x'"},
         BadCase{"new", {}, "is not known"}));
@@ -309,7 +309,7 @@ TEST(NetworkManagerProfile, WireguardWithoutAMarkIsAWarning)
 {
     const auto servers = servers_of(wireguard({"vpn.example:51820", "b.example:1"}, {}));
     EXPECT_THAT(servers.servers, IsEmpty());
-    EXPECT_THAT(servers.warnings, ElementsAre(HasSubstr("set wireguard.fwmark")));
+    EXPECT_THAT(servers.warnings, ElementsAre(HasSubstr("NAME wireguard.fwmark NUMBER")));
     EXPECT_EQ(servers_of(wireguard({"", ""}, {})), ProfileServers{})
         << "it waits for its peers, and reaches none";
 }

@@ -418,9 +418,9 @@ TEST(OpenvpnEnvironment, RoutesAroundTheTunnelAreToldOfOnce)
     script.set("route_ipv6_gateway_7", "2001:db8:50::1");
     EXPECT_EQ(
         warnings(script),
-        (Texts{"route 7, '198.51.100.20' netmask '255.255.255.255', is left out: it leads past "
-               "the tunnel",
-               "IPv6 route 7, '2001:db8:99::/48', is left out: it leads past the tunnel"}));
+        (Texts{"route 7, '198.51.100.20' netmask '255.255.255.255', is ignored: it bypasses the "
+               "tunnel",
+               "IPv6 route 7, '2001:db8:99::/48', is ignored: it bypasses the tunnel"}));
     // Servers and the local network are past the tunnel.
     script.set("route_network_7", "203.0.113.2");
     script.set("route_ipv6_network_7", "fd12:3456::/32");
@@ -464,8 +464,9 @@ TEST(OpenvpnEnvironment, WhatIsToldTwiceIsLeftOutOnce)
     script.set("foreign_option_3", "dhcp-option DOMAIN-SEARCH $(id)");
     EXPECT_TRUE(up(script).tunnel.resolvers.empty());
     EXPECT_EQ(warnings(script),
-              (Texts{"resolver '10.8.0.3' is left out: not plain DNS on port 53",
-                     "resolver is left out: '224.0.0.251'", "search domain is left out: '$(id)'"}));
+              (Texts{"resolver '10.8.0.3' is ignored: only plain DNS on port 53 is supported",
+                     "invalid resolver is ignored: '224.0.0.251'",
+                     "invalid search domain is ignored: '$(id)'"}));
 }
 
 TEST(OpenvpnEnvironment, AResolverAtTheServersOwnPortIsToldOf)

@@ -166,20 +166,20 @@ const Ground grounds[] = {
      every_first_byte(),
      false,
      false,
-     {"route 168, '169.0.0.0' netmask '255.0.0.0', is left out: no network inside of a tunnel"}},
+     {"route 168, '169.0.0.0' netmask '255.0.0.0', is ignored: not a network inside a tunnel"}},
     {"WhatIsNobodyElses",
      {"route 127.0.0.0 255.0.0.0", "route 169.254.0.0 255.255.0.0", "route 0.0.0.0 255.0.0.0",
       "route 255.0.0.0 255.0.0.0", "route-ipv6 fe80::/10", "route-ipv6 ff00::/8",
       "route-ipv6 ::1/128"},
      true,
      true,
-     {"route 1, '127.0.0.0' netmask '255.0.0.0', is left out: no network inside of a tunnel",
-      "route 2, '169.254.0.0' netmask '255.255.0.0', is left out: no network inside of a tunnel",
-      "route 3, '0.0.0.0' netmask '255.0.0.0', is left out: no network inside of a tunnel",
-      "route 4, '255.0.0.0' netmask '255.0.0.0', is left out: no network inside of a tunnel",
-      "IPv6 route 1, 'fe80::/10', is left out: no network inside of a tunnel",
-      "IPv6 route 2, 'ff00::/8', is left out: no network inside of a tunnel",
-      "IPv6 route 3, '::1/128', is left out: no network inside of a tunnel"}},
+     {"route 1, '127.0.0.0' netmask '255.0.0.0', is ignored: not a network inside a tunnel",
+      "route 2, '169.254.0.0' netmask '255.255.0.0', is ignored: not a network inside a tunnel",
+      "route 3, '0.0.0.0' netmask '255.0.0.0', is ignored: not a network inside a tunnel",
+      "route 4, '255.0.0.0' netmask '255.0.0.0', is ignored: not a network inside a tunnel",
+      "IPv6 route 1, 'fe80::/10', is ignored: not a network inside a tunnel",
+      "IPv6 route 2, 'ff00::/8', is ignored: not a network inside a tunnel",
+      "IPv6 route 3, '::1/128', is ignored: not a network inside a tunnel"}},
 };
 
 class PushedGround : public ::testing::TestWithParam<Ground> {};
@@ -382,7 +382,7 @@ TEST(PushedOptions, AreNoLanguage)
     const auto lines = told(target.vpn().log());
     EXPECT_EQ(lines.size(), hostile_options.size()) << target.vpn().log();
     for (const auto& line : lines) {
-        EXPECT_THAT(line, HasSubstr(" is left out: "));
+        EXPECT_THAT(line, HasSubstr(" is ignored: "));
         EXPECT_EQ(std::ranges::count(lines, line), 1) << line;
         EXPECT_LT(line.size(), 200U);
     }
