@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Telling starts of the machine apart, and enabling the boot unit.
+// Reading the boot id and enabling the boot unit.
 #include "core/apply/boot.hpp"
 
 #include <algorithm>
@@ -43,15 +43,15 @@ bool is_enabled_at_boot()
 Status enable_at_boot()
 {
     if (!exists(kUnitFile)) {
-        return fail(std::string("there is no ") + kUnitFile);
+        return fail(std::string(kUnitFile) + " is not installed");
     }
     for (const char* program : kSystemctl) {
         if (exists(program)) {
             return run_program({program, "--quiet", "enable", kUnit}, "", kTimeLimit);
         }
     }
-    return fail("systemctl is not installed: let your init system run `failclosed lock --at-boot` "
-                "before the network");
+    return fail("systemctl is not installed; make your init system run `failclosed lock --at-boot` "
+                "before it starts the network");
 }
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The start of the machine: which one it is, and whether it is locked at each, before its network.
+// The boot id, and the unit that locks the machine at boot, before its network starts.
 #pragma once
 
 #include <string>
@@ -8,18 +8,19 @@
 
 namespace failclosed {
 
-/// Tells one start of the machine from another (proc_sys_kernel(5)).
+/// Holds an id of the current boot (proc_sys_kernel(5)).
 inline constexpr const char* kBootIdFile = "/proc/sys/kernel/random/boot_id";
 
-/// What stands in that file; empty where it cannot be told.
+/// The id in `file`; empty if it cannot be read.
 std::string read_boot_id(const std::string& file);
 
 /// Whether systemd will start failclosed-lock.service at boot.
 bool is_enabled_at_boot();
 
-/// Enables the unit by `systemctl enable`, which needs no running systemd. An enabled unit is enabled
-/// again: an older version may have asked for fewer links. Not for the boot unit's own run, which
-/// must not wait for the service manager. Fails if the unit or systemctl(1) is not installed.
+/// Enables the unit by `systemctl enable`, which does not need a running systemd. Also enables a
+/// unit that is enabled already, because an older version may have made fewer links. Must not be
+/// called by the boot unit itself, which must not wait for the service manager. Fails if the unit
+/// or systemctl(1) is not installed.
 Status enable_at_boot();
 
 } // namespace failclosed

@@ -49,7 +49,7 @@ std::string text_of(ByteView value)
     return {value.begin(), std::ranges::find(value, 0)};
 }
 
-/// The number of the family "mptcp_pm"; 0 where there is none.
+/// The number of the family "mptcp_pm"; 0 if there is none.
 std::uint16_t mptcp_family(ByteView messages)
 {
     while (const auto message = take_message(messages)) {
@@ -92,7 +92,7 @@ void add_endpoint(ByteView endpoint, std::vector<IpAddress>& announced)
     }
 }
 
-/// What tells how a device is joined to others; numbers are ifindexes, 0 for none.
+/// The relations of a device to others. Numbers are ifindexes; 0 if there is no such device.
 struct Joint {
     std::string name;
     std::string kind;
@@ -103,7 +103,7 @@ struct Joint {
 Joint read_joint(ByteView payload)
 {
     Joint joint;
-    bool is_elsewhere = false; // what is beneath it is in another network namespace
+    bool is_elsewhere = false; // its lower device is in another network namespace
     for_each_attribute(payload, sizeof(ifinfomsg), [&](const NetlinkAttribute& attribute) {
         const auto number = read_exactly<std::uint32_t>(attribute.value);
         switch (attribute.type) {

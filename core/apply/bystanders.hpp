@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What others have set in the kernel that concerns us and that we leave alone.
+// Kernel settings of other programs that can bypass the locks. They are reported, not changed.
 #pragma once
 
 #include <string>
@@ -10,25 +10,26 @@
 
 namespace failclosed {
 
-/// Somebody else than this machine sends by one of its devices.
+/// A device by which a guest sends too.
 struct SharedWire {
     /// A macvlan or ipvlan device, or a bridge.
     std::string guest;
-    /// The device beneath it, or its port.
+    /// Its lower device, or its port.
     std::string device;
 
     friend bool operator==(const SharedWire&, const SharedWire&) = default;
 };
 
-/// Those that this network namespace shows. Ports that are wires to guests (veth, tap) are none.
+/// All of them that are visible in this network namespace. Bridge ports that lead to guests (veth,
+/// tap) are left out.
 Result<std::vector<SharedWire>> shared_wires();
 
-/// Addresses that MPTCP tells its peers of (ip-mptcp(8), "signal"). None where the kernel has no
+/// Addresses that MPTCP announces to peers (ip-mptcp(8), "signal"). Empty if the kernel has no
 /// MPTCP. EPERM without CAP_NET_ADMIN.
 Result<std::vector<IpAddress>> announced_by_mptcp();
 
-/// Flowtables, "table/name" each: established flows that are forwarded pass by all chains.
-/// EPERM without CAP_NET_ADMIN.
+/// Flowtables, as "table/name". Forwarded packets of the flows in them bypass all chains. EPERM
+/// without CAP_NET_ADMIN.
 Result<std::vector<std::string>> flowtables();
 
 } // namespace failclosed

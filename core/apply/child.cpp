@@ -20,7 +20,7 @@
 namespace failclosed {
 namespace {
 
-/// Files in memory in the place of pipes: the child can never block on us, nor we on it.
+/// Files in memory instead of pipes: neither the child nor the caller can block on the other.
 struct Streams {
     UniqueFd input;
     UniqueFd output;
@@ -64,7 +64,7 @@ class FileActions {
     posix_spawn_file_actions_t actions_{};
 };
 
-/// A group of its own, no signal blocked or ignored.
+/// A process group of its own; all signals unblocked, with their default action.
 class Attributes {
   public:
     Attributes()
@@ -105,7 +105,7 @@ Result<pid_t> spawn(const std::vector<std::string>& argv, const Streams& streams
     return error == 0 ? Result<pid_t>(pid) : fail_errno("start " + argv[0], error);
 }
 
-/// False when it did not end in time.
+/// False if the process did not end in time.
 bool wait_for_end(pid_t pid, std::chrono::milliseconds time_limit)
 {
     // Not pidfd_open(3): glibc 2.36 declares it without C linkage.
@@ -127,7 +127,7 @@ bool wait_for_end(pid_t pid, std::chrono::milliseconds time_limit)
     }
 }
 
-/// Empty where the child wrote nothing that can be shown.
+/// The last line of output; empty if there is none that can be printed.
 std::string last_line(int descriptor)
 {
     std::array<char, 512> buffer;

@@ -10,7 +10,7 @@
 namespace failclosed {
 namespace {
 
-/// In the order of preference; the last one is always there.
+/// In the order of preference; the last one always exists.
 constexpr std::array kBackends = {&kResolvedBackend, &kNetworkManagerBackend, &kOpenresolvBackend,
                                   &kFileBackend};
 
@@ -38,7 +38,7 @@ Result<const DnsBackend*> choose_backend(const DnsRun& run)
     return &kFileBackend;
 }
 
-/// Undoes what was done through every system but `kept`. All are tried; the first error counts.
+/// Restores all systems except `kept`. Tries all of them; returns the first error.
 Status restore_all_but(DnsRun& run, const DnsBackend* kept)
 {
     Status first;
@@ -53,9 +53,9 @@ Status restore_all_but(DnsRun& run, const DnsBackend* kept)
     return first;
 }
 
-/// Chooses, and undoes what was done through every other system. Undoing may change resolv.conf
-/// and with it the choice, so that it is made again until nothing is left to undo. A service that
-/// does not answer cannot be undone now; its record stays for a later restore().
+/// Chooses the system in charge, and restores all others. To restore one may change resolv.conf and
+/// with it the choice, so this is repeated until nothing remains to be restored. The record of a
+/// service that does not answer stays in the journal for a later restore().
 Result<const DnsBackend*> take_over(DnsRun& run)
 {
     for (;;) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The system's name resolution: ours while a tunnel is up, exactly as before afterwards.
+// Sets the system's DNS while a tunnel is up, and restores it afterwards.
 #pragma once
 
 #include <string>
@@ -11,54 +11,54 @@
 
 namespace failclosed {
 
-/// Who is told about resolvers, from the one that knows most to the plain file.
+/// The system that gets the resolvers, in the order of preference.
 enum class DnsSystem { None, Resolved, NetworkManager, Openresolv, File };
 
 /// "none", "systemd-resolved", "NetworkManager", "openresolv" or "resolv.conf".
 std::string_view to_string(DnsSystem system);
 
-/// Where things are; only tests have a reason to change it.
+/// Paths; only tests change them.
 struct DnsPaths {
     std::string resolv_conf = "/etc/resolv.conf";
-    /// Of the journal; must exist.
+    /// The directory of the journal; must exist.
     std::string journal_directory = "/var/lib/failclosed";
-    /// Of failclosed-dbus.so, loaded only where resolv.conf says that a service on D-Bus is in
-    /// charge: linking GIO would cost every start of a hook.
+    /// The directory of failclosed-dbus.so. The module is loaded only if resolv.conf shows that a
+    /// service on D-Bus is in charge: to link GIO would slow down each start of a hook.
     std::string module_directory = FAILCLOSED_MODULE_DIR;
-    /// Where NetworkManager keeps what it was told on D-Bus over its restarts.
+    /// In this file NetworkManager keeps settings from D-Bus over its restarts.
     std::string network_manager_file = "/var/lib/NetworkManager/NetworkManager-intern.conf";
-    /// Where systemd-resolved keeps links' settings over its restarts, in files called as ifindex.
+    /// Here systemd-resolved keeps settings of links over its restarts, in files named by ifindex.
     std::string resolved_links = "/run/systemd/resolve/netif";
-    /// Where resolvconf(8) is looked for, in this order.
+    /// Paths of resolvconf(8), in the order in which they are tried.
     std::vector<std::string> resolvconf_programs = {"/sbin/resolvconf", "/usr/sbin/resolvconf",
                                                     "/usr/bin/resolvconf"};
 };
 
-/// The system in charge is found anew in each call, by looking at resolv.conf, because it may
-/// change while a tunnel is up. Everything that is needed to undo a change is on the disk before
-/// the change, so a call after a crash ends as if there had been none. Callers hold the lock of
-/// the run. Nothing is written where nothing changes.
+/// Each call reads resolv.conf to find the system in charge, which may change while a tunnel is up.
+/// The data to undo a change is durable before the change, so a call after a crash has the same
+/// result as without the crash. Callers hold the lock of the run. Nothing is written if nothing
+/// changes.
 class Dns {
   public:
     explicit Dns(DnsPaths paths = {}) : paths_(std::move(paths)) {}
 
-    /// Makes `plan` the system's configuration, and says where. What another program has written
-    /// into resolv.conf meanwhile becomes what is put back later. A plan without tunnels puts back
-    /// what was there before. A link of resolv.conf comes back once more where NetworkManager has
-    /// written over it within a minute. Refused, with nothing changed, while the journal
-    /// is damaged.
+    /// Applies `plan` and returns the system that was used. If another program has written
+    /// resolv.conf since the last call, its contents are what a later restore() puts back. A plan
+    /// without tunnels restores the previous configuration. If resolv.conf was a link and
+    /// NetworkManager has replaced it within a minute after it was restored, the link is restored
+    /// again. Fails, with nothing changed, if the journal is damaged.
     [[nodiscard]] Result<DnsSystem> apply(const DnsPlan& plan) const;
 
-    /// Puts back what was there before the first apply(), and forgets it. A resolv.conf that
-    /// another program has written meanwhile is left alone. For a service that does not run, what
-    /// it has stored is put right, so that none that was stopped or removed stands in the way. A
-    /// NetworkManager that is starting meanwhile is waited for, five seconds at most.
+    /// Restores the configuration from before the first apply(), and removes it from the journal. A
+    /// resolv.conf that another program has written since is kept. If a service does not run, its
+    /// stored settings are corrected in its files, so that a stopped or removed service does not
+    /// prevent this. Waits for a NetworkManager that is starting, for at most five seconds.
     [[nodiscard]] Status restore() const;
 
     /// The system that apply() would use now.
     [[nodiscard]] Result<DnsSystem> in_charge() const;
 
-    /// Whether the system would change nothing if apply(plan) were called.
+    /// Whether apply(plan) would change nothing.
     [[nodiscard]] Result<bool> holds(const DnsPlan& plan) const;
 
   private:

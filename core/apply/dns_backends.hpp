@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the files of the single DNS systems share; included by core/apply/dns*.cpp alone.
+// Declarations that the files of the DNS systems share; included by core/apply/dns*.cpp only.
 #pragma once
 
 #include "core/apply/dns.hpp"
@@ -8,26 +8,26 @@
 
 namespace failclosed {
 
-/// One run: where things are, and the journal as it is on the disk.
+/// A run: the paths, and the journal as it is on disk.
 struct DnsRun {
     const DnsPaths& paths;
     JournalFile file;
     Journal journal;
 };
 
-/// What resolv.conf would be without us.
+/// resolv.conf as it would be without our changes.
 struct ResolvConfView {
-    /// Target, where it is a link.
+    /// The target; empty if it is not a link.
     std::string link;
-    /// Links followed; empty where there is no file.
+    /// The contents, links followed; empty if there is no file.
     std::string contents;
 };
 
-/// A DNS system. All functions may be called at any time; apply and restore keep the journal on
-/// the disk in step.
+/// A DNS system. All functions may be called at any time; apply and restore update the journal on
+/// disk.
 struct DnsBackend {
     DnsSystem system;
-    /// Whether resolv.conf is this system's, and the system answers.
+    /// Whether this system writes resolv.conf and answers.
     bool (*in_charge)(const DnsRun&, const ResolvConfView&);
     /// The plan has at least one tunnel.
     Status (*apply)(DnsRun&, const DnsPlan&);
@@ -42,28 +42,28 @@ extern const DnsBackend kFileBackend;
 
 inline constexpr std::size_t kResolvConfLimit = 1 << 20;
 
-/// Whether NetworkManager has written these contents of a resolv.conf.
+/// Whether NetworkManager has written these contents.
 bool is_network_managers(const std::string& contents);
 
-/// Whether a link with this target leads to the file that NetworkManager writes in any case.
+/// Whether `target` is the file that NetworkManager always writes.
 bool leads_to_network_manager(const std::string& target);
 
-/// resolv.conf as `plan` wants it.
+/// The resolv.conf of `plan`.
 ResolvConf wanted_resolv_conf(const DnsPlan& plan);
 
-/// Looks at resolv.conf, or at what the journal says about it while our file, or NetworkManager's
-/// in its place, stands there.
+/// Reads resolv.conf; reads its record in the journal instead while it is our file, or
+/// NetworkManager's in place of ours.
 Result<ResolvConfView> view_resolv_conf(const DnsRun& run);
 
-/// As kFileBackend.restore; but that a link was there stays in the journal. NetworkManager, which
-/// tidies up after the tunnel at the same moment, may have looked before the link came back and
-/// then rename its file over it: what it puts there within a minute gives way to the link.
+/// Restores as kFileBackend.restore does, but keeps the record of a link in the journal. When the
+/// tunnel ends, NetworkManager writes resolv.conf too, and can replace the link after it was
+/// restored: a file that NetworkManager puts there within a minute is replaced by the link again.
 Status leave_resolv_conf(DnsRun& run);
 
 /// Whether leave_resolv_conf() would change nothing.
 Result<bool> has_left_resolv_conf(const DnsRun& run);
 
-/// The contents of resolv.conf, empty where there is none or it is a dangling link.
+/// The contents of resolv.conf; empty if it does not exist or is a dangling link.
 Result<std::string> read_resolv_conf(const std::string& path);
 
 } // namespace failclosed

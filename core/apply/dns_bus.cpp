@@ -34,7 +34,7 @@ Result<BusModule> BusModule::load(const std::string& directory)
         !find(module, "failclosed_nm_get", functions.nm_get) ||
         !find(module, "failclosed_nm_same", functions.nm_same) ||
         !find(module, "failclosed_nm_set", functions.nm_set)) {
-        return fail(path + ": is of another version");
+        return fail(path + ": does not match this version of failclosed; install failclosed again");
     }
     return functions;
 }

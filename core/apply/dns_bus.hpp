@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// failclosed-dbus.so, loaded when it is first asked for.
+// Loads failclosed-dbus.so.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace failclosed {
 
-/// The functions of the module; see there.
+/// The functions of core/apply/dbus/module.hpp.
 struct BusModule {
     decltype(&failclosed_dbus_answers) answers = nullptr;
     decltype(&failclosed_resolved_holds) resolved_holds = nullptr;
@@ -19,18 +19,19 @@ struct BusModule {
     decltype(&failclosed_nm_same) nm_same = nullptr;
     decltype(&failclosed_nm_set) nm_set = nullptr;
 
-    /// From an absolute path. Never unloaded: GIO cannot be.
+    /// Loads the module from an absolute path. It is never unloaded, because GIO cannot be
+    /// unloaded.
     static Result<BusModule> load(const std::string& directory);
 };
 
-/// The outcome of a function that does something; frees `error`.
+/// The outcome of an action; frees `error`. `what` is the action, for messages.
 Status bus_status(const std::string& what, FailclosedAnswer answer, char* error);
 
-/// The outcome of a function that answers a question; frees `error`.
+/// The outcome of a query; frees `error`. `what` is the query, for messages.
 Result<bool> bus_answer(const std::string& what, FailclosedAnswer answer, char* error);
 
-/// Whether the service `bus_name`, called `name` in errors, runs. A bus that does not answer is
-/// an error.
+/// Whether the service `bus_name`, called `name` in errors, runs. An error if the bus does not
+/// answer.
 Result<bool> service_runs(const BusModule& bus, const char* bus_name, const char* name);
 
 } // namespace failclosed

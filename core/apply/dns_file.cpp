@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// resolv.conf itself, where no program that we could tell is in charge of it.
+// Writes resolv.conf itself, if no supported program is in charge of it.
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -13,7 +13,7 @@
 namespace failclosed {
 namespace {
 
-/// What stands at the path now, links not followed.
+/// The file or link at `path` now.
 Result<ResolvConfBefore> look_at(const std::string& path)
 {
     using Kind = ResolvConfBefore::Kind;
@@ -36,21 +36,22 @@ bool is_ours(const ResolvConfBefore& file)
     return file.kind == ResolvConfBefore::Kind::Regular && is_our_resolv_conf(file.data);
 }
 
-/// Our own file without a journal: what was before it is not known any more.
+/// For our own file without a journal: the previous contents are lost.
 ResolvConfBefore without_ours(const ResolvConfBefore& file)
 {
     return is_ours(file) ? ResolvConfBefore() : file;
 }
 
-/// The contents behind a link that was at the path of resolv.conf.
+/// The contents of the file to which a link at `path` leads.
 Result<std::string> read_linked(const std::string& path, const std::string& target)
 {
     const std::string directory = path.substr(0, path.rfind('/') + 1);
     return read_resolv_conf(target.starts_with('/') ? target : directory + target);
 }
 
-/// NetworkManager leaves links alone, or writes what they lead to; it wrote over our file because
-/// that is none. What it writes through a link elsewhere would be out of date by now.
+/// Whether `now` is NetworkManager's file in place of the link in `before`. NetworkManager does not
+/// replace links, or writes the file that they lead to; it has replaced our file because that is
+/// not a link. A file that it wrote through a link to another place is out of date by now.
 bool stands_for_link(const std::string& path, const ResolvConfBefore& now,
                      const std::optional<ResolvConfBefore>& before)
 {
@@ -76,11 +77,11 @@ Status put_back(const std::string& path, const ResolvConfBefore& before)
     return {};
 }
 
-/// More than it takes NetworkManager to rename a file that it began to write as the tunnel ended.
+/// Longer than NetworkManager takes to rename a file that it began to write when the tunnel ended.
 constexpr std::int64_t kTidyingUp = 60; // seconds
 
-/// Whether what stands at the path was put there long after the link came back. Whoever did that
-/// meant to, link or not.
+/// Whether the file was put there long after the link was restored: then it was put there on
+/// purpose and is kept.
 bool came_later(const DnsRun& run)
 {
     struct stat file{};
@@ -88,7 +89,7 @@ bool came_later(const DnsRun& run)
            std::abs(file.st_ctim.tv_sec - *run.journal.resolv_conf_left) > kTidyingUp;
 }
 
-/// The path holds what we put there, or what NetworkManager put in its place.
+/// Whether `now` is our file, or NetworkManager's in place of ours.
 bool stands_for_ours(const DnsRun& run, const ResolvConfBefore& now)
 {
     return is_ours(now) || (stands_for_link(run.paths.resolv_conf, now, run.journal.resolv_conf) &&
@@ -115,7 +116,7 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     return replace_file(path, render_resolv_conf(wanted_resolv_conf(plan)), {.replace_link = true});
 }
 
-/// Puts back what the journal says, which keeps its record.
+/// Restores the file or link of the journal, and keeps the record.
 Status put_back(const DnsRun& run)
 {
     const std::string& path = run.paths.resolv_conf;

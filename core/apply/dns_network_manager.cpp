@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NetworkManager, where it writes resolv.conf (or feeds its own dnsmasq) itself.
+// Sets DNS through NetworkManager, if it writes resolv.conf (or configures its own dnsmasq).
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -18,11 +18,11 @@ namespace {
 
 constexpr const char* kName = "NetworkManager";
 constexpr std::size_t kFileLimit = 1 << 20;
-/// From NetworkManager's reading its files to its answering on the bus, on a busy machine.
+/// Time from when NetworkManager reads its files until it answers on the bus, on a busy machine.
 constexpr std::chrono::seconds kLongestStart{5};
 constexpr std::chrono::milliseconds kLookAgain{20};
 
-/// Nothing where none runs that could be asked.
+/// `nullopt` if no NetworkManager runs that can answer.
 Result<std::optional<std::string>> get(const BusModule& bus)
 {
     char* value = nullptr;
@@ -56,7 +56,7 @@ std::string keyfile_string(const std::string& text)
     return "'" + text + "'";
 }
 
-/// Addresses and names hold nothing that would have to be escaped.
+/// Addresses and names hold no characters that need an escape.
 template <typename T, typename ToText>
 std::string render_list(const std::vector<T>& items, ToText to_text)
 {
@@ -91,7 +91,7 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     }
     Result<std::optional<std::string>> now = get(*bus);
     if (!now || !*now) {
-        return now ? fail(std::string(kName) + ": does not run any more") : Failure(now.error());
+        return now ? fail(std::string(kName) + ": is no longer running") : Failure(now.error());
     }
     const std::string wanted = render(plan);
     const bool same = bus->nm_same((*now)->c_str(), wanted.c_str()) == FailclosedYes;
@@ -104,7 +104,7 @@ Status apply(DnsRun& run, const DnsPlan& plan)
     return same ? Status() : set(*bus, wanted);
 }
 
-/// For a NetworkManager that does not run: what would bring our settings back when it starts.
+/// Restores the file of a NetworkManager that does not run, which would load our settings again.
 Status put_back_in_file(const std::string& path, const std::string& before)
 {
     const Result<std::string> contents = read_file(path, kFileLimit);
@@ -115,8 +115,8 @@ Status put_back_in_file(const std::string& path, const std::string& before)
     return wanted ? replace_file(path, *wanted) : Failure(wanted.error().during(kName));
 }
 
-/// The same as get() of one that is starting, as soon as it has something to answer with: it has
-/// read its file before that. Nothing where none starts.
+/// As get(), but waits until a NetworkManager that is starting can answer; it has then read its
+/// file. `nullopt` if none is starting.
 Result<std::optional<std::string>> get_from_starting(const BusModule& bus)
 {
     const auto deadline = std::chrono::steady_clock::now() + kLongestStart;
@@ -125,13 +125,13 @@ Result<std::optional<std::string>> get_from_starting(const BusModule& bus)
         if (!now || *now || !any_is_called(kName) || std::chrono::steady_clock::now() > deadline) {
             return now;
         }
-        // That it has its name on the bus is announced, that it has its objects is not.
+        // D-Bus announces that it has its name, not that it has its objects.
         std::this_thread::sleep_for(kLookAgain);
     }
 }
 
-/// False where it does not take them: where NetworkManager.conf has DNS settings it takes no
-/// others, and holds none of ours.
+/// False if NetworkManager refuses: with DNS settings in NetworkManager.conf it accepts no others,
+/// and then it does not hold ours.
 Result<bool> put_back_over_bus(const BusModule& bus, const std::string& now,
                                const std::string& before)
 {
@@ -156,7 +156,7 @@ Status restore(DnsRun& run)
     const std::string& path = run.paths.network_manager_file;
     auto now = get(*bus);
     if (now && !*now) {
-        // First the file: whatever has read ours there is about to run by now.
+        // The file first: a NetworkManager that has read our settings from it is already starting.
         if (Status back = put_back_in_file(path, before); !back) {
             return back;
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// systemd-resolved: each tunnel's link gets its resolvers, and the first one all names.
+// Sets DNS through systemd-resolved: each tunnel's link gets its resolvers, the first link all
+// names.
 #include <algorithm>
 
 #include <net/if.h>
@@ -14,13 +15,13 @@ namespace {
 constexpr const char* kService = "org.freedesktop.resolve1";
 constexpr const char* kName = "systemd-resolved";
 
-/// 0 where there is no such link.
+/// The ifindex; 0 if there is no such link.
 int link_index(const InterfaceName& name)
 {
     return static_cast<int>(if_nametoindex(name.text().c_str()));
 }
 
-/// A TunnelDns in the module's terms; what it points to is its own.
+/// A TunnelDns as the module's struct, with the data that this points to.
 class LinkDns {
   public:
     LinkDns(const DnsPlan& plan, const TunnelDns& dns)
@@ -64,8 +65,8 @@ class LinkDns {
     FailclosedLinkDns value_{};
 };
 
-/// The stub listens on 127.0.0.53, and on .54 without its own search domains. A resolv.conf of
-/// resolved's that lists the servers themselves is not the stub: programs would go past it.
+/// The stub listens on 127.0.0.53, and on 127.0.0.54 without search domains. False for resolved's
+/// resolv.conf that lists the servers themselves: programs then bypass the stub.
 bool in_charge(const DnsRun& run, const ResolvConfView& view)
 {
     const ResolvConf conf = parse_resolv_conf(view.contents);
@@ -99,8 +100,8 @@ Status set_link(const BusModule& bus, const LinkDns& link)
     return bus_status(kName, answer, error);
 }
 
-/// Where resolved does not run, without its memory of the link, which is all that could bring our
-/// settings back; otherwise they go with the link.
+/// If resolved does not run, removes its stored settings of the link, which it would load again. If
+/// the link is gone, its settings are gone too.
 Status revert_link(const DnsRun& run, const InterfaceName& name)
 {
     const int index = link_index(name);
@@ -124,7 +125,7 @@ Status revert_link(const DnsRun& run, const InterfaceName& name)
     return bus_status(kName, answer, error);
 }
 
-/// Takes our settings off links that are not in `kept`, which are from then on the ones to undo.
+/// Reverts our settings of links that are not in `kept`; afterwards the journal lists `kept`.
 Status revert_all_but(DnsRun& run, const std::vector<InterfaceName>& kept)
 {
     for (const InterfaceName& name : run.journal.resolved_links) {
@@ -139,8 +140,8 @@ Status revert_all_but(DnsRun& run, const std::vector<InterfaceName>& kept)
     return run.file.save(run.journal);
 }
 
-/// Links that are gone have no settings: state is kept by name, and the tunnel's next up is
-/// another event.
+/// Passes over tunnels whose link is gone: they stay in the state, and the next `up` is a new
+/// event.
 Status set_links(const BusModule& bus, const DnsPlan& plan)
 {
     for (const TunnelDns& tunnel : plan.tunnels) {

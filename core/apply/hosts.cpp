@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Writing our lines into the hosts file.
+// Writing our lines to the hosts file.
 #include "core/apply/hosts.hpp"
 
 #include <cerrno>
@@ -13,11 +13,11 @@
 namespace failclosed {
 namespace {
 
-/// Lists of blocked names reach some megabytes.
+/// Block lists of names have several megabytes.
 constexpr std::size_t kSizeLimit = 64 << 20;
 
 struct HostsFile {
-    /// Without links, since a file is renamed over it.
+    /// With links resolved, because a file is renamed over it.
     std::string path;
     std::optional<std::string> contents;
 };
@@ -45,7 +45,7 @@ Status apply_hosts(const HostsPlan& plan, const std::string& path)
     if (wanted == file->contents) {
         return {};
     }
-    // A change that a power cut undoes is made again by the next run.
+    // If a power cut undoes the change, the next run makes it again.
     return wanted ? replace_file(file->path, *wanted, {.durability = Durability::Whole})
                   : remove_file(file->path, Durability::Whole);
 }

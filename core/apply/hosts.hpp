@@ -9,17 +9,17 @@
 
 namespace failclosed {
 
-/// hosts(5). Links on the way are followed.
+/// hosts(5). Links are followed.
 inline constexpr const char* kHostsPath = "/etc/hosts";
 
-/// Makes our lines those of `plan` and leaves all others as they are. Writes nothing where they
-/// are right already. On failure the file is as it was.
+/// Replaces our lines by those of `plan`, and keeps all other lines. Writes nothing if they are the
+/// same. On failure the file is unchanged.
 Status apply_hosts(const HostsPlan& plan, const std::string& path = kHostsPath);
 
-/// Takes our lines out; afterwards the file is byte for byte what it was without us.
+/// Removes our lines. The rest of the file stays byte for byte.
 Status remove_hosts(const std::string& path = kHostsPath);
 
-/// Whether the file holds exactly these lines of ours.
+/// Whether our lines in the file are exactly those of `plan`.
 Result<bool> hosts_hold(const HostsPlan& plan, const std::string& path = kHostsPath);
 
 } // namespace failclosed

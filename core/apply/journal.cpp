@@ -23,8 +23,10 @@ Result<Journal> JournalFile::load() const
     }
     Result<Journal> journal = parse_journal(*text);
     if (!journal) {
-        return fail_during(path_, journal.error().during("what was before cannot be put back; set "
-                                                         "DNS right by hand and remove the file"));
+        return fail(path_ + ": " + journal.error().message() +
+                        "; the previous settings cannot be restored: correct DNS by hand, then "
+                        "remove this file",
+                    journal.error().number());
     }
     return journal;
 }

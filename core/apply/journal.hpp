@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The journal on disk.
+// Loads and saves the journal.
 #pragma once
 
 #include <string>
@@ -15,17 +15,17 @@ class JournalFile {
   public:
     explicit JournalFile(const std::string& directory) : path_(directory + "/journal") {}
 
-    /// Empty where there is no file. A damaged one is an error that says what to do.
+    /// An empty journal if there is no file. A damaged file is an error that says what to do.
     [[nodiscard]] Result<Journal> load() const;
 
-    /// On the disk when it returns; an empty journal is no file. On failure the old one stands.
+    /// Durable on return; an empty journal removes the file. On failure the old file is unchanged.
     [[nodiscard]] Status save(const Journal& journal) const;
 
-    /// Adds kernel parameters that are about to be changed. One that is there already keeps the
-    /// `previous` that it has. On the disk when it returns.
+    /// Adds kernel parameters that are about to be changed. A parameter that is recorded already
+    /// keeps its `previous`. Durable on return.
     [[nodiscard]] Status remember_sysctls(const std::vector<SysctlRecord>& changes) const;
 
-    /// After all of them are put back.
+    /// Removes all of them; called after they were restored.
     [[nodiscard]] Status forget_sysctls() const;
 
   private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Servers that configurations on this machine name.
+// Servers in configurations on this machine.
 #pragma once
 
 #include <vector>
@@ -10,11 +10,11 @@
 namespace failclosed {
 
 struct LearntServers {
-    /// Those given by name have no addresses yet.
+    /// Servers that are given by name have no addresses yet.
     std::vector<Server> servers;
-    /// What could not be learnt, and why.
+    /// One for each server or file that could not be learnt, with the reason.
     Warnings warnings;
-    /// Of NetworkManager.
+    /// VPN profiles of NetworkManager.
     std::vector<LearntProfile> profiles = {};
 };
 

@@ -11,11 +11,11 @@ namespace failclosed {
 
 namespace {
 
-// The kernel fills at most this much at once (netlink_recvmsg in af_netlink.c).
+// The most that the kernel writes per read (netlink_recvmsg in af_netlink.c).
 constexpr std::size_t kReceiveSize = 32768;
-// Below the default limit of a send (net.core.wmem_default), with room for its bookkeeping.
+// Below the default limit of a send (net.core.wmem_default), with room for the kernel's overhead.
 constexpr std::size_t kSendSize = 65536;
-// Room for refusals of all requests of one send.
+// Room for the refusals of all requests of one send.
 constexpr int kReceiveBuffer = 4 * 1024 * 1024;
 constexpr int kDumpAttempts = 5;
 
@@ -28,7 +28,7 @@ void set_header(Bytes& requests, std::size_t offset, std::uint32_t sequence, uns
     std::memcpy(requests.data() + offset, &header, sizeof(header));
 }
 
-/// The errno (0 where it is an acknowledgement) in a message that ends something.
+/// The errno in an NLMSG_ERROR or NLMSG_DONE; 0 if it is an acknowledgement.
 Result<int> read_error(const NetlinkMessage& message)
 {
     const auto number = read_front<std::int32_t>(message.payload);
@@ -51,7 +51,8 @@ Result<Netlink> Netlink::open(int bus)
     }
     const int fd = mnl_socket_get_fd(socket.get());
     const int on = 1;
-    // None of these is needed for a right answer: they narrow, shorten and make room.
+    // Optional: they filter and shorten answers, and enlarge the buffer. Results are correct
+    // without.
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(kReceiveBuffer));
@@ -66,7 +67,7 @@ Status Netlink::send(ByteView bytes)
     return {};
 }
 
-/// Appends what one read gives to `buffer`.
+/// Appends the data of a single read to `buffer`.
 Status Netlink::receive(Bytes& buffer)
 {
     const auto before = buffer.size();
@@ -82,7 +83,7 @@ Status Netlink::receive(Bytes& buffer)
     return {};
 }
 
-/// False where the answer is torn: the kernel says that the list changed meanwhile.
+/// False if the kernel reports that the list changed while it was read.
 Result<bool> Netlink::dump_once(Bytes& request, Bytes& answer)
 {
     set_header(request, 0, ++sequence_, 0);
@@ -128,10 +129,10 @@ Result<Bytes> Netlink::dump(Bytes request)
             return answer;
         }
     }
-    return fail("listing by netlink: it changes faster than it can be read", EINTR);
+    return fail("listing by netlink: the list changes faster than it can be read", EINTR);
 }
 
-/// Reads answers to the requests numbered `first` to `last`, until that of the last has come.
+/// Reads answers to the requests numbered `first` to `last`, until the answer to `last`.
 Status Netlink::await_answers(std::uint32_t first, std::uint32_t last, std::size_t offset,
                               std::vector<Refusal>& refusals)
 {
@@ -170,7 +171,7 @@ Result<std::vector<Refusal>> Netlink::change(Bytes requests)
         const auto first = sequence_ + 1;
         std::size_t last_offset = start;
         std::size_t end = start;
-        // As many whole requests as one send takes, at least one.
+        // As many complete requests as fit into one send, at least one.
         for (auto ahead = rest; const auto message = take_message(ahead);) {
             const auto next = requests.size() - ahead.size();
             if (end != start && next - start > kSendSize) {
@@ -183,7 +184,7 @@ Result<std::vector<Refusal>> Netlink::change(Bytes requests)
         if (end == start) {
             return fail("sending to netlink: malformed request", EINVAL);
         }
-        // Refusals come anyhow; one acknowledgement says that all have been worked on.
+        // Refusals are always sent; the acknowledgement of the last request marks the end.
         set_header(requests, last_offset, sequence_, NLM_F_ACK);
         if (const auto sent = send(rest.first(end - start)); !sent) {
             return Failure(sent.error());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A netlink socket (netlink(7)): lists what the kernel holds, and changes it in few sends.
+// A netlink socket (netlink(7)): lists objects of the kernel, and changes many of them per send.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace failclosed {
 
 /// A request that the kernel refused.
 struct Refusal {
-    /// Which of the requests, counted from 0.
+    /// The position of the request, from 0.
     std::size_t position = 0;
     /// errno
     int number = 0;
@@ -27,12 +27,12 @@ class Netlink {
     /// `bus` is NETLINK_ROUTE, NETLINK_SOCK_DIAG, ... (linux/netlink.h).
     static Result<Netlink> open(int bus);
 
-    /// Sends one dump request and returns the messages of the answer, padded to four bytes each.
-    /// A list that changed while it was read is read again, some times.
+    /// Sends a dump request and returns the messages of the answer, each padded to four bytes. A
+    /// list that changes while it is read is read again, at most five times (EINTR).
     Result<Bytes> dump(Bytes request);
 
-    /// Sends change requests, each padded to four bytes, in order. One that is refused stops none
-    /// of the others. Fails where the kernel could not be asked, or its answers were lost.
+    /// Sends change requests, each padded to four bytes, in order. A refused request does not stop
+    /// the others. Fails if the requests could not be sent, or answers were lost.
     Result<std::vector<Refusal>> change(Bytes requests);
 
   private:

@@ -26,7 +26,7 @@ constexpr std::array kFolders = {"/etc/systemd", "/run/systemd", "/usr/local/lib
                                  "/usr/lib/systemd"};
 constexpr std::array kPrograms = {"/usr/lib/systemd/systemd-networkd",
                                   "/lib/systemd/systemd-networkd"};
-/// Of the program's name the kernel keeps 15 bytes (proc_pid_comm(5)).
+/// The kernel keeps 15 bytes of a program's name (proc_pid_comm(5)).
 constexpr const char* kProcess = "systemd-network";
 constexpr std::size_t kLargestConfig = 1 << 20;
 constexpr std::size_t kLargestProgram = 64 << 20;
@@ -51,14 +51,14 @@ std::vector<std::string> config_files()
     return files;
 }
 
-/// Whether it is a link to /dev/null, which hides files of its name and holds nothing.
+/// Whether it is a link to /dev/null, which masks files of the same name.
 bool is_mask(const std::string& path)
 {
     struct stat status{};
     return stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode);
 }
 
-/// Seconds since the epoch at which the process began, by today's clock; `nullopt` if unknown.
+/// When the process started, in seconds since the epoch on the present clock; `nullopt` if unknown.
 std::optional<double> started_at(pid_t pid)
 {
     const auto process = read_process(pid);
@@ -75,7 +75,7 @@ std::optional<double> started_at(pid_t pid)
            static_cast<double>(process->id.start_time) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
-/// The end of the file's last change, contents or name.
+/// When the file's contents or name last changed.
 double changed_at(const std::string& path)
 {
     struct stat status{};
@@ -105,7 +105,7 @@ void look_into_program(Networkd& networkd)
         const auto knows = [&](const char* setting) {
             return program->find(setting) != std::string::npos;
         };
-        // The words of its own table of settings.
+        // Names in the program's table of settings.
         networkd.knows_rules = knows("Network.ManageForeignRoutingPolicyRules");
         networkd.knows_routes = knows("Network.ManageForeignRoutes");
         networkd.knows_next_hops = knows("Network.ManageForeignNextHops");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// systemd-networkd on this machine: whether it leaves our rules and routes alone.
+// systemd-networkd on this machine: whether it keeps our rules and routes.
 #pragma once
 
 #include <string>
@@ -12,18 +12,18 @@ namespace failclosed {
 struct Networkd {
     bool is_running = false;
     NetworkdConfig config;
-    /// Whether the installed program knows the setting; false also where it could not be read.
+    /// Whether the installed program supports the setting; false also if it could not be read.
     bool knows_rules = false;
     bool knows_routes = false;
     bool knows_next_hops = false;
-    /// The running one was started before a file of its configuration was changed.
+    /// It was started before a file of its configuration was changed.
     bool is_outdated = false;
-    /// What could not be read, for people; it then counts as empty.
+    /// A message for each file that could not be read; such a file counts as empty.
     std::vector<std::string> unread;
 };
 
-/// Reads /etc/systemd/networkd.conf (else that of /run, /usr/local/lib and /usr/lib) with its
-/// drop-ins, and looks into the program for the names of the settings. Nothing is started.
+/// Reads /etc/systemd/networkd.conf (else that of /run, /usr/local/lib, /usr/lib) with its
+/// drop-ins, and searches the program file for the names of the settings. Starts no process.
 Networkd look_at_networkd();
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is said to nftables, and what it answers.
+// Sending to nftables and reading its answers.
 #include "core/apply/nft_socket.hpp"
 
 #include <algorithm>
@@ -26,12 +26,12 @@
 namespace failclosed {
 namespace {
 
-/// Batches above this need more room in the socket than the usual default.
+/// Larger batches need more room in the socket than the usual default.
 constexpr std::size_t kUsualSendRoom = 64 * 1024;
 
 const char* const kReading = "cannot read nftables";
 
-/// Calls `take(message)` for each message; its false ends the walk.
+/// Calls `take(message)` for each message until it returns false.
 template <typename Take> void for_each_message(std::span<const std::uint8_t> bytes, Take take)
 {
     int left = static_cast<int>(bytes.size());
@@ -79,7 +79,7 @@ Result<std::uint32_t> read_generation(const nlmsghdr* message)
 
 Result<bool> end_of_dump(int number, bool changed)
 {
-    if (changed || number == ENOENT) { // what we ask for by name was there a moment ago
+    if (changed || number == ENOENT) { // an object that is asked for by name existed before
         return fail_errno(kReading, EINTR);
     }
     if (number != 0) {
@@ -95,8 +95,8 @@ struct KeptDescriptors {
     int reader = -1;
 };
 
-/// Keeps nothing of the caller's but the socket, until the caller has ended. Memory is the
-/// caller's: system calls and the stack are all that this may use.
+/// Keeps only the socket open, until the caller has ended. Shares the caller's memory: it may use
+/// only system calls and its stack.
 int outlive_caller(void* argument)
 {
     const KeptDescriptors kept = *static_cast<const KeptDescriptors*>(argument);
@@ -119,8 +119,8 @@ int outlive_caller(void* argument)
 struct NftSocket::Answers {
     bool acknowledged = false;
     int first_error = 0;
-    std::uint32_t refused = 0; ///< the sequence number of what first_error is about
-    Error end{{}};             ///< why no more was received
+    std::uint32_t refused = 0; ///< the sequence number to which first_error belongs
+    Error end{{}};             ///< why receiving ended
 
     void take(const nlmsghdr* message, std::uint32_t last_sequence)
     {
@@ -197,7 +197,7 @@ Status NftSocket::commit(const NftBatch& batch)
     if (Status status = send(batch.bytes); !status) {
         return status;
     }
-    // The kernel has answered before sending returns: what is there is all there will be.
+    // The kernel answers before sending returns: no further answers will come.
     const Answers answers = take_answers(batch.last_sequence());
     if (answers.first_error != 0) {
         return fail_errno("nftables refuses " + batch.describe(answers.refused),
@@ -220,7 +220,7 @@ Status NftSocket::request(std::uint16_t type, std::uint16_t flags, const NftCont
     header->version = NFNETLINK_V0;
     if (of != nullptr) {
         header->nfgen_family = protocol_family(of->table.family);
-        // Attribute 1 is the table's name and 2 the set's, for each of these types.
+        // For each of these types, attribute 1 is the table's name and attribute 2 the set's.
         mnl_attr_put_strz(message, NFTA_SET_TABLE, of->table.name.c_str());
         if (!of->set.empty()) {
             mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, of->set.c_str());
@@ -241,7 +241,7 @@ Result<std::uint32_t> NftSocket::generation()
         }
         std::optional<Result<std::uint32_t>> answer;
         for_each_message(*bytes, [&](const nlmsghdr* message) {
-            if (message->nlmsg_seq == sequence_) { // not left from a look that was given up
+            if (message->nlmsg_seq == sequence_) { // not left from a request that was abandoned
                 answer = read_generation(message);
             }
             return !answer;
@@ -267,14 +267,14 @@ Status NftSocket::dump(std::uint16_t type, const NftContents::SetName* of, std::
         Result<bool> done = false;
         for_each_message(*bytes, [&](const nlmsghdr* message) {
             if (message->nlmsg_seq != sequence_) {
-                return true; // left from a look that was given up
+                return true; // left from a request that was abandoned
             }
             changed = changed || (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
             if (message->nlmsg_type == NLMSG_ERROR || message->nlmsg_type == NLMSG_DONE) {
                 done = end_of_dump(error_number(message), changed);
                 return false;
             }
-            // A dump tells the lower half of the number.
+            // A dump gives the lower half of the number.
             changed = changed || generation_of(message) != (generation & 0xffff);
             contents.add(message);
             return true;
@@ -293,7 +293,7 @@ void NftSocket::close_in_background(NftSocket socket)
     if (!socket.committed_) {
         return;
     }
-    // Never unmapped: it is the child's for as long as it lives.
+    // Never unmapped: the child uses it until it ends.
     void* stack = mmap(nullptr, kChildStack, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     std::array<int, 2> ends = {-1, -1};
@@ -302,8 +302,8 @@ void NftSocket::close_in_background(NftSocket socket)
     }
     const UniqueFd reader(ends[0]);
     auto* kept = new (stack) KeptDescriptors{socket.socket_.get(), ends[0]};
-    // It shares our memory, which is not copied for it; the descriptors are. The writing end stays
-    // open here until we end, and closes with us.
+    // The child shares our memory, but has copies of our descriptors. The writing end stays open
+    // here and is closed when this process ends.
     clone(outlive_caller, static_cast<std::byte*>(stack) + kChildStack, CLONE_VM | SIGCHLD, kept);
 }
 

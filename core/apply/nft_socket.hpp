@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is said to nftables, and what it answers.
+// The netlink socket to nftables: batches, dumps and their answers.
 #pragma once
 
 #include <cstdint>
@@ -20,36 +20,35 @@ class NftSocket {
   public:
     static Result<NftSocket> open();
 
-    /// Lets a child close the socket after this process has ended, where something was changed:
-    /// closing waits until the kernel has freed the old tables, and that takes milliseconds.
+    /// If something was changed, a child process closes the socket after this process has ended:
+    /// closing waits some milliseconds until the kernel has freed the old tables.
     static void close_in_background(NftSocket socket);
 
-    /// Makes the changes of `batch`, in one transaction. On failure nothing has changed, and the
+    /// Makes the changes of `batch` in one transaction. On failure nothing has changed, and the
     /// error names the first operation that the kernel refused.
     Status commit(const NftBatch& batch);
 
-    /// The number of the kernel's rulesets as they are now, or as they will be in a moment: it is
-    /// told as soon as a change has begun to take effect.
+    /// The kernel's generation of rulesets. The kernel raises it when a change begins to take
+    /// effect, so the number can be that of rulesets which are complete only a moment later.
     Result<std::uint32_t> generation();
 
-    /// Adds to `contents` all that `type` (NFT_MSG_GET...) stands for, of one table or one set of
-    /// it where these are given. EINTR where the rulesets are not, or do not stay, those of
-    /// `generation`, and where what is asked for by name is not there: `contents` is worth nothing
-    /// then.
+    /// Adds all objects of `type` (NFT_MSG_GET...) to `contents`; only those of a table or set if
+    /// `of` is not null. EINTR, with `contents` incomplete, if the rulesets are not of `generation`
+    /// or change meanwhile, or if the object that `of` names does not exist.
     Status dump(std::uint16_t type, const NftContents::SetName* of, std::uint32_t generation,
                 NftContents& contents);
 
   private:
-    /// What the kernel answered to a batch.
+    /// The kernel's answers to a batch.
     struct Answers;
 
     explicit NftSocket(UniqueFd socket) : socket_(std::move(socket)), buffer_(kBufferSize) {}
 
     Status send(std::span<const std::uint8_t> bytes);
-    /// The next message or several; valid until the next call.
+    /// One or more messages; valid until the next call.
     Result<std::span<const std::uint8_t>> receive(int flags);
     Status request(std::uint16_t type, std::uint16_t flags, const NftContents::SetName* of);
-    /// All that is there to be received.
+    /// All answers that can be received now.
     Answers take_answers(std::uint32_t last_sequence);
 
     static constexpr std::size_t kBufferSize = 64 * 1024;

@@ -15,10 +15,10 @@
 namespace failclosed {
 namespace {
 
-/// How often a look that a foreign change interrupts is taken again.
+/// How often the kernel is read again if another program changes it meanwhile.
 constexpr int kMostReads = 50;
 
-/// The one that closes the machine first.
+/// The table that closes the machine comes first.
 const std::vector<TableName>& own_tables()
 {
     static const std::vector<TableName> tables = {{TableFamily::Inet, kTableName},
@@ -27,7 +27,7 @@ const std::vector<TableName>& own_tables()
     return tables;
 }
 
-/// Our tables, and those of `ruleset` where they have other names.
+/// Our tables, and those of `ruleset` if they have other names.
 std::vector<TableName> table_names(const Ruleset& ruleset)
 {
     std::vector<TableName> names = own_tables();
@@ -76,7 +76,8 @@ Status Nftables::replace(const Ruleset& ruleset)
     if (Status status = socket_.commit(*batch); status || options.loaded.empty()) {
         return status;
     }
-    // Somebody else may have changed the tables since we looked: this needs no knowledge of them.
+    // Another program may have changed the tables since they were read: this batch does not depend
+    // on their contents.
     const Result<NftBatch> whole = encode(ruleset, {options.counters, {}});
     return whole ? socket_.commit(*whole) : Failure(whole.error());
 }
@@ -131,7 +132,7 @@ Status Nftables::look()
 bool Nftables::exchange_elements()
 {
     const auto changes = seen_->changes_to(wanted_contents());
-    // The kernel refuses it where anything has changed since the look.
+    // The kernel refuses the batch if a ruleset has changed since it was read.
     if (!changes || !socket_.commit(encode_changes(*changes, generation_))) {
         return false;
     }
@@ -161,7 +162,7 @@ bool Nftables::look_again(const std::vector<ElementChange>& changes)
 
 Status Nftables::remove(const std::vector<TableName>& tables)
 {
-    // A kernel without a family refuses even the removal of what it cannot have.
+    // A kernel without a table family refuses even to remove a table of that family.
     const auto there = loaded(tables);
     seen_.reset();
     return socket_.commit(encode_removal(there ? *there : tables));

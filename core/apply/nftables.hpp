@@ -21,49 +21,48 @@ class Nftables {
     /// NftSocket::close_in_background().
     static void close_in_background(Nftables nftables);
 
-    /// Makes our tables in the kernel what `ruleset` says, in one transaction; tables called
-    /// kTableName that it does not have are removed. Where only elements of sets differ, only
-    /// these are exchanged. Otherwise counters of rules with the same chain and comment go on
-    /// from what they were, and elements with timeouts are gone afterwards. On failure nothing
-    /// has changed, and the error names the first operation that the kernel refused.
+    /// Makes our tables in the kernel equal to `ruleset`, in one transaction. Tables called
+    /// kTableName that are not in `ruleset` are removed. If only elements of sets differ, only
+    /// these are exchanged. Otherwise counters of rules with the same chain and comment keep their
+    /// values, and elements with timeouts are removed. On failure nothing has changed, and the
+    /// error names the first operation that the kernel refused.
     Status replace(const Ruleset& ruleset);
 
-    /// Makes the tables of `ruleset` anew, in one transaction and without a look at the kernel; all
-    /// other tables stay as they are. On failure nothing has changed.
+    /// Replaces the tables of `ruleset` in one transaction, without reading the kernel; all other
+    /// tables stay. On failure nothing has changed.
     Status load(const Ruleset& ruleset);
 
-    /// Takes away `tables`, in one transaction; succeeds where they are not there.
+    /// Removes `tables` in one transaction; succeeds if they do not exist.
     Status remove(const std::vector<TableName>& tables);
 
-    /// Whether the kernel holds exactly `ruleset`: reads its tables, and any other called
-    /// kTableName, and compares all that they contain, in both directions. Counter values, handles,
-    /// and elements with timeouts do not count. What the kernel says not to have changed since an
-    /// earlier look (NFTA_GEN_ID) is not read again. Fails only where the kernel cannot be read.
+    /// Whether our tables in the kernel are equal to `ruleset`: reads its tables and all others
+    /// called kTableName, and compares their contents in both directions, except counter values,
+    /// handles and elements with timeouts. Does not read again if the kernel's generation
+    /// (NFTA_GEN_ID) is the same as at the last look of this object. Fails only if the kernel cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
-    /// Whether the kernel takes chains at the egress of a device (Linux 5.16): asks with a batch
-    /// that has no end, which the kernel checks and does not commit.
+    /// Whether the kernel supports chains at a device's egress (Linux 5.16). Sends a batch without
+    /// an end, which the kernel checks but does not commit.
     bool has_egress_hook();
 
-    /// Whether the table that closes the machine is loaded, whatever it contains.
+    /// Whether the table that closes the machine is loaded. Its contents are not checked.
     Result<bool> exists();
 
-    /// What the rules of `tables` have counted.
+    /// The counters of the rules of `tables`.
     Result<Counters> counters(const std::vector<TableName>& tables);
 
     /// Adds the elements of `set` to the loaded set of that name, which has timeouts; the kernel
-    /// removes each after `timeout`. Nothing is added on failure.
+    /// removes each after `timeout`. On failure nothing has changed.
     Status add_timed(const TableName& table, const Set& set, std::chrono::milliseconds timeout);
 
-    /// The devices that base chains of `table` are on, as the kernel says it; none where it is not
-    /// loaded.
+    /// The kernel's list of devices on which `table` has base chains; empty if it is not loaded.
     Result<std::vector<std::string>> devices(const TableName& table);
 
     /// Which of `tables` are loaded, in the order given.
     Result<std::vector<TableName>> loaded(const std::vector<TableName>& tables);
 
-    /// Takes all elements out of `sets` of a loaded table, those with timeouts too. Nothing changes
-    /// on failure; ENOENT is the number where a set is not there.
+    /// Removes all elements of `sets` of a loaded table, also those with timeouts. On failure
+    /// nothing has changed; ENOENT if a set does not exist.
     Status flush(const TableName& table, const std::vector<SetHandle>& sets);
 
   private:

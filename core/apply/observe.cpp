@@ -49,7 +49,7 @@ Status add_main_routes(Netlink& netlink, Snapshot& snapshot)
             return Failure(routes.error());
         }
         if (!routes) {
-            continue; // no IPv6 in this kernel, or no such table yet
+            continue; // the kernel has no IPv6, or the table does not exist yet
         }
         ByteView messages = *routes;
         while (const auto message = take_message(messages)) {
@@ -97,8 +97,9 @@ Result<Snapshot> observe()
     if (!snapshot) {
         return fail_during("listing network devices", snapshot.error());
     }
-    // Only one of these clocks runs while the machine sleeps (clock_gettime(2)). Where this run
-    // stood still in between, their difference says nothing.
+    // Only one of these clocks runs while the machine is suspended (clock_gettime(2)). If this
+    // process was stopped between the two readings, their difference is invalid, so they are read
+    // again.
     Seconds awake{0};
     do {
         awake = read_clock(CLOCK_MONOTONIC);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the kernel shows now, as plans need it.
+// Reads the parts of the kernel's state that plans need.
 #pragma once
 
 #include "core/base/result.hpp"
@@ -7,8 +7,8 @@
 
 namespace failclosed {
 
-/// Links of this network namespace in the order of their indexes, with their addresses, routes
-/// of table main, and the clocks. A link whose name no InterfaceName can hold is left out.
+/// The links of this network namespace in the order of their indexes, with their addresses, the
+/// routes of table main, and the clocks. Leaves out links whose name is not a valid InterfaceName.
 Result<Snapshot> observe();
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading configurations as OpenVPN would, and /proc for who did.
+// Reads configurations as OpenVPN does, and finds OpenVPN's processes in /proc.
 #include "core/apply/openvpn_configs.hpp"
 
 #include <algorithm>
@@ -23,14 +23,14 @@ namespace {
 
 constexpr uid_t kRoot = 0;
 constexpr std::size_t kLargestConfig = 1 << 20;
-/// Of one configuration with all that it includes.
+/// Limit for a configuration with all included files.
 constexpr std::size_t kMostConfigBytes = 4 << 20;
 constexpr std::size_t kLargestProcFile = 1 << 16;
 constexpr const char* kClientUnits = "openvpn-client@*.service";
-/// Clients and servers.
+/// Units of clients and servers.
 constexpr const char* kAnyUnits = "openvpn@*.service";
 
-/// Reads the parts of one configuration.
+/// Reads the files of a configuration.
 class ConfigReader {
   public:
     explicit ConfigReader(const TrustedTree& tree) : tree_(&tree) {}
@@ -41,9 +41,9 @@ class ConfigReader {
         if (text) {
             left_ -= text->size();
         } else if (text.error().number() == EPERM) {
-            return fail(path + ": not used, because others than root can change it (" +
+            return fail(path + ": ignored, because others than root can change it (" +
                             text.error().message() +
-                            "): let root copy it to /etc/openvpn/client, for root alone to write",
+                            "); copy it to /etc/openvpn/client, writable by root only",
                         EPERM);
         }
         return text;
@@ -66,8 +66,8 @@ std::optional<FileId> identify(const std::string& path)
                                            : std::nullopt;
 }
 
-/// The effective user: /proc/PID belongs to that user whatever the process does (proc(5)). To ask
-/// for it costs a fraction of read_process().
+/// The effective user: the owner of /proc/PID, which the process cannot change (proc(5)). Cheaper
+/// than read_process().
 std::optional<uid_t> effective_user(pid_t pid)
 {
     struct stat found{};
@@ -77,20 +77,20 @@ std::optional<uid_t> effective_user(pid_t pid)
 bool runs_openvpn(pid_t pid)
 {
     auto program = read_link(in_proc(pid, "exe")).value_or("");
-    constexpr std::string_view kReplaced = " (deleted)"; // by an upgrade
+    constexpr std::string_view kReplaced = " (deleted)"; // an upgrade has replaced the program
     if (program.ends_with(kReplaced)) {
         program.resize(program.size() - kReplaced.size());
     }
     return program.ends_with("/openvpn");
 }
 
-/// The arguments of a set-user-ID program are its caller's.
+/// The caller chooses the arguments of a set-user-ID program, so the real user counts too.
 bool is_roots(const ProcessInfo& process)
 {
     return process.uid == kRoot && process.real_uid == kRoot;
 }
 
-/// Namespaces of the caller, by which it knows whose a process is.
+/// Compares the namespaces of a process with those of the caller.
 class OwnNamespaces {
   public:
     [[nodiscard]] static bool hold_network_of(pid_t pid) { return holds(pid, 0); }
@@ -135,7 +135,8 @@ TunnelProgram describe(const ProcessInfo& process, const std::optional<StartedOp
     return program;
 }
 
-/// Only for processes of root. One whose command line cannot be read cannot start anew either.
+/// Only for processes of root. A process whose command line cannot be read counts as unable to
+/// restart.
 StartedOpenvpn started_by_root(pid_t pid)
 {
     auto started = read_started_openvpn(pid);
@@ -164,7 +165,7 @@ class WaitingClients {
 
     std::optional<TunnelProgram> look_at(pid_t pid)
     {
-        // Any user may have a thousand processes called openvpn: the cheapest question comes first.
+        // A user may have thousands of processes called openvpn: the cheapest check comes first.
         const bool may_be_roots = effective_user(pid) == kRoot;
         const bool is_of_client_unit = std::ranges::binary_search(of_client_units_, pid);
         if (!(may_be_roots || is_of_client_unit) || !runs_openvpn(pid) ||
@@ -172,12 +173,12 @@ class WaitingClients {
             return std::nullopt;
         }
         const auto process = read_process(pid);
-        // A child of OpenVPN is one of its plugins, or about to become one of its scripts.
+        // A child of OpenVPN is a plugin, or about to become a script.
         if (!process || runs_openvpn(process->parent)) {
             return std::nullopt;
         }
         if (!is_roots(*process)) {
-            // What it was started with is its own word, so its unit has to say that it is a client.
+            // Its command line is not trusted: only its unit shows that it is a client.
             return is_of_client_unit ? std::optional(describe(*process, std::nullopt))
                                      : std::nullopt;
         }
@@ -217,13 +218,13 @@ class WaitingClients {
     const std::vector<std::string>& files_;
     /// Sorted.
     std::vector<pid_t> of_client_units_ = find_processes_of_client_units();
-    /// Looked up for the first process of root's that may be one.
+    /// The named configurations. Looked up for the first process of root that may be a client.
     std::optional<std::vector<FileId>> named_;
 };
 
-/// The part of "NUMBER:CONTROLLERS:PATH" below system.slice and slices in it; empty if it is not
-/// there. Users name control groups below their own as they like, and so do services: only the path
-/// from its beginning on tells who made one.
+/// The part of "NUMBER:CONTROLLERS:PATH" below system.slice and slices in it; empty if there is
+/// none. Users and services choose the names of control groups below their own, so only the
+/// beginning of the path shows who made one.
 std::string_view unit_in_system_slice(std::string_view line)
 {
     const auto number_end = line.find(':');
@@ -268,7 +269,7 @@ void add_processes(const std::string& slice, unsigned depth, std::vector<pid_t>&
     }
 }
 
-/// Adds what `pattern` names below `folder`.
+/// Adds the files below `folder` that match `pattern`.
 void expand(const TrustedTree& tree, const std::string& folder, std::string_view pattern,
             MatchingFiles& found)
 {
@@ -288,8 +289,9 @@ void expand(const TrustedTree& tree, const std::string& folder, std::string_view
     const auto names = tree.names(folder.empty() ? "/" : folder);
     if (!names) {
         if (names.error().number() == EPERM) {
-            warn(found.warnings, "not searched, because others than root can change it: " +
-                                     names.error().message());
+            warn(found.warnings,
+                 "folder is not searched, because others than root can change it: " +
+                     names.error().message());
         }
         return;
     }
@@ -374,8 +376,8 @@ Result<StartedOpenvpn> read_started_openvpn(pid_t pid)
                                    : folder.error())
                            .during("reading how a process was started"));
     }
-    // Its own root, since a unit may have mounts of its own. In a chroot(2) the folder's path
-    // begins elsewhere, and what was read before is out of reach.
+    // Through the process's own root, because a unit can have mounts of its own. In a chroot(2) the
+    // working directory's path has another root, and files that were read before are out of reach.
     const auto tree = *root == "/" ? TrustedTree::open(in_proc(pid, "root"), kRoot)
                                    : fail("process " + std::to_string(pid) + " is in a chroot");
     StartedOpenvpn started;
@@ -399,7 +401,7 @@ Result<StartedOpenvpn> read_started_openvpn(pid_t pid)
         return text;
     });
     for (const auto& path : started.config.files) {
-        // "[inline]" and the like stand for no file.
+        // "[inline]" and similar words are not files.
         const bool is_file = !path.starts_with('[');
         started.readable = started.readable && tree && (!is_file || tree->holds(seen(path)));
     }
@@ -423,7 +425,7 @@ std::optional<std::string> find_openvpn_unit(std::string_view cgroups)
 std::vector<pid_t> find_processes_of_client_units(const std::string& cgroups)
 {
     std::vector<pid_t> pids;
-    // Alone, beside version 1, and in version 1.
+    // Control groups version 2, version 2 beside version 1, and version 1.
     for (const char* hierarchy : {"", "/unified", "/systemd"}) {
         add_processes(cgroups + hierarchy + "/system.slice", 0, pids);
     }

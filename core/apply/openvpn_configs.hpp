@@ -15,9 +15,9 @@
 
 namespace failclosed {
 
-// A configuration says who may talk to which server, so it counts only if root alone can change it:
-// the file, and every folder and link on the way to it (TrustedTree). The same holds for each file
-// that it includes.
+// A configuration decides which user may reach which server. So it is used only if root alone can
+// change the file and each folder and link on the path to it (TrustedTree). The same applies to
+// each file that it includes.
 
 struct MatchingFiles {
     std::vector<std::string> files;
@@ -25,61 +25,61 @@ struct MatchingFiles {
     Warnings warnings;
 };
 
-/// Files that the shell patterns (glob(7)) name. A pattern without a match adds no file. Whether a
-/// file counts is decided when it is read.
+/// The files that match the shell patterns (glob(7)). A pattern without a match adds no file.
+/// Whether a file is trusted is checked when it is read.
 MatchingFiles matching_files(const std::vector<std::string>& patterns);
 
-/// Reads one configuration with what it includes. EPERM, with advice, if others than root can
-/// change it; an include that others can change is left out with a warning.
+/// Reads a configuration and the files that it includes. EPERM, with advice, if others than root
+/// can change it; an included file that others can change is ignored with a warning.
 Result<OpenvpnConfig> read_openvpn_config(const std::string& file);
 
-/// Adds the servers of one configuration, with the users that will talk to them. Errors are those
-/// of read_openvpn_config(); `learnt` is then unchanged.
+/// Adds the servers of a configuration and the users whose sockets reach them. Errors are those of
+/// read_openvpn_config(); `learnt` is then unchanged.
 Status learn_servers(LearntServers& learnt, const std::string& file);
 
-/// What an OpenVPN process was started with: its command line, and the files of it that root alone
-/// can change.
+/// The command line of an OpenVPN process, and its configuration files that root alone can change.
 struct StartedOpenvpn {
     OpenvpnConfig config;
     /// The configurations that were read.
     std::vector<FileId> files;
-    /// The process could read all of it again.
+    /// The process could read all its files again.
     bool readable = true;
     /// Files that were not read, because others than root can change them, and what to do.
     Warnings refused;
 };
 
-/// Waits as long as `pid` makes it: a process can keep its own command line from being read.
-/// Only for processes of root, and for those that have started the caller.
+/// Reads how `pid` was started. Only for processes of root and for ancestors of the caller: a
+/// process can block the reading of its command line without a time limit.
 Result<StartedOpenvpn> read_started_openvpn(pid_t pid);
 
-/// The unit of OpenVPN's own (openvpn@NAME.service, openvpn-client@NAME.service) that a process in
-/// these control groups (proc_pid_cgroup(5)) belongs to, as a system service and not below one.
+/// The OpenVPN unit (openvpn@NAME.service, openvpn-client@NAME.service) of a process in these
+/// control groups (proc_pid_cgroup(5)); `nullopt` if it has none. Only system services count, not
+/// control groups below them.
 std::optional<std::string> find_openvpn_unit(std::string_view cgroups);
 
-/// The processes in units openvpn-client@NAME, which the system's slice below `cgroups` holds. What
-/// it costs does not grow with the number of processes.
+/// The processes of units openvpn-client@NAME in the system slice below `cgroups`. Its cost does
+/// not grow with the number of processes on the machine.
 std::vector<pid_t> find_processes_of_client_units(const std::string& cgroups = "/sys/fs/cgroup");
 
-/// Those of `known` that still run. If `waiting`, also OpenVPN clients of this network that have
-/// no tunnel yet: as root in a unit of OpenVPN's own or from a configuration that `patterns` match
-/// or `files` name, or as another user in a unit openvpn-client@NAME. Not what an OpenVPN has
-/// forked, which may become a script at any moment. They are of the caller's network, user and
-/// process namespace. Who a process is comes first: no file is opened and no command line read for
-/// a process of a user. What /proc does not tell of a process makes it none.
+/// The processes of `known` that still run. If `waiting`, also OpenVPN clients without a tunnel yet
+/// that run as root in an OpenVPN unit, as root from a configuration that `patterns` match or
+/// `files` name, or as another user in a unit openvpn-client@NAME. Leaves out children of OpenVPN,
+/// which may become a script at any moment, and processes in another network, user or pid
+/// namespace. Checks the user of a process first: for processes of ordinary users it opens no file
+/// and reads no command line. Leaves out a process whose /proc entries cannot be read.
 std::vector<TunnelProgram> find_tunnel_programs(const std::vector<ProcessId>& known, bool waiting,
                                                 const std::vector<std::string>& patterns,
                                                 const std::vector<std::string>& files);
 
-/// An OpenVPN of this network that is not root's.
+/// An OpenVPN process of this network namespace that does not run as root.
 struct UnprivilegedOpenvpn {
     ProcessId id;
     uid_t uid = 0;
-    /// The unit of OpenVPN's own that it runs in, if any.
+    /// The OpenVPN unit that it runs in, if any.
     std::optional<std::string> unit;
 };
 
-/// All of them but forks of an OpenVPN, in the order of their numbers. Only the kernel is asked.
+/// All of them in the order of their pids, without children of OpenVPN. Asks only the kernel.
 std::vector<UnprivilegedOpenvpn> find_unprivileged_openvpn();
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading /proc, and posix_spawn(3) for what outlives us.
+// Reading /proc, signals, and posix_spawn(3).
 #include "core/apply/process.hpp"
 
 #include <algorithm>
@@ -82,17 +82,17 @@ Result<ProcessInfo> read_process(pid_t pid)
     if (!stat || !status) {
         return Failure((stat ? status.error() : stat.error()).during("reading a process"));
     }
-    // The second field is the program's name in parentheses, and may itself hold any of them.
+    // The second field is the program's name in parentheses, which may itself hold parentheses.
     const auto name_end = stat->rfind(')');
     const auto uid_line = status->find("\nUid:");
     const auto signals_line = status->find("\nSigCgt:");
     if (name_end == std::string::npos || uid_line == std::string::npos ||
         signals_line == std::string::npos) {
-        return fail("reading a process: /proc is not as expected");
+        return fail("reading a process: unexpected format of /proc");
     }
     const std::string_view fields = std::string_view(*stat).substr(name_end + 1);
     if (word(fields, 0) == "Z") {
-        return fail("reading a process: it is over", ESRCH);
+        return fail("reading a process: it has ended", ESRCH);
     }
     const auto parent = to_number<pid_t>(word(fields, 1));
     const auto start_time = to_number<std::uint64_t>(word(fields, 19));
@@ -102,7 +102,7 @@ Result<ProcessInfo> read_process(pid_t pid)
     const auto signals =
         to_number<std::uint64_t>(word(std::string_view(*status).substr(signals_line), 1), 16);
     if (!parent || !start_time || !real_uid || !uid || !signals) {
-        return fail("reading a process: /proc is not as expected");
+        return fail("reading a process: unexpected format of /proc");
     }
     return ProcessInfo{{pid, *start_time}, *parent, *uid, *signals, *real_uid};
 }
@@ -142,8 +142,7 @@ Status send_signal(const ProcessId& process, int number)
     if (!descriptor.valid()) {
         return fail_errno("finding the process");
     }
-    // Looked at after it was opened: had the number gone to another one before, that one would
-    // have started later.
+    // Read after the pidfd was opened: a later process with this pid has a later start time.
     const auto found = read_process(process.pid);
     if (!found || found->id != process) {
         return fail_errno("finding the process", ESRCH);

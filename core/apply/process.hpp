@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What /proc tells of other processes, and programs that outlive their caller.
+// Reads /proc, sends signals, and starts programs that outlive their caller.
 #pragma once
 
 #include <string>
@@ -16,37 +16,38 @@ struct ProcessInfo {
     pid_t parent = 0;
     /// Effective user.
     uid_t uid = 0;
-    /// Bit N-1 is set where the process handles signal N itself (SigCgt of proc_pid_status(5)).
+    /// Bit N-1 is set if the process has a handler for signal N (SigCgt of proc_pid_status(5)).
     std::uint64_t handled_signals = 0;
     uid_t real_uid = 0;
 
     friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
 };
 
-/// The numbers of all processes that /proc has; none where it cannot be listed.
+/// The pids of all processes in /proc; empty if it cannot be listed.
 std::vector<pid_t> all_processes();
 
-/// Whether any process has this name (proc_pid_comm(5)), of which the kernel keeps 15 bytes.
+/// Whether a process has this name (proc_pid_comm(5)). The kernel keeps 15 bytes of a name.
 bool any_is_called(std::string_view name);
 
-/// proc_pid_stat(5), proc_pid_status(5). An error where there is no such process, or it is over
-/// and only its parent has not asked for it yet (a zombie).
+/// Reads proc_pid_stat(5) and proc_pid_status(5). An error if there is no such process, or it has
+/// ended (zombie; ESRCH).
 Result<ProcessInfo> read_process(pid_t pid);
 
-/// The caller's parent, the parent's parent, and so on, `most` at the most. Ends before pid 1's
-/// parent, or where a process cannot be read.
+/// The caller's parent, its parent, and so on, at most `most`. Ends after pid 1, or before a
+/// process that cannot be read.
 std::vector<ProcessInfo> read_ancestors(std::size_t most);
 
-/// proc_pid_cmdline(5). Empty for kernel threads and zombies. It is read from the memory of the
-/// process, which can make the caller wait for ever (userfaultfd(2), FUSE).
+/// Reads proc_pid_cmdline(5). Empty for kernel threads and zombies. The kernel reads it from the
+/// memory of the process, which can block the caller forever (userfaultfd(2), FUSE).
 Result<std::vector<std::string>> read_command_line(pid_t pid);
 
-/// Sends a signal to that very process, through a descriptor of it: never to another one that has
-/// got its number since. ESRCH where it is over.
+/// Sends a signal through a pidfd, so that a later process with the same pid never gets it. ESRCH
+/// if the process has ended.
 Status send_signal(const ProcessId& process, int number);
 
-/// Starts `program` (absolute) with these arguments in a session of its own: no descriptor of the
-/// caller's, standard ones on /dev/null, no environment but a fixed PATH, in "/", default signals.
+/// Starts `program` (an absolute path) in a new session, in "/", with standard streams on
+/// /dev/null, without other descriptors of the caller, with a fixed PATH as its only environment,
+/// and with default signal actions.
 Status start_detached(const std::string& program, const std::vector<std::string>& arguments);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Profiles from failclosed-nm.so: over D-Bus, else out of key files.
+// Loads profiles with failclosed-nm.so: over D-Bus, else from key files.
 #include "core/apply/profiles.hpp"
 
 #include <algorithm>
@@ -23,12 +23,12 @@ namespace {
 constexpr std::size_t kMaxFileSize = 1U << 20U;
 constexpr uid_t kRoot = 0;
 
-/// The functions of the module; see there.
+/// The functions of core/apply/network_manager/module.hpp.
 struct NmModule {
     decltype(&failclosed_nm_list) list = nullptr;
     decltype(&failclosed_nm_read) read = nullptr;
 
-    /// Never unloaded: GLib cannot be.
+    /// Loads the module. It is never unloaded, because GLib cannot be unloaded.
     static Result<NmModule> load(const std::string& directory);
 };
 
@@ -38,7 +38,7 @@ Result<NmModule> NmModule::load(const std::string& directory)
     void* module = path.starts_with('/') ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
     if (module == nullptr) {
         const char* reason = dlerror();
-        // It begins with the path, or names the library that is missing.
+        // The message begins with the path, or names the missing library.
         return fail(reason != nullptr ? reason : path + ": not an absolute path");
     }
     NmModule functions;
@@ -47,7 +47,7 @@ Result<NmModule> NmModule::load(const std::string& directory)
     functions.read =
         reinterpret_cast<decltype(functions.read)>(dlsym(module, "failclosed_nm_read"));
     if (functions.list == nullptr || functions.read == nullptr) {
-        return fail(path + ": is of another version");
+        return fail(path + ": does not match this version of failclosed; install failclosed again");
     }
     return functions;
 }
@@ -57,13 +57,13 @@ struct File {
     std::string text;
 };
 
-/// What one load has found, and the module's way to say it.
+/// Collects the profiles that the module passes to its callback.
 class Loader {
   public:
     Loader(const ProfilePlaces& places, const std::optional<std::string>& uuid,
            const std::optional<std::string>& device);
 
-    /// False where NetworkManager's files have to tell.
+    /// False if NetworkManager's files must be read instead.
     bool ask(std::chrono::milliseconds time_limit);
     void read_files();
 
@@ -151,7 +151,7 @@ bool Loader::ask(std::chrono::milliseconds time_limit)
     const Owned<char, std::free> reason(error);
     rethrow();
     if (answer == FailclosedNmFailed) {
-        warn(found_.warnings, "ask NetworkManager for its VPN profiles: " +
+        warn(found_.warnings, "cannot get VPN profiles from NetworkManager: " +
                                   std::string(reason ? reason.get() : "refused") +
                                   "; its files are read instead");
     }
@@ -164,7 +164,7 @@ bool is_profile(const std::string& name, bool any_extension)
            (name.ends_with(".nmconnection") || (any_extension && !name.ends_with(".nmmeta")));
 }
 
-/// Only such files are worth loading libnm. A key file's groups are written in one way.
+/// Whether libnm is needed to read the file. The groups of a key file have one spelling only.
 bool may_be_vpn(const std::string& text)
 {
     return text.find("[vpn]") != std::string::npos || text.find("[wireguard") != std::string::npos;
@@ -217,9 +217,10 @@ void Loader::read_files()
     }
     const auto module = NmModule::load(places_.module_directory);
     if (!module) {
-        warn(found_.warnings, "servers of NetworkManager's VPN profiles are not known, install "
-                              "libnm (package libnm0, NetworkManager-libnm or libnm): " +
-                                  module.error().message());
+        warn(found_.warnings,
+             "cannot learn servers of NetworkManager's VPN profiles, install libnm "
+             "(package libnm0, NetworkManager-libnm or libnm): " +
+                 module.error().message());
         return;
     }
     for (const auto& file : files) {
@@ -227,9 +228,10 @@ void Loader::read_files()
             module->read(&query_, file.text.data(), file.text.size(), file.name.c_str());
         rethrow();
         if (answer == FailclosedNmFailed) {
-            warn(found_.warnings, "NetworkManager's profile " + in_quotes(file.name) +
-                                      ": not one of its key files; `nmcli connection load` tells "
-                                      "what is wrong");
+            warn(found_.warnings,
+                 "NetworkManager profile " + in_quotes(file.name) +
+                     ": not a valid key file; run `nmcli connection load FILE` for "
+                     "the reason");
         }
     }
 }
@@ -250,7 +252,7 @@ std::optional<VpnProfile> load_applied_profile(std::chrono::milliseconds time_li
                                                const std::string& uuid, const InterfaceName& device,
                                                Warnings& warnings, const ProfilePlaces& places)
 {
-    // The loader keeps where their texts are.
+    // The loader keeps pointers to these texts.
     const std::optional<std::string> wanted = uuid;
     const std::optional<std::string> applied_to = device.text();
     Loader loader(places, wanted, applied_to);
@@ -259,7 +261,7 @@ std::optional<VpnProfile> load_applied_profile(std::chrono::milliseconds time_li
     for (const auto& line : found.warnings) {
         warn(warnings, line);
     }
-    // Its files say what would be applied the next time.
+    // Its files hold the stored settings, not the applied ones.
     return was_told && !found.profiles.empty() ? std::optional(found.profiles.front())
                                                : std::nullopt;
 }
@@ -285,9 +287,9 @@ LearntServers servers_of_profiles(std::span<const VpnProfile> profiles,
         if (profile.is_private) {
             warn(result.warnings,
                  "NetworkManager profile " + in_quotes(profile.id) +
-                     " belongs to some users alone and is not learnt: they may change it as they "
-                     "like; make it everybody's: nmcli connection modify NAME "
-                     "connection.permissions ''");
+                     " belongs to some users, who may change it, and is not learnt; make it a "
+                     "system "
+                     "profile: nmcli connection modify NAME connection.permissions ''");
             continue;
         }
         if (!profile.uuid.empty() && !profile.digest.empty()) {

@@ -16,12 +16,12 @@ namespace failclosed {
 
 namespace {
 
-// One round is enough unless somebody else changes our entries at the same time.
+// One round is enough unless another program changes our entries at the same time.
 constexpr int kRounds = 3;
 
 bool kernel_has_ipv6()
 {
-    // The socket family is unknown both without the module and with ipv6.disable=1.
+    // The socket family is not supported without the module, and with ipv6.disable=1.
     const UniqueFd probe(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     return probe.valid() || errno != EAFNOSUPPORT;
 }
@@ -36,8 +36,8 @@ template <typename T> bool equal(const std::vector<Held<T>>& held, const std::ve
     return std::ranges::equal(held, wanted, {}, &Held<T>::value);
 }
 
-/// What to add and what to remove, both sorted. Entries with parts that no plan has come first in
-/// `held`, as they have no value, and are always removed.
+/// The entries to add and to remove, both sorted. Entries with attributes that no plan uses have no
+/// value, come first in `held`, and are always removed.
 template <typename T> struct Difference {
     std::vector<T> missing;
     std::vector<Held<T>> excess;
@@ -59,7 +59,7 @@ template <typename T> struct Difference {
     }
 };
 
-/// Requests in the order in which they are to be worked on, and what each of them is.
+/// Requests in the order in which the kernel handles them, and a description of each.
 class Changes {
   public:
     void add(const RoutingRule& rule) { append(rule); }
@@ -85,7 +85,7 @@ class Changes {
         if (const auto* route = std::get_if<Route>(&entry)) {
             return "adding route " + to_string(*route);
         }
-        return "removing an entry of ours";
+        return "removing a rule or route of failclosed";
     }
 
   private:
@@ -104,7 +104,7 @@ bool is_end_of_table(const Route& route)
     return route.type == Route::Type::Unreachable;
 }
 
-/// Rules that leave no packet over.
+/// Whether a rule matches all packets.
 bool is_catch_all(const RoutingRule& rule)
 {
     return rule.priority == kTunnelPriority || rule.priority == kClosedPriority;
@@ -113,7 +113,7 @@ bool is_catch_all(const RoutingRule& rule)
 Changes order(const Difference<RoutingRule>& rules, const Difference<Route>& routes)
 {
     Changes changes;
-    // Closed first: from here on nothing falls through to the tables of others.
+    // Closed first: after these no packet falls through to tables of other programs.
     for (const auto& route : routes.missing) {
         if (is_end_of_table(route)) {
             changes.add(route);
@@ -124,8 +124,8 @@ Changes order(const Difference<RoutingRule>& rules, const Difference<Route>& rou
             changes.add(rule);
         }
     }
-    // Old routes before new ones: the kernel refuses a second route with the same key, and what
-    // has no route for a moment finds the end of its table.
+    // Old routes before new ones: the kernel refuses a second route with the same key. A packet
+    // without a route in between reaches the end of its table.
     for (const auto& held : routes.excess) {
         changes.remove(held);
     }
@@ -134,7 +134,7 @@ Changes order(const Difference<RoutingRule>& rules, const Difference<Route>& rou
             changes.add(route);
         }
     }
-    // Highest priority number first: the target of a goto is there before the goto.
+    // Highest priority number first: the target of a goto exists before the goto.
     for (auto rule = rules.missing.rbegin(); rule != rules.missing.rend(); ++rule) {
         if (!is_catch_all(*rule)) {
             changes.add(*rule);
@@ -148,7 +148,7 @@ Changes order(const Difference<RoutingRule>& rules, const Difference<Route>& rou
 
 } // namespace
 
-/// Our entries, sorted. Their views point into `answers`, whose elements never move.
+/// Our entries, sorted. Their views point into `answers`, whose elements do not move.
 struct Routing::Listing {
     std::deque<Bytes> answers;
     std::vector<Held<RoutingRule>> rules;
@@ -237,7 +237,7 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
 {
     const auto wanted = possible_part(plan);
     std::size_t count = 0;
-    Error last("routing: others keep changing our rules or routes", EBUSY);
+    Error last("routing: another program keeps changing rules or routes of failclosed", EBUSY);
     for (int round = 0;; ++round) {
         const auto listing = list();
         if (!listing) {

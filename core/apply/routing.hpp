@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Makes the kernel's rules and routes be those of a plan, and touches nobody else's.
+// Makes our rules and routes in the kernel equal to a plan. Those of other programs are not
+// changed.
 #pragma once
 
 #include "core/apply/netlink.hpp"
@@ -7,22 +8,22 @@
 
 namespace failclosed {
 
-/// Entries are ours where they carry kRouteProtocol; others are neither looked at nor changed.
-/// Where the kernel has no IPv6 (ipv6.disable=1), the plan's IPv6 part is left out.
+/// Our entries have kRouteProtocol; others are neither read nor changed. If the kernel has no IPv6
+/// (ipv6.disable=1), the plan's IPv6 part is left out.
 class Routing {
   public:
     static Result<Routing> open();
 
-    /// Whether the kernel holds exactly the plan.
+    /// Whether our entries in the kernel are equal to the plan.
     Result<bool> holds(const RoutingPlan& plan);
 
-    /// Adds what is missing and removes what is too much, in an order in which no packet that the
-    /// plan sends to a tunnel finds another way, and lists again until the kernel holds the plan.
-    /// Returns how many entries were added or removed: 0 where it held already. On failure as
-    /// much of the plan as the kernel takes is in force, its closed end first.
+    /// Adds missing entries and removes superfluous ones, in an order in which no packet that the
+    /// plan sends to a tunnel takes another way; repeats until the kernel holds the plan. Returns
+    /// how many entries were added or removed; 0 if it held the plan already. On failure the
+    /// entries that the kernel accepts are in force; those that close the machine are added first.
     Result<std::size_t> sync(const RoutingPlan& plan);
 
-    /// Removes all that is ours.
+    /// Removes all our entries.
     Status remove();
 
   private:

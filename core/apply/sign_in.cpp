@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Namespaces, groups and users of a program that signs in.
+// The mount namespace, group and user of a program that signs in.
 #include "core/apply/sign_in.hpp"
 
 #include <algorithm>
@@ -26,11 +26,11 @@ namespace failclosed {
 
 namespace {
 
-/// Is there for every run; what is mounted over it is seen by nobody else.
+/// A directory that exists in each run. Mounts over it are visible in this mount namespace only.
 constexpr const char* kWorkplace = "/run/failclosed";
 constexpr const char* kResolvConf = "/etc/resolv.conf";
 constexpr const char* kNameServices = "/etc/nsswitch.conf";
-/// The C library would ask it for names before anything else.
+/// The C library asks this daemon for names first.
 constexpr const char* kNameCache = "/run/nscd";
 
 constexpr std::size_t kFileLimit = 1 << 16;
@@ -45,7 +45,7 @@ bool has_name(gid_t group)
     std::array<char, 16384> buffer{};
     struct group entry{};
     struct group* found = nullptr;
-    // One with too many members for the buffer exists as well.
+    // ERANGE: the group exists, but has too many members for the buffer.
     return getgrgid_r(group, &entry, buffer.data(), buffer.size(), &found) == ERANGE ||
            found != nullptr;
 }
@@ -70,7 +70,7 @@ void add_groups(std::string_view status, std::vector<gid_t>& groups)
     }
 }
 
-/// All groups that any process has.
+/// The groups of all processes.
 Result<std::vector<gid_t>> groups_in_use()
 {
     const Owned<DIR, closedir> directory(opendir("/proc"));
@@ -83,7 +83,7 @@ Result<std::vector<gid_t>> groups_in_use()
         if (!parse_number(name, 1, INT32_MAX)) {
             continue;
         }
-        // One that has ended meanwhile has no groups.
+        // A process that has ended meanwhile has no groups.
         if (const auto status = read_file("/proc/" + name + "/status", kFileLimit)) {
             add_groups(*status, groups);
         }
@@ -99,7 +99,7 @@ Status mount_at(const char* source, const char* target, const char* type, unsign
                : Status(fail_errno(std::string("mounting ") + target));
 }
 
-/// nsswitch.conf(5), with names of hosts from files and DNS alone.
+/// nsswitch.conf(5), with host names from files and DNS only.
 std::string name_services()
 {
     std::string text;
@@ -115,7 +115,7 @@ std::string name_services()
     return text + "hosts: files dns\n";
 }
 
-/// Puts `text` in the place of `path`, for this mount namespace.
+/// Mounts a file with `text` over `path`, in this mount namespace.
 Status cover(const char* path, const std::string& name, const std::string& text)
 {
     const std::string file = std::string(kWorkplace) + "/" + name;
@@ -139,13 +139,13 @@ Status use_resolvers(const std::vector<IpAddress>& resolvers)
     if (done) {
         done = cover(kResolvConf, "resolv.conf", render_resolver_lines({resolvers, {}}));
     }
-    if (done && exists(kNameServices)) { // without it files and DNS are what is asked
+    if (done && exists(kNameServices)) { // without this file, files and DNS are the default
         done = cover(kNameServices, "nsswitch.conf", name_services());
     }
     if (done && exists(kNameCache)) {
         done = mount_at("tmpfs", kNameCache, "tmpfs", kNothingRuns | MS_RDONLY);
     }
-    // The files stay where they are bound.
+    // The bind mounts keep the files.
     if (done && umount2(kWorkplace, MNT_DETACH) != 0) {
         return fail_errno(std::string("unmounting ") + kWorkplace);
     }
@@ -206,7 +206,7 @@ Result<gid_t> choose_group()
     if (!used) {
         return Failure(used.error());
     }
-    // Not the same one twice in a row: of what it once had, something may be left.
+    // Starts at random: sockets of the group that was used last may still exist.
     std::uint32_t start = 0;
     if (getrandom(&start, sizeof start, 0) != sizeof start) {
         return fail_errno("getrandom");
@@ -217,7 +217,8 @@ Result<gid_t> choose_group()
             return group;
         }
     }
-    return fail("no group from " + std::to_string(kFirstSignInGroup) + " on is free");
+    return fail("no free group id from " + std::to_string(kFirstSignInGroup) + " to " +
+                std::to_string(kFirstSignInGroup + kSignInGroups - 1));
 }
 
 Status become_signer(const User& user, gid_t group, const std::vector<IpAddress>& resolvers)
@@ -236,7 +237,7 @@ Status become_signer(const User& user, gid_t group, const std::vector<IpAddress>
     if (auto dropped = drop_capabilities(); !dropped) {
         return dropped;
     }
-    // sudo leaves root's own there.
+    // sudo leaves root's values in these variables.
     for (const auto& [name, value] : {std::pair("HOME", user.home), std::pair("USER", user.name),
                                       std::pair("LOGNAME", user.name)}) {
         if (setenv(name, value.c_str(), 1) != 0) {

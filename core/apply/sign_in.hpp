@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A program that signs in to the network: one user's, under a group that nobody else has.
+// Runs a program that signs in to the network: as a user, with a group that no other process has.
 #pragma once
 
 #include <string>
@@ -19,20 +19,20 @@ struct User {
     gid_t gid = 0;
 };
 
-/// By name or number, from the name services. ENOENT where there is none.
+/// Finds a user by name or uid in the name services. ENOENT if there is none.
 Result<User> find_user(const std::string& name_or_number);
 
-/// A group from kFirstSignInGroup on that has no name and that no process has.
+/// A gid from kFirstSignInGroup on that has no name and that no process has.
 Result<gid_t> choose_group();
 
-/// Above the groups of systems and systemd's own, below those that containers are given.
+/// Above the gids of systems and of systemd, below those of containers.
 inline constexpr gid_t kFirstSignInGroup = 84000;
 inline constexpr gid_t kSignInGroups = 1000;
 
-/// Makes the caller, which is root and has one thread, this user with `group` in place of the
-/// user's own one, which it keeps among the others, and without capabilities. It is then alone in a
-/// mount namespace in which /etc/resolv.conf names `resolvers` and nothing but DNS and /etc/hosts
-/// is asked for names. On failure the caller is something in between, and has to end.
+/// Turns the caller, which is root and has one thread, into `user` without capabilities, with
+/// `group` as its primary group and the user's primary group among the others. The caller gets its
+/// own mount namespace in which /etc/resolv.conf names `resolvers`, and names are looked up in DNS
+/// and /etc/hosts only. On failure the changes are incomplete and the caller must exit.
 Status become_signer(const User& user, gid_t group, const std::vector<IpAddress>& resolvers);
 
 } // namespace failclosed

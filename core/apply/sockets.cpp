@@ -40,7 +40,7 @@ Status destroy(Netlink& netlink, const Victims& victims, FlowSweep& sweep)
         if (refusal.number == EOPNOTSUPP) {
             sweep.supported = false;
         } else if (refusal.number != ENOENT) {
-            // ENOENT: closed by its program meanwhile.
+            // ENOENT: its program has closed it meanwhile.
             return fail_errno("destroying a socket", refusal.number);
         }
     }
@@ -52,7 +52,7 @@ Status sweep_kind(Netlink& netlink, const FlowPolicy& policy, Family family, Tra
 {
     const auto messages = netlink.dump(dump_flows_request(family, transport));
     if (!messages) {
-        // A kernel without this family, or without its diagnosis module, lists nothing.
+        // ENOENT: the kernel does not have this family or its diag module.
         return messages.error().number() == ENOENT
                    ? Status()
                    : Status(fail_during("listing sockets", messages.error()));

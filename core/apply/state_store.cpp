@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// State and configuration files: where they are, whom they must belong to, when they are written.
+// Reading and writing state and configuration files, and the check of their owners.
 #include "core/apply/state_store.hpp"
 
 #include <sys/stat.h>
@@ -37,7 +37,7 @@ Status make_directory(const std::string& path)
     return {};
 }
 
-/// Puts what `parsed` holds into `value`, or its error into `damage`.
+/// Stores the value of `parsed` in `value`, or adds its error to `damage`.
 template <typename T>
 void take(T& value, Result<T> parsed, const std::string& path, std::vector<std::string>& damage)
 {
@@ -48,7 +48,7 @@ void take(T& value, Result<T> parsed, const std::string& path, std::vector<std::
     }
 }
 
-/// Adds a file to `texts`; one that is not there is no failure.
+/// Adds a file to `texts`; succeeds if it does not exist.
 Status add_config(std::vector<ConfigText>& texts, const TrustedDirectory& directory,
                   const std::string& name)
 {
@@ -120,7 +120,7 @@ std::optional<std::string> StateStore::load_file(const std::string& directory,
 void StateStore::load_running(StoredState& stored)
 {
     running_ = load_file(paths_.run, kRunningFile, stored);
-    // A copy that cannot be used is of no interest: it was written for the worst case.
+    // An unusable copy is not reported: it is needed only if the first file cannot be used.
     StoredState of_copy;
     running_copy_ = load_file(paths_.persistent, kRunningFile, of_copy);
     Running running;
@@ -155,8 +155,8 @@ Status StateStore::save_running(const State& state)
                     state.refused,
                     {},
                     state.vpn_programs};
-    // The copy is there for the worst case, in which nobody signs in; that it cannot be written
-    // makes nothing else worse.
+    // The copy has no portal, so a sign-in ends if the copy is used. A failure to write it is
+    // ignored: the copy is needed only if the first file cannot be used.
     static_cast<void>(save_file(paths_.persistent, kRunningFile, write_running(running),
                                 running_copy_, Durability::Volatile));
     running.portal = state.portal;
@@ -212,7 +212,7 @@ Status StateStore::save_file(const std::string& directory, const std::string& na
     }
     const std::string path = directory + "/" + name;
     if (!known) {
-        // Replacing would keep the owner and mode that made it unusable.
+        // To replace the file would keep the owner and mode that made it unusable.
         if (auto removed = remove_file(path, durability); !removed) {
             return removed;
         }
@@ -265,7 +265,7 @@ StoredConfig load_config(const StorePaths& paths)
     return config ? StoredConfig{*std::move(config), {}}
                   : StoredConfig{strictest_config(),
                                  {config.error().message() +
-                                  "; until it is mended the strictest settings hold"}};
+                                  "; the strictest settings apply until this is corrected"}};
 }
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The files in which state survives: tunnels until the next boot, servers and `armed` for good.
+// The state files: tunnels are kept until the next boot, servers and `armed` permanently.
 #pragma once
 
 #include <optional>
@@ -15,31 +15,31 @@
 namespace failclosed {
 
 struct StorePaths {
-    /// Holds "state": what is true until the machine is started again.
+    /// Holds "state": state that is valid until the next boot.
     std::string run = "/run/failclosed";
     /// Holds "servers", "inside", "configs", "armed", and a copy of "state".
     std::string persistent = "/var/lib/failclosed";
     /// Holds "failclosed.conf" and "conf.d".
     std::string config = "/etc/failclosed";
-    /// The only user whose files count.
+    /// The only user whose files are trusted.
     uid_t owner = 0;
     /// For read_boot_id().
     std::string boot_id = kBootIdFile;
 };
 
-/// What was found of an earlier run. Where there is damage, `state` is armed, and holds what could
-/// be read.
+/// The stored state of an earlier run. If there is damage, `state` is armed and holds the parts
+/// that could be read.
 struct StoredState {
     State state;
-    /// None of our files is there: a fresh install, as far as files tell.
+    /// No state file exists, as after a fresh installation.
     bool absent = false;
-    /// One line for each file that is there and cannot be used.
+    /// A message for each file that exists and cannot be used.
     std::vector<std::string> damage;
 };
 
 struct StoredConfig {
     Config config;
-    /// Why strictest_config() stands in for what is written; empty where it does not.
+    /// The reason why `config` is strictest_config(); empty if it is the stored configuration.
     std::vector<std::string> damage;
 };
 
@@ -48,14 +48,15 @@ class StateStore {
   public:
     explicit StateStore(StorePaths paths = {}) : paths_(std::move(paths)) {}
 
-    /// Files count only where nobody but the owner can write to them and their directory. The copy
-    /// of "state" stands for one that was removed while the machine runs.
+    /// Loads the files. A file is used only if its owner alone can write to it and its directory.
+    /// If "state" is missing or unusable, its copy is used, provided that it is of the present
+    /// boot.
     StoredState load();
 
-    /// Writes the files whose contents differ from what `load` found, all of them without a
-    /// `load` before; directories are made where they are missing. On return what is persistent
-    /// is on the disk. Arming is written first and disarming last, so that a run that is cut
-    /// short leaves the machine closed. All files are tried; the first error is returned.
+    /// Writes the files whose contents differ from those that `load` found (without a `load`
+    /// before: all files). Makes missing directories. Persistent state is durable on return. Arming
+    /// is written first and disarming last, so that an interrupted run leaves the machine closed.
+    /// Tries all files; returns the first error.
     Status save(const State& state);
 
   private:
@@ -68,7 +69,7 @@ class StateStore {
     Status save_running(const State& state);
 
     StorePaths paths_;
-    /// What stands in the files, where that is known.
+    /// The contents of the files; `nullopt` if unknown.
     std::optional<std::string> running_;
     std::optional<std::string> running_copy_;
     std::optional<std::string> configs_;
@@ -78,9 +79,9 @@ class StateStore {
     std::optional<std::string> armed_;
 };
 
-/// Reads failclosed.conf, then conf.d/*.conf in the order of their names; files and directories
-/// that are not there are passed over. Anything that cannot be used makes it the strictest
-/// configuration.
+/// Reads failclosed.conf, then conf.d/*.conf in the order of their names. Files and directories
+/// need not exist. If one cannot be read, is not trusted or is invalid, the result is
+/// strictest_config().
 StoredConfig load_config(const StorePaths& paths = {});
 
 } // namespace failclosed

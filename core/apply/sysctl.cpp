@@ -22,7 +22,7 @@ bool is_plain(const std::string& part)
            !has_control_characters(part);
 }
 
-/// Opens the parameter's file; `name` is part of a path only once it is known to be plain.
+/// Opens the parameter's file, after `name` was validated as part of a path.
 Result<UniqueFd> open_parameter(const std::vector<std::string>& name, int flags)
 {
     if (name.empty() || !std::ranges::all_of(name, is_plain)) {
@@ -48,7 +48,7 @@ std::string to_text(const std::vector<std::string>& name)
     return text;
 }
 
-/// Nothing where it had the value already.
+/// `nullopt` if the parameter has the value already.
 Result<std::optional<SysctlRecord>> set(const Sysctl& wanted)
 {
     const auto current = read_sysctl(wanted.name);
@@ -99,7 +99,7 @@ Status write_sysctl(const std::vector<std::string>& name, const std::string& val
     if (!file) {
         return Failure(file.error());
     }
-    // In one write: the kernel takes each as a whole value.
+    // In a single write: the kernel reads each write as a complete value.
     if (write(file->get(), value.data(), value.size()) < 0) {
         return fail_errno("writing " + to_text(name));
     }

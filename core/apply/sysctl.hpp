@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Kernel parameters (proc(5), /proc/sys): set, with what is needed to put them back.
+// Reads, sets and restores kernel parameters (proc(5), /proc/sys).
 #pragma once
 
 #include <string>
@@ -11,26 +11,27 @@
 
 namespace failclosed {
 
-/// The parameter's value without the newline. `name` as in Sysctl; a part that is empty, ".",
-/// "..", or holds '/' or a control character gives EINVAL.
+/// The parameter's value without the newline. `name` is as in Sysctl. EINVAL if a part of it is
+/// empty, ".", "..", or holds '/' or a control character.
 Result<std::string> read_sysctl(const std::vector<std::string>& name);
 
-/// Errors as read_sysctl, and the kernel's own (EROFS in containers).
+/// Errors are those of read_sysctl() and those of the kernel (EROFS in containers).
 Status write_sysctl(const std::vector<std::string>& name, const std::string& value);
 
 struct SysctlOutcome {
-    /// Only parameters whose value was another one: to be remembered for restore_sysctls, beside
-    /// what earlier calls gave.
+    /// The parameters that had another value. The caller records them for restore_sysctls(), in
+    /// addition to those of earlier calls.
     std::vector<SysctlRecord> changes;
-    /// What could not be read or set; no lock depends on it.
+    /// An error for each parameter that could not be read or set; no lock depends on them.
     std::vector<Error> refused;
 };
 
-/// Sets each parameter that differs. /proc/sys may be read-only: such a one is among `refused`.
+/// Sets each parameter that differs. If /proc/sys is read-only, the errors are in `refused`.
 SysctlOutcome set_sysctls(const std::vector<Sysctl>& wanted);
 
-/// Puts back what each was before, the last change first, unless somebody else changed it since.
-/// Goes on after an error and returns the first. A parameter that is gone is no error.
+/// Restores the previous values, the last change first. Keeps a value that another program has
+/// changed since. Continues after an error and returns the first. A parameter that no longer exists
+/// is not an error.
 Status restore_sysctls(const std::vector<SysctlRecord>& changes);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading below a directory by descriptors, with owner and mode checked.
+// Reads below a directory by descriptors, and checks owner and mode.
 #include "core/apply/trusted_directory.hpp"
 
 #include <algorithm>
@@ -30,13 +30,13 @@ Status check_owner(int descriptor, const std::string& path, uid_t owner, mode_t 
     }
     if (!is_of_owner_alone(status, owner)) {
         return fail(path + ": others than user " + std::to_string(owner) +
-                        " can write to it; chown and chmod it, so that only that user can",
+                        " can write to it; correct its owner (chown) and mode (chmod)",
                     EPERM);
     }
     return {};
 }
 
-/// As check_owner(), without its advice: what to do about a folder on the way depends on the file.
+/// As check_owner(), without its advice: the advice for a folder on the path depends on the file.
 Status check_step(const struct stat& status, const std::string& path, uid_t owner)
 {
     if (is_of_owner_alone(status, owner)) {
@@ -44,7 +44,7 @@ Status check_step(const struct stat& status, const std::string& path, uid_t owne
     }
     const bool is_of_another = status.st_uid != owner;
     return fail(path + (is_of_another ? " belongs to user " + std::to_string(status.st_uid)
-                                      : std::string(" can be written to by group or others")),
+                                      : std::string(" is writable by group or others")),
                 EPERM);
 }
 
@@ -109,7 +109,7 @@ Result<std::string> TrustedDirectory::read(const std::string& name, std::size_t 
 
 Result<std::vector<std::string>> TrustedDirectory::names() const
 {
-    // A descriptor of its own: closedir() closes it, and reading moves its position.
+    // A new descriptor: closedir() closes it, and reading moves its position.
     const int copy = openat(descriptor_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const Owned<DIR, closedir> stream(copy < 0 ? nullptr : fdopendir(copy));
     if (!stream) {
@@ -138,10 +138,10 @@ namespace {
 
 /// MAXSYMLINKS of the kernel.
 constexpr unsigned kMostLinks = 40;
-/// More steps than these make a path that is longer than PATH_MAX.
+/// A path with more steps is longer than PATH_MAX.
 constexpr std::size_t kMostSteps = PATH_MAX / 2;
 
-/// Puts the steps of `path` on top of `steps`, the first one last.
+/// Appends the steps of `path` to `steps` in reverse order.
 void push_steps(std::vector<std::string>& steps, std::string_view path)
 {
     while (!path.empty()) {
@@ -164,7 +164,7 @@ Result<std::string> target_of(int link, const std::string& path)
     return std::string(target.data(), static_cast<std::size_t>(size));
 }
 
-/// Opens what an O_PATH descriptor stands for.
+/// Opens the file of an O_PATH descriptor.
 UniqueFd open_again(int descriptor, int flags)
 {
     const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
@@ -199,14 +199,14 @@ Result<TrustedTree::Place> TrustedTree::open_step(int folder, const std::string&
     }
     place.type = status.st_mode & S_IFMT;
     place.id = {status.st_dev, status.st_ino};
-    if (place.type != S_IFLNK) { // a link's text is as safe as its folder
+    if (place.type != S_IFLNK) { // a link can be changed only by those who can change its folder
         place.trusted = check_step(status, path, owner_);
     }
     return place;
 }
 
-/// The folders on the way are kept, so that ".." is the folder that was checked, whatever is moved
-/// meanwhile.
+/// Keeps the folders on the path open, so that ".." is the folder that was checked even if folders
+/// are moved meanwhile.
 Result<TrustedTree::Place> TrustedTree::look_up(const std::string& path) const
 {
     std::vector<Place> places;

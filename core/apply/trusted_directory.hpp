@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Files that decide what is let through: read only if their owner alone could have written them.
+// Reads files that decide which packets pass: only if their owner alone can write to them.
 #pragma once
 
 #include <cstddef>
@@ -13,26 +13,25 @@
 
 namespace failclosed {
 
-/// An open directory that belongs to one user and that no group and no other may write to.
-/// Checked on the descriptor, so that nothing can be exchanged between the look and the use.
+/// An open directory that belongs to a given user and is not writable by group and others. The
+/// check uses the descriptor, so that the directory cannot be exchanged between check and use.
 class TrustedDirectory {
   public:
-    /// ENOENT where there is none; EPERM where others could write to it.
+    /// ENOENT if it does not exist; EPERM if others can write to it.
     static Result<TrustedDirectory> open(const std::string& path, uid_t owner);
 
-    /// The same for one that is open; an invalid descriptor is an error of errno's. `path` is what
-    /// messages call it.
+    /// Checks an open directory. An invalid descriptor is an error with the current errno. `path`
+    /// is used in messages.
     static Result<TrustedDirectory> adopt(UniqueFd descriptor, std::string path, uid_t owner);
 
-    /// A directory inside of this one, under the same conditions; links are not followed.
+    /// Opens a directory in this one, under the same conditions; links are not followed.
     [[nodiscard]] Result<TrustedDirectory> open_inside(const std::string& name) const;
 
-    /// The contents of a regular file, under the same conditions; links are not followed
-    /// (ELOOP), FIFOs and devices are refused without waiting (EINVAL), more than `size_limit`
-    /// bytes too (EFBIG).
+    /// The contents of a regular file, under the same conditions. ELOOP if it is a link; EINVAL if
+    /// it is a FIFO or device (does not wait for these); EFBIG if it exceeds `size_limit` bytes.
     [[nodiscard]] Result<std::string> read(const std::string& name, std::size_t size_limit) const;
 
-    /// All names in it but "." and "..", sorted by bytes.
+    /// All names in it except "." and "..", sorted by bytes.
     [[nodiscard]] Result<std::vector<std::string>> names() const;
 
     [[nodiscard]] const std::string& path() const { return path_; }
@@ -48,7 +47,7 @@ class TrustedDirectory {
     uid_t owner_;
 };
 
-/// A file, whatever path it is found under.
+/// Identifies a file independently of its path.
 struct FileId {
     dev_t device = 0;
     ino_t inode = 0;
@@ -56,40 +55,41 @@ struct FileId {
     friend bool operator==(const FileId&, const FileId&) = default;
 };
 
-/// The paths below one root directory of which every step belongs to one user and can be written
-/// to by that user alone: the root, each folder, the folders that symbolic links lead through, and
-/// the file. Steps are opened one after the other without an effect on what they name (O_PATH), and
-/// a step is checked before anything below it is looked at: no path makes the caller open a device
-/// or a FIFO, wait for a file system of another user, or leave the root.
+/// Opens paths below a root directory if each step belongs to a given user and is writable by that
+/// user alone: the root, each folder, the folders of symbolic links on the path, and the file.
+/// Steps are opened one by one by O_PATH, which has no effect on the file, and each is checked
+/// before the next one is opened. So no path makes the caller open a device or a FIFO, wait for a
+/// file system of another user, or leave the root.
 ///
-/// EPERM for a step that others can change; the error names it. ELOOP after 40 links.
+/// EPERM if others can change a step; the error names it. ELOOP after 40 links.
 class TrustedTree {
   public:
     /// `root` may be the root directory of another process, "/proc/PID/root".
     static Result<TrustedTree> open(const std::string& root, uid_t owner);
 
-    /// Which regular file `path` is. It is absolute; "." and ".." are understood.
+    /// The id of the regular file at `path`, which is absolute and may contain "." and "..".
     [[nodiscard]] Result<FileId> identify(const std::string& path) const;
 
-    /// Its contents. More than `size_limit` bytes is EFBIG, another kind of file EINVAL.
+    /// The contents of the file. EFBIG if they exceed `size_limit` bytes, EINVAL if it is not
+    /// regular.
     [[nodiscard]] Result<std::string> read(const std::string& path, std::size_t size_limit) const;
 
-    /// All names in the directory `path` but "." and "..", sorted by bytes.
+    /// All names in the directory `path` except "." and "..", sorted by bytes.
     [[nodiscard]] Result<std::vector<std::string>> names(const std::string& path) const;
 
-    /// Whether there is a file or directory at `path`. Its folders are checked; its own owner and
-    /// mode are not.
+    /// Whether a file or directory exists at `path`. Checks its folders, but not its own owner and
+    /// mode.
     [[nodiscard]] bool holds(const std::string& path) const;
 
   private:
-    /// What a path leads to, opened by O_PATH.
+    /// The file at a path, opened by O_PATH.
     struct Place {
         UniqueFd descriptor;
-        /// Without links and "..".
+        /// With links and ".." resolved.
         std::string path;
         mode_t type = 0;
         FileId id;
-        /// Why others than the owner can change it, if they can.
+        /// An error with the reason if others than the owner can change it.
         Status trusted;
     };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Looking for a device among the open files of all processes.
+// Searches the open files of all processes for a device.
 #include "core/apply/tun_program.hpp"
 
 #include <algorithm>
@@ -61,7 +61,8 @@ bool holds(pid_t pid, const InterfaceName& interface, Clock::time_point end)
     return false;
 }
 
-/// A device of that name in another network namespace, which any user can have, is another one.
+/// A device of the same name in another network namespace, which any user can make, is not the
+/// same.
 bool is_in_our_network(pid_t pid)
 {
     struct stat ours{};
@@ -71,7 +72,8 @@ bool is_in_our_network(pid_t pid)
            ours.st_ino == others.st_ino;
 }
 
-/// Those of the system first. The real user counts: users start set-user-ID programs as they like.
+/// Processes of system users first. The real user decides, because any user can start set-user-ID
+/// programs.
 std::vector<pid_t> candidates()
 {
     std::vector<std::pair<bool, pid_t>> found;
@@ -151,8 +153,8 @@ bool is_newer_than(const std::string& file, const ProcessInfo& process)
     const auto nanoseconds = [](const timespec& time) {
         return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
     };
-    // Both as ages: the clock of files is not the one of processes. A process is taken for as much
-    // older as its start is rounded.
+    // Compared as ages, because files and processes have different clocks. Start times are rounded
+    // down to a tick, so the process's age can be a tick too large.
     const std::int64_t file_age = nanoseconds(now) - nanoseconds(status.st_ctim);
     const std::int64_t process_age =
         nanoseconds(uptime) - static_cast<std::int64_t>(process.id.start_time) * tick;

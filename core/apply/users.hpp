@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Users by name, from this machine's own file only.
+// Finds users by name, in the passwd file only.
 #pragma once
 
 #include <optional>
@@ -12,8 +12,8 @@
 
 namespace failclosed {
 
-/// The number of user `name` in `passwd_file` (passwd(5)); nothing where it has none. Name
-/// services are not asked: they may need the network, which waits for us.
+/// The uid of user `name` in `passwd_file` (passwd(5)); `nullopt` if it has no such user. Does not
+/// use name services: they may need the network, which is not up before this program has ended.
 Result<std::optional<uid_t>> uid_of(std::string_view name,
                                     const std::string& passwd_file = "/etc/passwd");
 

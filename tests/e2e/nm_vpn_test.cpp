@@ -562,7 +562,8 @@ TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
         manager_.nmcli({"connection", "down", "office"});
     }
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
-    EXPECT_THAT(failclosed(client(), {"reapply"}).err, HasSubstr("belongs to some users alone"));
+    EXPECT_THAT(failclosed(client(), {"reapply"}).err,
+                HasSubstr("belongs to some users, who may change it"));
     ASSERT_TRUE(bring_up()) << story();
     EXPECT_TRUE(eventually([&] { return client().run({"ip", "link", "show", "vpn0"}).ok(); }))
         << story();
@@ -665,7 +666,7 @@ TEST_F(ManagedVpn, APrivateProfileIsNotLearntAtBoot)
     add("wg2", "", "203.0.113.2:51820");
     const Outcome boot = failclosed(client(), {"lock", "--boot"});
     EXPECT_EQ(boot.status, 0) << boot.err;
-    EXPECT_THAT(boot.err, HasSubstr("'wg1' belongs to some users alone"));
+    EXPECT_THAT(boot.err, HasSubstr("'wg1' belongs to some users, who may change it"));
     EXPECT_EQ(endpoints(client()), Strings{wire_guard});
     EXPECT_THAT(client().read_file("/var/lib/failclosed/profiles"),
                 AllOf(Not(HasSubstr("555555555550")), HasSubstr("555555555551 ")));

@@ -171,9 +171,10 @@ TEST_F(Configs, ThatRootGivesAwayCountNoLonger)
     change("/var/vpn/own.conf", hostile);
     const Outcome reapplied = failclosed(client(), {"reapply"});
     EXPECT_EQ(reapplied.status, 0) << reapplied.err;
-    EXPECT_THAT(reapplied.err, HasSubstr("/var/vpn/own.conf: not used"));
+    EXPECT_THAT(reapplied.err, HasSubstr("/var/vpn/own.conf: ignored, because"));
     EXPECT_THAT(endpoints(client()), Not(Contains(hostile_server)));
-    EXPECT_THAT(failclosed(client(), {"doctor"}).out, HasSubstr("/var/vpn/own.conf: not used"));
+    EXPECT_THAT(failclosed(client(), {"doctor"}).out,
+                HasSubstr("/var/vpn/own.conf: ignored, because"));
     send();
     sniffer_.settle();
     EXPECT_EQ(sniffer_.leaked(), 0U) << sniffer_.counts().text();
@@ -187,11 +188,11 @@ TEST_F(Configs, InTheUsualFolderAreNamedIfOthersCanChangeThem)
     client().must({"chown", "nobody", "/etc/openvpn/client/alice.conf"});
     const Outcome locked = failclosed(client(), {"lock"});
     EXPECT_EQ(locked.status, 0) << locked.err;
-    EXPECT_THAT(locked.err, HasSubstr("/etc/openvpn/client/alice.conf: not used"));
+    EXPECT_THAT(locked.err, HasSubstr("/etc/openvpn/client/alice.conf: ignored, because"));
     EXPECT_THAT(endpoints(client()), Not(Contains(hostile_server)));
     EXPECT_THAT(endpoints(client()), Contains("203.0.113.2:1194/udp"));
     EXPECT_THAT(failclosed(client(), {"doctor"}).out,
-                HasSubstr("/etc/openvpn/client/alice.conf: not used"));
+                HasSubstr("/etc/openvpn/client/alice.conf: ignored, because"));
 
     client().must({"chown", "nobody", "/etc/openvpn/client"});
     const Outcome again = failclosed(client(), {"lock"});
@@ -213,7 +214,7 @@ TEST_F(Configs, OfOthersGiveTheHookOfARunningOpenvpnNoUser)
     change(vpn.config_path(), vpn.config() + "user nobody\n");
     vpn.usr1();
     ASSERT_TRUE(vpn.wait_connected(2)) << vpn.log();
-    EXPECT_THAT(vpn.log(), HasSubstr(vpn.config_path() + ": not used"));
+    EXPECT_THAT(vpn.log(), HasSubstr(vpn.config_path() + ": ignored, because"));
     EXPECT_THAT(client().must({"nft", "list", "table", "inet", "failclosed"}),
                 Not(HasSubstr("65534")));
 }

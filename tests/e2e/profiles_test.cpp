@@ -254,8 +254,8 @@ TEST_F(Profiles, AreReadFromFilesWhereNetworkManagerHangs)
     const Loaded hung = load();
     expect_both(hung);
     EXPECT_GE(hung.milliseconds, static_cast<double>(limit.count()) * 0.9) << "it did not hang";
-    EXPECT_THAT(hung.warnings, HasSubstr("ask NetworkManager for its VPN profiles: no answer in "
-                                         "time; its files are read instead"));
+    EXPECT_THAT(hung.warnings, HasSubstr("cannot get VPN profiles from NetworkManager: no answer "
+                                         "in time; its files are read instead"));
     client_.must({"sh", "-c", std::string("rm ") + folder + "*"});
     const Loaded empty = load();
     EXPECT_EQ(empty.profiles, "");

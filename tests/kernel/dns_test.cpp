@@ -556,7 +556,7 @@ TEST_F(Files, ADamagedJournalStopsEverythingWithOneLine)
          {dns().apply(make_plan("10.9.0.1")).error().message(), dns().restore().error().message(),
           dns().holds(kPlan).error().message()}) {
         EXPECT_TRUE(message.starts_with(root_ + "/journal/journal: ")) << message;
-        EXPECT_NE(message.find("remove the file"), std::string::npos) << message;
+        EXPECT_NE(message.find("remove this file"), std::string::npos) << message;
     }
     EXPECT_EQ(read(conf_), kOurs);
     EXPECT_EQ(read(root_ + "/journal/journal"), "rubbish");

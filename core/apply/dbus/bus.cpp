@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One connection to the system bus per process.
+// A single connection per process to the system bus.
 #include "core/apply/dbus/bus.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ using Problem = Owned<GError, g_error_free>;
 
 template <typename T> using Shared = std::unique_ptr<T, Releaser<g_object_unref>>;
 
-/// The time limit is the socket's, because GDBus has none for its handshake.
+/// Sets the time limit on the socket, because GDBus has none for its handshake.
 GDBusConnection* connect(GError** problem)
 {
     const Shared<GSocketClient> client(g_socket_client_new());
@@ -40,7 +40,8 @@ GDBusConnection* connect(GError** problem)
         nullptr, nullptr, problem);
 }
 
-/// Made at the first call, and made again when it was closed. Lives as long as the process.
+/// Connects at the first call, and again if the connection was closed. The connection is never
+/// freed.
 GDBusConnection* connection(GError** problem)
 {
     static GDBusConnection* bus = nullptr;

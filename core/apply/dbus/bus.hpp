@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Bounded calls on the system bus.
+// Calls on the system bus with a time limit.
 #pragma once
 
 #include <gio/gio.h>
@@ -13,26 +13,27 @@ namespace failclosed::dbus {
 
 using Variant = Owned<GVariant, g_variant_unref>;
 
-/// An object's interface.
+/// An interface of an object.
 struct Target {
     const char* service;
     const char* path;
     const char* interface;
 };
 
-/// Calls a method and waits for the answer, two seconds at most; a service that is not running is
-/// not started. `parameters` may float. Null on failure, with a new copy of the reason in
-/// `*error` where `error` is not null. Where `refused` is not null, it says whether the service
-/// itself gave that reason, and not the bus.
+/// Calls a method and waits for the answer, for at most two seconds. Does not start a service.
+/// `parameters` may be floating. On failure returns null, and stores a new copy of the reason in
+/// `*error` if `error` is not null. If `refused` is not null, stores whether the error came from
+/// the service (true) or from the bus.
 Variant call(const Target& target, const char* method, GVariant* parameters, char** error,
              bool* refused = nullptr);
 
-/// The property's value, without its box. Where `absent` is not null, it says whether nobody has
-/// the service's name, or whoever has it does not have the object; `*error` stays untouched then.
+/// The property's value, taken out of its variant. If the service's name has no owner, or its owner
+/// does not have the object, and `absent` is not null, stores true in `*absent` and leaves `*error`
+/// unchanged.
 Variant get_property(const Target& target, const char* property, char** error,
                      bool* absent = nullptr);
 
-/// FailclosedNo where nobody listens.
+/// FailclosedNo if no bus listens on the socket.
 FailclosedAnswer find_bus(char** error);
 
 } // namespace failclosed::dbus

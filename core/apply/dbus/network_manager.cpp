@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NetworkManager: its GlobalDnsConfiguration, which replaces what all connections bring
-// (NetworkManager's D-Bus API, org.freedesktop.NetworkManager).
+// NetworkManager's GlobalDnsConfiguration, which replaces the DNS settings of all connections
+// (D-Bus API, org.freedesktop.NetworkManager).
 #include <cstring>
 
 #include "core/apply/dbus/bus.hpp"
@@ -24,8 +24,8 @@ bool is_empty(GVariant* value)
     return g_variant_is_container(value) && g_variant_n_children(value) == 0;
 }
 
-/// Whether every entry of one configuration that is not empty is in the other. Dictionaries are
-/// compared by key, because their order means nothing.
+/// Whether each non-empty entry of `wanted` is in `holder`. Dictionaries are compared by key,
+/// because their order has no meaning.
 bool holds_all(GVariant* holder, GVariant* wanted)
 {
     if (!g_variant_is_of_type(wanted, G_VARIANT_TYPE_VARDICT) ||
@@ -79,7 +79,7 @@ FAILCLOSED_EXPORT FailclosedAnswer failclosed_nm_set(const char* value, char** e
 {
     const Variant wanted = parse(value);
     if (!wanted) {
-        *error = strdup("not a DNS configuration");
+        *error = strdup("not a GlobalDnsConfiguration");
         return FailclosedFailed;
     }
     GVariant* boxed = g_variant_new("(ssv)", kManager.interface, kProperty, wanted.get());

@@ -11,7 +11,7 @@ using namespace failclosed::dbus;
 constexpr Target kManager = {"org.freedesktop.resolve1", "/org/freedesktop/resolve1",
                              "org.freedesktop.resolve1.Manager"};
 
-/// Below what resolved takes for a link, in all of our own and copied domains.
+/// Limit for our own and copied domains together; systemd-resolved's limit for a link is higher.
 constexpr int kDomainLimit = 200;
 
 GVariant* make_servers(const FailclosedLinkDns& dns)
@@ -42,9 +42,10 @@ bool is_tunnel(const FailclosedLinkDns& dns, int index)
     return *tunnel != 0;
 }
 
-/// A name goes to the link that has the longest domain that fits, so a domain that a LAN's lease
-/// brings ("com", say) would draw its names away from the tunnel: where the tunnel takes all
-/// names, it also takes the domains of all links that are no tunnels. Theirs stay as they are.
+/// Adds the domains of all links that are not tunnels, if the tunnel takes all names.
+/// systemd-resolved sends a query to the link with the longest matching domain: without this a
+/// domain from a LAN's lease ("com", for example) would take its names away from the tunnel. Those
+/// links' own settings are not changed.
 void add_domains_of_others(GVariantBuilder& domains, GVariant* all_links,
                            const FailclosedLinkDns& dns)
 {
@@ -81,7 +82,7 @@ Variant make_domains(const FailclosedLinkDns& dns, char** error)
     return Variant(g_variant_ref_sink(g_variant_builder_end(&domains)));
 }
 
-/// Whether the lists hold the same items, order and repetitions not counted.
+/// Whether the lists hold the same items; order and duplicates are ignored.
 bool same_items(GVariant* one, GVariant* other)
 {
     const auto contains = [](GVariant* list, GVariant* item) {
@@ -141,8 +142,8 @@ FAILCLOSED_EXPORT FailclosedAnswer failclosed_resolved_holds(const FailclosedLin
                    error);
 }
 
-/// No DNS over TLS, which few VPNs' resolvers have and the tunnel makes needless, and no names
-/// broadcast to the tunnel's other clients.
+/// Switches DNS over TLS off, which few VPN resolvers support and which the tunnel replaces, and
+/// LLMNR and mDNS, which would send names to other clients of the tunnel.
 FAILCLOSED_EXPORT FailclosedAnswer failclosed_resolved_set(const FailclosedLinkDns* dns,
                                                            char** error)
 {

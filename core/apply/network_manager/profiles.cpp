@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NetworkManager's profiles through libnm: of the running daemon, and of key files.
+// Reads NetworkManager's profiles with libnm, from the daemon or from key files.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -72,7 +72,7 @@ using Variant = Owned<GVariant, g_variant_unref>;
 
 void add_text(const Sum& sum, const char* text)
 {
-    // With its end, so that no two lists of texts are the same bytes.
+    // With the terminating NUL, so that different lists of texts are different bytes.
     g_checksum_update(sum.get(), reinterpret_cast<const guchar*>(text),
                       static_cast<gssize>(strlen(text) + 1));
 }
@@ -88,8 +88,8 @@ int compare_keys(const void* one, const void* other)
 
 using AddValue = void (*)(const Sum& sum, const char* key, GVariant* value);
 
-/// Entries of a dictionary with texts as keys, in the order of the keys: NetworkManager keeps some
-/// in a hash table.
+/// Visits the entries of a dictionary in the order of their keys, because NetworkManager keeps some
+/// dictionaries in hash tables.
 void for_each_sorted(const Sum& sum, GVariant* dictionary, AddValue add_value)
 {
     const Owned<GPtrArray, g_ptr_array_unref> entries(g_ptr_array_new_with_free_func(
@@ -121,7 +121,8 @@ void add_value(const Sum& sum, const char* key, GVariant* value)
     add_text(sum, text.get());
 }
 
-/// Of [connection] only what says which one it is and whose: its times change by themselves.
+/// Adds the keys of [connection] that identify the profile and its users; its times change without
+/// a change of settings.
 void add_identity(const Sum& sum, const char* key, GVariant* value)
 {
     for (const char* wanted : {"uuid", "type", "interface-name", "permissions"}) {
@@ -131,8 +132,8 @@ void add_identity(const Sum& sum, const char* key, GVariant* value)
     }
 }
 
-/// The digest of FailclosedNmProfile. Both a running NetworkManager and a key file give the same,
-/// because missing properties are completed (nm_connection_normalize) before.
+/// The digest of FailclosedNmProfile. It is the same for the daemon and for a key file, because
+/// nm_connection_normalize() adds missing properties.
 Sum digest_of(NMConnection* connection)
 {
     Sum sum(g_checksum_new(G_CHECKSUM_SHA256));
@@ -158,7 +159,7 @@ bool is_private(NMConnection* connection)
     return setting == nullptr || nm_setting_connection_get_num_permissions(setting) != 0;
 }
 
-/// Hands a profile over where it is wanted. False where it is not.
+/// Calls query.visit if the profile matches the query; false if it does not match.
 bool visit(const FailclosedNmQuery& query, NMConnection* connection, const char* name)
 {
     NMSettingVpn* vpn = nm_connection_get_setting_vpn(connection);
@@ -196,12 +197,13 @@ bool visit(const FailclosedNmQuery& query, NMConnection* connection, const char*
     return true;
 }
 
-/// One look at the daemon. On the heap: after the time limit callbacks may still hold it.
+/// A query to the daemon. On the heap, because callbacks can still refer to it after the time
+/// limit.
 struct Listing {
     GMainContext* context;
     GCancellable* cancellable;
     NMClient* client;
-    /// Whose applied settings are wanted; may be null.
+    /// The device whose applied settings are requested; may be null.
     const char* device;
     NMConnection* applied;
     GError* problem;
@@ -214,7 +216,7 @@ struct Listing {
 
 Listing* make_listing(const char* device)
 {
-    // Not by `new`: this module does without the C++ library.
+    // Without `new`: this module does not link the C++ library.
     auto* listing = g_new0(Listing, 1);
     listing->context = g_main_context_new();
     listing->cancellable = g_cancellable_new();
@@ -241,7 +243,8 @@ void on_applied(GObject* source, GAsyncResult* result, void* data)
     listing->done = true;
 }
 
-/// False where NetworkManager applies no profile itself: a VPN's device is external to it.
+/// Requests the settings applied to the device. False if NetworkManager does not apply a profile to
+/// it: a VPN's device is external.
 bool ask_for_applied(Listing* listing)
 {
     NMDevice* device = listing->device != nullptr && !listing->absent
@@ -308,8 +311,8 @@ gboolean on_time_limit(void* data)
     return G_SOURCE_REMOVE;
 }
 
-/// Everything runs in a context of its own, in turns, so that the time limit holds between any
-/// two of them.
+/// Runs the query in its own main context, one iteration at a time; the time limit is checked
+/// between iterations.
 void run(Listing* listing, unsigned limit_milliseconds)
 {
     g_main_context_push_thread_default(listing->context);
@@ -334,7 +337,7 @@ void on_released(void* data, GObject* /*watcher*/)
     static_cast<Listing*>(data)->released = true;
 }
 
-/// Lets go of the client and waits until its last call is off the context
+/// Releases the client and waits until its last call has left the context
 /// (nm_client_get_context_busy_watcher), within the same time limit.
 void release(Listing* listing)
 {
@@ -346,7 +349,7 @@ void release(Listing* listing)
             g_main_context_iteration(listing->context, TRUE);
         }
         if (!listing->released) {
-            return; // callbacks hold it still
+            return; // callbacks still refer to it
         }
     }
     while (!listing->late && g_main_context_iteration(listing->context, FALSE) != FALSE) {
@@ -365,13 +368,13 @@ void release(Listing* listing)
 FAILCLOSED_EXPORT FailclosedNmAnswer failclosed_nm_list(const FailclosedNmQuery* query,
                                                         unsigned limit_milliseconds, char** error)
 {
-    // It can name a file that libnm then writes to.
+    // The variable can name a file to which libnm then writes.
     g_unsetenv("LIBNM_CLIENT_DEBUG");
     Listing* listing = make_listing(query->device);
     run(listing, limit_milliseconds);
     if (!listing->done) {
-        // Callbacks are outstanding that nobody will call any more, because nobody runs the
-        // context: the listing is theirs, until the process ends.
+        // Outstanding callbacks refer to the listing. They are not called, because the context no
+        // longer runs; the listing is not freed.
         g_cancellable_cancel(listing->cancellable);
         *error = strdup("no answer in time");
         return FailclosedNmFailed;
