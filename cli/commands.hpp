@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The verbs of failclosed(8). Each takes what follows the verb and returns the exit code.
+// The verbs of failclosed(8). Each takes the arguments after the verb and returns the exit code.
 #pragma once
 
 #include <string>
@@ -23,7 +23,7 @@ int refresh(const Arguments& arguments);
 // portal.cpp
 int portal(const Arguments& arguments);
 
-// show.cpp, explain.cpp and doctor.cpp: verbs that only look.
+// show.cpp, explain.cpp and doctor.cpp: verbs that change nothing.
 int status(const Arguments& arguments);
 int check(const Arguments& arguments);
 int plan(const Arguments& arguments);

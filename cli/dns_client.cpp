@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// c-ares, told to use nothing of the system's configuration, on sockets that it is given.
+// Look-ups by c-ares, without the system's configuration, on given sockets.
 #include "cli/dns_client.hpp"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ std::optional<IpAddress> address_of(const ares_addrinfo_node& node)
     return std::nullopt;
 }
 
-/// Whether the status is what a resolver said, and not that none could be asked.
+/// Whether the status comes from a resolver's answer; false if no resolver could be asked.
 bool is_of_resolver(int status)
 {
     return status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_EFORMERR ||
@@ -48,7 +48,7 @@ bool is_of_resolver(int status)
            status == ARES_EREFUSED;
 }
 
-/// One name's question.
+/// The query for a name.
 struct Question {
     std::vector<IpAddress> addresses;
     bool reached = false;
@@ -69,7 +69,7 @@ void take_answer(void* data, int status, int, ares_addrinfo* result)
     }
 }
 
-/// The sockets that c-ares waits for, as it tells them.
+/// The sockets that c-ares waits for.
 class WaitedFor {
   public:
     /// An ares_sock_state_cb; `data` is the object.
@@ -95,7 +95,7 @@ class WaitedFor {
     std::vector<pollfd> entries_;
 };
 
-/// Runs the channel until every question has ended.
+/// Runs the channel until all queries have ended.
 void wait_for_answers(ares_channel channel, const WaitedFor& waited_for)
 {
     for (;;) {
@@ -213,7 +213,7 @@ struct DnsClient::Parts {
     std::vector<ReadySocket> sockets;
     WaitedFor waited_for;
     std::vector<Question> questions;
-    // Last, because its end still calls back.
+    // The last member, because its destructor calls callbacks.
     Owned<ares_channeldata, ares_destroy> channel;
 };
 
@@ -229,13 +229,13 @@ Result<DnsClient> DnsClient::open(const std::vector<IpAddress>& resolvers,
     auto parts = std::make_unique<Parts>();
     parts->sockets = std::move(sockets);
     ares_options options{};
-    // NOCHECKRESP: a refusal is an answer too, and is told from silence.
+    // NOCHECKRESP: a refusal is an answer too; c-ares would otherwise treat it as a timeout.
     options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP;
     options.timeout = static_cast<int>(timeout.count());
     options.tries = 2;
     options.sock_state_cb = WaitedFor::change;
     options.sock_state_cb_data = &parts->waited_for;
-    std::string lookups = "b"; // DNS alone: /etc/hosts holds our own, older answers
+    std::string lookups = "b"; // DNS only: /etc/hosts holds our own, older answers
     options.lookups = lookups.data();
     ares_channel raw = nullptr;
     if (const int status = ares_init_options(&raw, &options,
@@ -249,7 +249,7 @@ Result<DnsClient> DnsClient::open(const std::vector<IpAddress>& resolvers,
     for (const auto& resolver : resolvers) {
         const bool is_ipv6 = resolver.family() == Family::V6;
         servers += (servers.empty() ? "" : ",") +
-                   // c-ares takes no brackets without a port behind them.
+                   // c-ares accepts brackets only if a port follows.
                    (is_ipv6 ? "[" + resolver.to_string() + "]:53" : resolver.to_string());
     }
     if (const int status = ares_set_servers_csv(raw, servers.c_str()); status != ARES_SUCCESS) {

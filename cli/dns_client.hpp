@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Asks given resolvers for addresses, on sockets that a process with more rights has made.
+// Asks resolvers for addresses, on sockets that a process with more privileges has created.
 #pragma once
 
 #include <chrono>
@@ -12,20 +12,20 @@
 
 namespace failclosed::cli {
 
-/// A socket that is not in use yet.
+/// A socket that is not used yet.
 struct ReadySocket {
     /// AF_INET or AF_INET6.
     int family = 0;
     /// SOCK_DGRAM or SOCK_STREAM.
     int type = 0;
-    /// Does not block.
+    /// Non-blocking.
     int descriptor = -1;
 };
 
-/// Opens no file and makes no socket after open().
+/// After open() it opens no file and creates no socket.
 class DnsClient {
   public:
-    /// `timeout` is for one question; it is asked twice.
+    /// `timeout` is for one query; each query is sent twice.
     static Result<DnsClient> open(const std::vector<IpAddress>& resolvers,
                                   std::vector<ReadySocket> sockets,
                                   std::chrono::milliseconds timeout);
@@ -36,7 +36,7 @@ class DnsClient {
     DnsClient& operator=(DnsClient&&) = delete;
     ~DnsClient();
 
-    /// Once. Returns when all names are answered or have timed out.
+    /// Looks up `names`; returns when all have been answered or have timed out. Called once only.
     LookupRecords ask(const std::vector<HostName>& names);
 
   private:

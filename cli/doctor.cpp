@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// doctor: everything that this machine's protection hangs on, one line each.
+// doctor: checks everything that this machine's protection depends on, and prints a line for each.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -45,16 +45,16 @@ namespace fs = std::filesystem;
 
 enum class Health : std::uint8_t {
     Ok,
-    Note, ///< its owner may want to know
-    Bad   ///< something does not protect as it should
+    Note, ///< for information
+    Bad   ///< a part of the protection does not work
 };
 
 struct Check {
     Health health = Health::Ok;
-    /// A word or two, for programs.
+    /// The name of the check, for programs.
     std::string name;
     std::string text;
-    /// What to do; may be empty.
+    /// What to do. Can be empty.
     std::string advice = {};
 };
 
@@ -82,7 +82,7 @@ std::string joined(const std::vector<std::string>& words)
     return text;
 }
 
-// ---- What only root sees ----
+// ---- Checks that need root ----
 
 void check_lock(Checks& checks, const Inspection& found, bool loaded)
 {
@@ -97,19 +97,19 @@ void check_lock(Checks& checks, const Inspection& found, bool loaded)
     }
 }
 
-void check_kernel(Checks& checks, const Look& look)
+void check_kernel(Checks& checks, const ProtectionView& view)
 {
     const auto is_of_file = [](const Difference& difference) {
         return difference.part == Difference::Part::Files;
     };
-    for (const auto& difference : look.differences) {
+    for (const auto& difference : view.differences) {
         checks.push_back(is_of_file(difference)
                              ? Check{Health::Bad, "files", difference.text,
-                                     "mend or remove it, then failclosed reapply"}
+                                     "correct or remove it, then failclosed reapply"}
                              : Check{Health::Bad, "kernel", difference.text, "failclosed reapply"});
     }
-    if (std::ranges::all_of(look.differences, is_of_file)) {
-        checks.push_back({Health::Ok, "kernel", "holds exactly what is wanted"});
+    if (std::ranges::all_of(view.differences, is_of_file)) {
+        checks.push_back({Health::Ok, "kernel", "matches the plan"});
     }
 }
 
@@ -125,14 +125,15 @@ void check_belt(Checks& checks, LiveSystem& system, const Inspection& found)
                           "failclosed reapply"});
         break;
     case DeviceGuard::Form::None:
-        checks.push_back({Health::Note, "locks", kNoBelt,
-                          "Linux 5.16 with CONFIG_NETFILTER_EGRESS has it; without it packet "
-                          "sockets, macvlan and bridged guests are not held back"});
+        checks.push_back(
+            {Health::Note, "locks", kNoBelt,
+             "use Linux 5.16 or later with CONFIG_NETFILTER_EGRESS; without it, packet "
+             "sockets, macvlan devices and bridged guests bypass the VPN"});
         break;
     }
 }
 
-/// The kernel's own rule, by which everything that no other rule leads elsewhere finds a route.
+/// The kernel's rule for packets that no other rule routes.
 constexpr std::uint32_t kKernelsMainPriority = 32766;
 
 bool is_main_rule(const NetlinkMessage& message, int family)
@@ -154,7 +155,7 @@ bool is_main_rule(const NetlinkMessage& message, int family)
     return priority == kKernelsMainPriority && table == RT_TABLE_MAIN;
 }
 
-/// Whoever runs `ip rule flush` takes it away as well, and nobody brings it back.
+/// `ip rule flush` removes this rule too, and no program restores it.
 void check_main_rule(Checks& checks)
 {
     auto netlink = Netlink::open(NETLINK_ROUTE);
@@ -164,7 +165,7 @@ void check_main_rule(Checks& checks)
         const auto answer = netlink ? netlink->dump(dump_rules_request(family))
                                     : Result<Bytes>(Failure(netlink.error()));
         if (!answer) {
-            continue; // no IPv6 in this kernel
+            continue; // the kernel has no IPv6
         }
         bool is_there = false;
         ByteView rest = *answer;
@@ -174,14 +175,14 @@ void check_main_rule(Checks& checks)
         if (!is_there) {
             checks.push_back({Health::Bad, "main-rule",
                               std::string(family == Family::V4 ? "IPv4" : "IPv6") +
-                                  ": the kernel's own rule 32766 (lookup main) is gone: once "
-                                  "unlocked, this machine has no network",
+                                  ": the kernel's rule 32766 (lookup main) is missing: after "
+                                  "unlock, this machine has no network",
                               command});
         }
     }
 }
 
-/// Whether OpenVPN would run our hook.
+/// Whether OpenVPN runs our hook for this value of `up` or `down`.
 bool leads_to_hook(const std::string& script)
 {
     std::error_code error;
@@ -189,7 +190,7 @@ bool leads_to_hook(const std::string& script)
                           error);
 }
 
-/// Without the hook nobody hears of the tunnel, and nothing goes through it.
+/// Without the hook failclosed does not know the tunnel, and refuses all packets into it.
 void check_openvpn_configs(Checks& checks, const Inspection& found)
 {
     auto [files, warnings] = matching_files(found.config.config.openvpn_configs);
@@ -213,10 +214,9 @@ void check_openvpn_configs(Checks& checks, const Inspection& found)
         if (!config->remotes.empty() &&
             !(leads_to_hook(config->up) && leads_to_hook(config->down))) {
             checks.push_back({Health::Note, "openvpn-config",
-                              file + " does not call failclosed: nothing would go through its "
-                                     "tunnel",
-                              "script-security 2; up /etc/openvpn/failclosed; down "
-                              "/etc/openvpn/failclosed"});
+                              file + " does not call failclosed: no packet can use its tunnel",
+                              "add the lines `script-security 2`, `up /etc/openvpn/failclosed` and "
+                              "`down /etc/openvpn/failclosed`, as the last `up` and `down`"});
         }
     }
 }
@@ -234,15 +234,15 @@ bool is_admitted(const State& state, uid_t uid)
     });
 }
 
-/// OpenVPN that root has not started neither reaches its server nor announces its tunnel. Any user
-/// may start programs of that name, so each user is told of once.
+/// OpenVPN that was not started by root can neither reach its server nor announce its tunnel. Any
+/// user can start programs of that name, so there is one note per user.
 void check_unprivileged_openvpn(Checks& checks, const State& state)
 {
     constexpr std::size_t kMostUsers = 8;
     std::map<uid_t, std::vector<UnprivilegedOpenvpn>> by_user;
     for (auto& program : find_unprivileged_openvpn()) {
         const auto process = read_process(program.id.pid);
-        // NetworkManager announces what it started.
+        // NetworkManager announces the tunnels of programs that it has started.
         const bool is_managed = process && is_of_network_manager(*process);
         if (!is_managed && !is_announced(state, program.id) &&
             (by_user.contains(program.uid) || by_user.size() < kMostUsers)) {
@@ -260,8 +260,7 @@ void check_unprivileged_openvpn(Checks& checks, const State& state)
              "process " + std::to_string(first.id.pid) + more +
                  (first.unit ? " (" + *first.unit + ")" : "") +
                  " runs without privileges, as user " + user + ": it " +
-                 (is_held ? "may not reach any server, and it " : "") +
-                 "cannot announce its tunnel",
+                 (is_held ? "may not reach any server, and " : "") + "cannot announce its tunnel",
              "start it as root, without User= in its unit, and let `user` in its configuration "
              "drop privileges; or as root: failclosed lock --server HOST:PORT/PROTO --uid " +
                  user + ", then failclosed up"});
@@ -321,13 +320,13 @@ void check_openvpn_units(Checks& checks)
     }
 }
 
-/// The families whose packets to the internet take the tunnel.
+/// The families whose packets to the internet use the tunnel.
 std::vector<std::string> families_through(const Inspection& found, unsigned device)
 {
     std::vector<std::string> families;
-    for (const auto& [name, somebody] :
+    for (const auto& [name, destination] :
          {std::pair("IPv4", "192.0.2.1"), std::pair("IPv6", "2001:db8::1")}) {
-        const auto decision = decide_route(found.wanted.routing, {*IpAddress::parse(somebody)});
+        const auto decision = decide_route(found.wanted.routing, {*IpAddress::parse(destination)});
         if (decision.kind == RouteDecision::Kind::Device && decision.device == device) {
             families.emplace_back(name);
         }
@@ -338,7 +337,7 @@ std::vector<std::string> families_through(const Inspection& found, unsigned devi
 void check_tunnels(Checks& checks, const Inspection& found)
 {
     if (found.state.tunnels.empty()) {
-        checks.push_back({Health::Note, "tunnel", "none is up"});
+        checks.push_back({Health::Note, "tunnel", "no tunnel is up"});
     }
     bool is_first = true;
     for (const auto& tunnel : found.state.tunnels) {
@@ -348,9 +347,9 @@ void check_tunnels(Checks& checks, const Inspection& found)
             link != nullptr ? families_through(found, link->index) : std::vector<std::string>{};
         if (link == nullptr || !link->up) {
             checks.push_back(
-                {Health::Bad, "tunnel", name + " is not up", "look at its program's log"});
+                {Health::Bad, "tunnel", name + " is not up", "read the log of its program"});
         } else if (is_first && families.empty()) {
-            checks.push_back({Health::Bad, "tunnel", name + " is up, but nothing goes through it",
+            checks.push_back({Health::Bad, "tunnel", name + " is up, but no packet is routed to it",
                               "failclosed reapply"});
         } else {
             checks.push_back(
@@ -361,15 +360,15 @@ void check_tunnels(Checks& checks, const Inspection& found)
     }
     for (const auto& interface : found.state.refused) {
         if (found.snapshot.find(interface) != nullptr) {
-            checks.push_back({Health::Bad, "tunnel",
-                              interface.text() +
-                                  " was refused as a tunnel, so nothing is let through it",
-                              "read why: journalctl -b | grep failclosed"});
+            checks.push_back(
+                {Health::Bad, "tunnel",
+                 interface.text() + " was refused as a tunnel: no packet is let through it",
+                 "for the reason: journalctl -b | grep failclosed"});
         }
     }
 }
 
-/// Root's programs that fetch web pages are admitted to such a server as its tunnel program is.
+/// Whether root's HTTPS programs are admitted to this server, as its tunnel program is.
 bool shares_roots_https(const Server& server)
 {
     constexpr std::uint16_t kHttps = 443;
@@ -381,13 +380,13 @@ bool shares_roots_https(const Server& server)
 void check_servers(Checks& checks, const State& state)
 {
     if (state.servers.empty()) {
-        checks.push_back({Health::Bad, "servers", "none is known, so no tunnel can come up",
+        checks.push_back({Health::Bad, "servers", "no server is known, so no tunnel can come up",
                           "failclosed lock --server HOST:PORT/PROTO"});
         return;
     }
     const auto unknown = names_without_address(state);
     for (const auto& name : unknown) {
-        checks.push_back({Health::Note, "servers", "no address is known of " + name.text(),
+        checks.push_back({Health::Note, "servers", "no address is known for " + name.text(),
                           "failclosed refresh"});
     }
     for (const auto& server : state.servers) {
@@ -395,11 +394,10 @@ void check_servers(Checks& checks, const State& state)
             checks.push_back(
                 {Health::Note, "root-https",
                  failclosed::to_string(server.remote) +
-                     " is known by name and its tunnel program is root: while no tunnel is up, a "
-                     "network that lies about the name has root's HTTPS admitted to an address of "
-                     "its choice",
+                     " is known by name and its tunnel program runs as root: while no tunnel is "
+                     "up, a network that forges DNS answers can admit root's HTTPS to any address",
                  "write the server's address into its configuration, or start the tunnel program "
-                 "as a user of its own"});
+                 "as a separate user"});
         }
     }
     if (unknown.empty()) {
@@ -415,7 +413,7 @@ void check_network(Checks& checks, const Inspection& found)
                              finding.kind == Finding::Kind::UnfitDevice;
         checks.push_back({is_ours ? Health::Bad : Health::Note,
                           std::string(failclosed::to_string(finding.kind)), finding.text,
-                          is_ours ? "correct forward in failclosed.conf" : ""});
+                          is_ours ? "correct forward= in failclosed.conf" : ""});
     }
     if (all.empty()) {
         checks.push_back({Health::Ok, "network", "nothing suspicious"});
@@ -428,7 +426,7 @@ void check_dns(Checks& checks)
     if (system) {
         checks.push_back(
             {Health::Ok, "dns",
-             "resolvers are set by way of " + std::string(failclosed::to_string(*system))});
+             "resolvers are set through " + std::string(failclosed::to_string(*system))});
     } else {
         checks.push_back({Health::Bad, "dns", system.error().message()});
     }
@@ -436,16 +434,16 @@ void check_dns(Checks& checks)
 
 void check_as_root(Checks& checks)
 {
-    Look look = look_at_protection();
-    const Inspection& found = look.found;
-    const auto loaded = look.system->firewall_exists();
+    ProtectionView view = view_protection();
+    const Inspection& found = view.found;
+    const auto loaded = view.system->firewall_exists();
     const bool is_armed = found.state.armed == Armed::Yes;
     check_lock(checks, found, loaded && *loaded);
-    check_kernel(checks, look);
+    check_kernel(checks, view);
     if (is_armed && loaded && *loaded) {
-        check_belt(checks, *look.system, found);
+        check_belt(checks, *view.system, found);
     }
-    look.system.reset(); // a hook may be waiting for the lock of the run
+    view.system.reset(); // a hook may be waiting for the lock of the run
     check_main_rule(checks);
     if (is_armed) {
         check_tunnels(checks, found);
@@ -462,9 +460,9 @@ void check_as_root(Checks& checks)
     check_dns(checks);
 }
 
-// ---- Who calls us ----
+// ---- Hooks ----
 
-/// Whether only root can change what is at `path`: the file, links on the way, and folders.
+/// Whether only root can change the file at `path`, the links on the path, and their folders.
 Status check_owner(const fs::path& path)
 {
     std::error_code error;
@@ -487,17 +485,17 @@ Status check_owner(const fs::path& path)
             return fail_errno(step.string());
         }
         if (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-            return fail(step.string() + ": others than root can write to it", EPERM);
+            return fail(step.string() + ": users other than root can write to it", EPERM);
         }
     }
     return {};
 }
 
-/// A file that another program reads or runs, and what it has to lead to.
+/// A file that another program reads or runs, and the target of its link.
 struct Hook {
     std::string name;
     fs::path path;
-    /// Empty: it is no link.
+    /// Empty: it is not a link.
     fs::path target = {};
 };
 
@@ -509,7 +507,7 @@ Check check_hook(const Hook& hook)
     }
     if (!owned) {
         return {Health::Bad, hook.name, owned.error().message(),
-                "chown root and chmod go-w, or whoever can write to it is root"};
+                "run chown root and chmod go-w on it: those users can run programs as root"};
     }
     std::error_code error;
     if (!hook.target.empty() && (!fs::equivalent(hook.path, hook.target, error) ||
@@ -555,10 +553,10 @@ void check_hooks(Checks& checks)
     checks.push_back(check_hook({"nftables-hook", units / "nftables.service.d/failclosed.conf"}));
 }
 
-// ---- What others do ----
+// ---- Settings of other programs ----
 
-/// NetworkManager.conf(5): every file in the order in which it counts; one in /etc hides those of
-/// the same name in /run and /usr/lib, and one in /run those in /usr/lib.
+/// NetworkManager.conf(5): the files in the order in which they are read. A file in /etc hides
+/// those of the same name in /run and /usr/lib, and a file in /run those in /usr/lib.
 std::vector<fs::path> network_manager_files()
 {
     const auto listed = [](const char* folder) {
@@ -614,16 +612,16 @@ void check_connectivity_check(Checks& checks)
     const bool is_off = enabled == "false" || enabled == "no" || enabled == "0";
     if (uri.empty() || is_off) {
         checks.push_back(
-            {Health::Ok, "connectivity-check", "NetworkManager asks no site whether it is online"});
+            {Health::Ok, "connectivity-check", "NetworkManager's connectivity check is off"});
     } else {
         checks.push_back({Health::Note, "connectivity-check",
                           "NetworkManager asks " + uri +
-                              " over each device; what would leave past the tunnel is refused",
-                          "[connectivity] enabled=false in /etc/NetworkManager/conf.d"});
+                              " over each device; packets outside the tunnel are refused",
+                          "set [connectivity] enabled=false in /etc/NetworkManager/conf.d"});
     }
 }
 
-/// What systemd-networkd does to one kind of the kernel's entries that others have made.
+/// Whether systemd-networkd removes one kind of entries that other programs have made.
 struct ForeignKind {
     const char* name;
     const char* key;
@@ -631,7 +629,7 @@ struct ForeignKind {
     bool is_known;
 };
 
-/// Of a daemon that does not run the configuration still tells what its next start does.
+/// Reports what systemd-networkd does to rules, routes and next hops of other programs.
 void check_networkd(Checks& checks)
 {
     const Networkd networkd = look_at_networkd();
@@ -645,8 +643,8 @@ void check_networkd(Checks& checks)
     const auto& config = networkd.config;
     const std::string from_now_on = "then systemctl restart systemd-networkd";
     bool is_kept = true;
-    // Of next hops it has none itself, and a version that does not know the setting has nothing to
-    // set.
+    // failclosed has no next hops, and a version that does not know the setting for them cannot be
+    // configured, so that case is not reported.
     for (const auto& [name, key, setting, is_known] :
          {ForeignKind{"routing rules (lock 2)", "ManageForeignRoutingPolicyRules", config.rules,
                       networkd.knows_rules},
@@ -667,24 +665,23 @@ void check_networkd(Checks& checks)
             std::string why = setting.file.empty() ? "no file sets " + std::string(key) + "=no"
                                                    : setting.file + " sets " + key + "=yes";
             if (setting.file.empty() && !config.stopped_at.empty()) {
-                why = "a section header in " + config.stopped_at +
-                      " is broken, and it reads no further";
+                why = "it stops reading at an invalid section header in " + config.stopped_at;
             }
-            checks.push_back(
-                {Health::Bad, "networkd",
-                 std::string("systemd-networkd deletes ") + name +
-                     " when it configures a device: " + why,
-                 std::string(key) + "=no in /etc/systemd/networkd.conf.d, " + from_now_on});
+            checks.push_back({Health::Bad, "networkd",
+                              std::string("systemd-networkd deletes ") + name +
+                                  " when it configures a device: " + why,
+                              "set " + std::string(key) + "=no in /etc/systemd/networkd.conf.d, " +
+                                  from_now_on});
         }
     }
     if (networkd.is_outdated) {
         checks.push_back({Health::Note, "networkd",
                           "systemd-networkd was started before its configuration was changed, and "
-                          "may still follow the old one",
+                          "may still use the old one",
                           "systemctl restart systemd-networkd"});
     } else if (is_kept) {
-        checks.push_back({Health::Ok, "networkd",
-                          "systemd-networkd leaves rules and routes of other programs alone"});
+        checks.push_back(
+            {Health::Ok, "networkd", "systemd-networkd keeps rules and routes of other programs"});
     }
 }
 
@@ -699,25 +696,25 @@ void check_forwarding(Checks& checks, const Config& config)
     const bool forwards = is_on({"net", "ipv4", "ip_forward"});
     if (!config.forward.empty() && !forwards) {
         checks.push_back({Health::Bad, "forwarding",
-                          "forward names devices, and this machine does not forward",
+                          "forward= names devices, but IP forwarding is off",
                           "sysctl net.ipv4.ip_forward=1"});
     } else if (config.forward.empty() && forwards) {
         checks.push_back({Health::Note, "forwarding",
-                          "this machine forwards; what comes from guests and containers is refused "
-                          "while it is locked",
-                          "name their devices in forward in failclosed.conf"});
+                          "IP forwarding is on, and packets from guests and containers are refused "
+                          "while the machine is locked",
+                          "name their devices with forward= in failclosed.conf"});
     } else {
         checks.push_back({Health::Ok, "forwarding", forwards ? "into the tunnel" : "none"});
     }
 }
 
-/// Whether it could be looked at; where not, that is told.
+/// Whether `result` holds a value; if not, adds a note with the reason.
 template <typename T> bool could_look(Checks& checks, const char* name, const Result<T>& result)
 {
     if (!result) {
-        checks.push_back(
-            {Health::Note, name,
-             result.error().number() == EPERM ? "not seen: takes root" : result.error().message()});
+        checks.push_back({Health::Note, name,
+                          result.error().number() == EPERM ? "not checked: needs root"
+                                                           : result.error().message()});
     }
     return result.has_value();
 }
@@ -728,11 +725,11 @@ void check_bystanders(Checks& checks)
         for (const auto& [guest, device] : *wires) {
             checks.push_back({Health::Note, "guests",
                               guest + " sends by " + device +
-                                  ": what guests send there only the device guard stops",
-                              "belt-allow in failclosed.conf lets those through that you trust"});
+                                  ": only the device guard (lock 3) stops packets of guests there",
+                              "name trusted guests with belt-allow= in failclosed.conf"});
         }
         if (wires->empty()) {
-            checks.push_back({Health::Ok, "guests", "none seen from here"});
+            checks.push_back({Health::Ok, "guests", "none visible in this network namespace"});
         }
     }
     if (const auto announced = announced_by_mptcp(); could_look(checks, "mptcp", announced)) {
@@ -746,11 +743,10 @@ void check_bystanders(Checks& checks)
     }
     if (const auto tables = flowtables(); could_look(checks, "flowtables", tables)) {
         checks.push_back(
-            tables->empty()
-                ? Check{Health::Ok, "flowtables", "none"}
-                : Check{Health::Note, "flowtables",
-                        joined(*tables) + ": forwarded flows that are in one pass by the firewall",
-                        "remove it, or flush it after failclosed lock"});
+            tables->empty() ? Check{Health::Ok, "flowtables", "none"}
+                            : Check{Health::Note, "flowtables",
+                                    joined(*tables) + ": forwarded flows in it bypass the firewall",
+                                    "remove it, or flush it after failclosed lock"});
     }
 }
 
@@ -761,7 +757,7 @@ Checks examine()
         check_as_root(checks);
     } else {
         checks.push_back({Health::Note, "lock",
-                          "not seen: the lock, tunnels, servers, the network and DNS",
+                          "not checked: the lock, tunnels, servers, the network and DNS need root",
                           "run it as root"});
     }
     checks.push_back(is_enabled_at_boot()

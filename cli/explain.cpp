@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// explain: which rule decides about a packet, and why.
+// explain: shows which rule decides about a packet, and why.
 #include <algorithm>
 #include <cstdio>
 
@@ -23,20 +23,20 @@ constexpr std::uint8_t kIcmp = 1;
 constexpr std::uint8_t kIcmpv6 = 58;
 constexpr std::uint8_t kEchoRequest = 8;
 constexpr std::uint8_t kEchoRequestV6 = 128;
-// What connect(2) would choose; any port that no rule names.
+// An ephemeral port as connect(2) chooses it; no rule matches it.
 constexpr std::uint16_t kSourcePort = 40000;
 
-/// What was asked for on the command line.
+/// The parsed command line.
 struct Question {
     IpAddress to;
     std::optional<IpAddress> from;
     std::optional<Port> port;
-    /// Nothing: an ICMP echo request.
+    /// `nullopt`: an ICMP echo request.
     std::optional<Transport> transport;
     uid_t uid = 0;
     std::optional<gid_t> gid;
     std::uint32_t mark = 0;
-    /// The device that a socket is bound to.
+    /// The device to which the socket is bound.
     std::optional<InterfaceName> device;
 };
 
@@ -76,10 +76,10 @@ Result<Question> parse_question(const Options& options)
         }
     }
     if (!*to) {
-        return fail("--to is needed");
+        return fail("--to is required");
     }
     if (*from && (*from)->family() != (*to)->family()) {
-        return fail("--from: not of the family of --to");
+        return fail("--from must be the same IP version as --to");
     }
     Question question{**to};
     question.from = *from;
@@ -95,7 +95,7 @@ Result<Question> parse_question(const Options& options)
     question.device = *device;
     const bool ported = question.transport && has_ports(*question.transport);
     if (ported != question.port.has_value()) {
-        return fail(ported ? "--port is needed" : "--port: this protocol has no ports");
+        return fail(ported ? "--port is required" : "--port: this protocol has no ports");
     }
     return question;
 }
@@ -108,7 +108,7 @@ bool is_own(const Snapshot& snapshot, const IpAddress& address)
            });
 }
 
-/// A device that stands for "the underlay": to the rules one is like another.
+/// Any device of the underlay: rules do not distinguish them. Null if there is none.
 const Link* underlay(const Inspection& found)
 {
     const auto link = std::ranges::find_if(found.snapshot.links, [&](const Link& one) {
@@ -124,8 +124,7 @@ std::optional<Port> source_port(const Question& question)
     return question.port ? Port::make(kSourcePort) : std::nullopt;
 }
 
-/// The device that the packet leaves by, with a line that says why; nothing where there is no
-/// way.
+/// The device by which the packet leaves; null if there is no route. Prints the reason.
 const Link* find_device(const Inspection& found, const Question& question)
 {
     const Snapshot& snapshot = found.snapshot;
@@ -145,7 +144,7 @@ const Link* find_device(const Inspection& found, const Question& question)
     const RouteDecision decision = decide_route(
         found.wanted.routing, {question.to, question.from, question.uid, question.transport,
                                source_port(question), question.port, question.mark});
-    const std::string rule = decision.rule ? to_string(*decision.rule) : "no rule of ours";
+    const std::string rule = decision.rule ? to_string(*decision.rule) : "no rule of failclosed";
     switch (decision.kind) {
     case RouteDecision::Kind::Unreachable:
         std::printf("route: %s: unreachable\n", rule.c_str());
@@ -198,7 +197,7 @@ Packet packet_of(const Question& question, const Link& device)
     return packet;
 }
 
-/// With what the kernel was told besides the plan: who signs in to the network just now.
+/// `ruleset` with the elements of the present sign-in, which are not part of the plan.
 Ruleset with_sign_in(Ruleset ruleset, const Portal& portal)
 {
     const auto added = portal_elements(portal);
@@ -240,12 +239,12 @@ const char* verdict_text(Verdict verdict)
 void print_verdict(const Inspection& found, const Question& question)
 {
     if (found.state.armed == Armed::No) {
-        std::puts("not locked: nothing of failclosed decides");
+        std::puts("not locked: failclosed refuses no packet");
         return;
     }
     const Link* device = find_device(found, question);
     if (device == nullptr) {
-        std::puts("verdict: does not leave: there is no way to it");
+        std::puts("verdict: does not leave: there is no route to the destination");
         return;
     }
     const auto portal = portal_in_force(found);
@@ -253,7 +252,7 @@ void print_verdict(const Inspection& found, const Question& question)
         portal ? with_sign_in(found.wanted.firewall, *portal) : found.wanted.firewall;
     const Packet packet = packet_of(question, *device);
     const Trace trace = evaluate_path(firewall, Path::Sent, packet);
-    // The device guard comes after all else, and has chains of the same names.
+    // The device guard is evaluated last, and has chains of the same names.
     const std::size_t before_guard =
         evaluate_path(without_belt(firewall), Path::Sent, packet).steps.size();
     for (std::size_t i = 0; i < trace.steps.size(); ++i) {
@@ -272,13 +271,13 @@ int explain(const Arguments& arguments)
     const auto options = Options::parse(
         "explain",
         {{"to", "The destination", "ADDR"},
-         {"from", "The source; the device's own where it is not given", "ADDR"},
+         {"from", "The source; default: an address of the device", "ADDR"},
          {"port", "The destination port", "N"},
          {"proto", "udp, tcp, gre, esp or icmp; udp if only a port is given, else icmp", "PROTO"},
-         {"uid", "The user that made the socket; root if not given", "UID"},
-         {"gid", "The group of whoever made the socket", "GID"},
+         {"uid", "The user that created the socket; default: root", "UID"},
+         {"gid", "The group that created the socket", "GID"},
          {"mark", "The packet's firewall mark", "MARK"},
-         {"oif", "The device that the socket is bound to", "IF"}},
+         {"oif", "The device to which the socket is bound", "IF"}},
         arguments);
     if (!options) {
         return usage_error("explain", options.error());
@@ -288,17 +287,18 @@ int explain(const Arguments& arguments)
         return usage_error("explain", question.error());
     }
     if (geteuid() != 0) {
-        report_error("explain: only root can look at what is in force");
+        report_error("explain: only root can read the firewall: run it as root (sudo)");
         return 1;
     }
-    const Look look = look_at_protection();
-    for (const auto& line : look.found.errors) {
+    const ProtectionView view = view_protection();
+    for (const auto& line : view.found.errors) {
         report_warning(line);
     }
-    print_verdict(look.found, *question);
-    if (!look.differences.empty()) {
-        report_warning("the kernel holds something else than what was explained: see "
-                       "`failclosed check`");
+    print_verdict(view.found, *question);
+    if (!view.differences.empty()) {
+        report_warning(
+            "the kernel differs from the plan that was explained: run `failclosed check` "
+            "for the differences");
         return 1;
     }
     return 0;

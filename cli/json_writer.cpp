@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Strings of JSON.
+// JSON strings.
 #include "cli/json_writer.hpp"
 
 #include <array>
@@ -16,7 +16,7 @@ void JsonWriter::append_string(std::string_view value)
             text_ += '\\';
             text_ += c;
         } else if (byte < 0x20 || byte >= 0x7f) {
-            // Names of devices may hold any byte; as Latin-1 each has a code point.
+            // Device names can hold any byte. Each byte is written as its Latin-1 code point.
             std::array<char, 8> escaped{};
             std::snprintf(escaped.data(), escaped.size(), "\\u%04x", byte);
             text_ += escaped.data();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// JSON (RFC 8259), written front to back.
+// Writes JSON (RFC 8259).
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace failclosed::cli {
 
-/// Commas are its own affair; that each key has one value is the caller's.
+/// Inserts commas. The caller writes one value per key.
 class JsonWriter {
   public:
     JsonWriter& key(std::string_view name)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Looking without being misled by a run that is between its steps.
+// Reads the protection in force, not a state between two steps of a run.
 #include "cli/look.hpp"
 
 #include <algorithm>
@@ -11,18 +11,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Many times what a run takes, and little if a run waits for a program that calls us:
-/// resolvconf's subscribers may do so.
+/// Much longer than a run, and short enough for a run that waits for a program which calls this
+/// one, as subscribers of resolvconf do.
 constexpr Seconds kRunWait{2};
 
-void look_once(Look& look)
+void compare(ProtectionView& view)
 {
-    look.found = inspect(*look.system);
-    look.differences = differences(*look.system, look.found);
+    view.found = inspect(*view.system);
+    view.differences = differences(*view.system, view.found);
 }
 
-/// dhcpcd writes resolv.conf first and calls the hooks after it, ours among the last of them.
-bool may_be_mended_soon(const std::vector<Difference>& differences)
+/// Whether a hook may repair all differences soon: dhcpcd writes resolv.conf and then calls its
+/// hooks, ours among the last.
+bool may_be_repaired_soon(const std::vector<Difference>& differences)
 {
     return !differences.empty() && std::ranges::all_of(differences, [](const Difference& each) {
         return each.reapply_mends &&
@@ -30,32 +31,33 @@ bool may_be_mended_soon(const std::vector<Difference>& differences)
     });
 }
 
-/// With the lock held the run has ended, and no other begins.
-bool look_between_runs(Look& look)
+/// Takes the lock, so that no run is in progress, and compares again. False if the lock was not
+/// taken.
+bool compare_between_runs(ProtectionView& view)
 {
-    look.system = std::make_unique<LiveSystem>();
-    const bool locked = look.system->lock(kRunWait).has_value();
-    look_once(look);
+    view.system = std::make_unique<LiveSystem>();
+    const bool locked = view.system->lock(kRunWait).has_value();
+    compare(view);
     return locked;
 }
 
 } // namespace
 
-Look look_at_protection()
+ProtectionView view_protection()
 {
     const auto end = Clock::now() + kRunWait;
-    Look look{std::make_unique<LiveSystem>(), {}, {}};
-    look_once(look);
-    bool locked = !look.differences.empty() && look_between_runs(look);
-    while (locked && may_be_mended_soon(look.differences)) {
+    ProtectionView view{std::make_unique<LiveSystem>(), {}, {}};
+    compare(view);
+    bool locked = !view.differences.empty() && compare_between_runs(view);
+    while (locked && may_be_repaired_soon(view.differences)) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
         if (left.count() <= 0) {
             break;
         }
-        look.system->wait_for_another_run(left);
-        locked = look_between_runs(look);
+        view.system->wait_for_another_run(left);
+        locked = compare_between_runs(view);
     }
-    return look;
+    return view;
 }
 
 } // namespace failclosed::cli

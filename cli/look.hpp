@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One look at this machine's protection, for verbs that change nothing.
+// The protection that is in force, for verbs that change nothing.
 #pragma once
 
 #include <memory>
@@ -10,15 +10,16 @@
 
 namespace failclosed::cli {
 
-struct Look {
-    /// Holds the lock of the run if something differed at the first look.
+struct ProtectionView {
+    /// Holds the lock of the run if the first comparison found a difference.
     std::unique_ptr<LiveSystem> system;
     Inspection found;
     std::vector<Difference> differences;
 };
 
-/// Looks again, for two seconds at most, if something differs: after a run that is under way has
-/// ended; and if names alone differ, after a run that another program is about to start.
-Look look_at_protection();
+/// Compares the kernel and files with the plan. If something differs, compares again for at most
+/// two seconds: after a run that is in progress has ended, and, if only DNS or hosts differ, after
+/// a run that another program is about to start.
+ProtectionView view_protection();
 
 } // namespace failclosed::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// failclosed(8): finds the verb.
+// failclosed(8): calls the verb.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -25,16 +25,16 @@ struct Verb {
 
 constexpr std::array<Verb, 12> kVerbs = {{
     {"lock", cli::lock, "close: everything goes through a tunnel, or nowhere"},
-    {"unlock", cli::unlock, "open, and put back everything as it was"},
-    {"status", cli::status, "what is in force, and what was refused"},
-    {"check", cli::check, "exit 0 only where exactly the wanted protection is in force"},
-    {"reapply", cli::reapply, "look at the system again and mend what drifted"},
-    {"up", cli::up, "a tunnel program's tunnel is up"},
-    {"down", cli::down, "a tunnel is gone; the lock stays"},
-    {"plan", cli::plan, "what would be in force, as nft and ip commands; changes nothing"},
-    {"explain", cli::explain, "which rule decides about a packet, and why"},
-    {"doctor", cli::doctor, "what could keep this machine from being protected, and what to do"},
-    {"portal", cli::portal, "let one user or program sign in to the network, for minutes"},
+    {"unlock", cli::unlock, "open, and restore the previous settings"},
+    {"status", cli::status, "show what is in force, and what was refused"},
+    {"check", cli::check, "exit 0 if the protection in force is exactly the planned one"},
+    {"reapply", cli::reapply, "compare the system with the plan again, and repair differences"},
+    {"up", cli::up, "announce that a tunnel is up"},
+    {"down", cli::down, "announce that a tunnel has ended; the lock stays"},
+    {"plan", cli::plan, "print the plan as nft and ip commands; change nothing"},
+    {"explain", cli::explain, "show which rule decides about a packet, and why"},
+    {"doctor", cli::doctor, "list what could prevent protection, and what to do"},
+    {"portal", cli::portal, "let one user or program sign in to the network for some minutes"},
     {"refresh", cli::refresh, "look up the addresses of the servers again"},
 }};
 
@@ -62,7 +62,7 @@ int run(int argc, char** argv)
     const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
     if (verb == kVerbs.end()) {
         if (argc > 1) {
-            report_error("unknown verb: " + std::string(name) + " (failclosed --help)");
+            report_error("unknown verb: " + std::string(name) + " (see failclosed --help)");
             return cli::kUsageError;
         }
         return usage(stderr);
@@ -70,8 +70,9 @@ int run(int argc, char** argv)
     return verb->run(cli::Arguments(argv + 2, argv + argc));
 }
 
-/// Out of memory, say. At boot 1 lets the network start, so it has to be true that the machine is
-/// closed. What throws here again ends the program, which counts as not closed.
+/// The exit code after an exception (out of memory, for example). At boot, 1 lets the network
+/// start, so the machine must be closed then. A second exception ends the program, which counts as
+/// not closed.
 int code_after_exception(const cli::Arguments& arguments)
 {
     LiveSystem system;

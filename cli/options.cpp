@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// GLib's option parser, with values as strings.
+// Parses options with GLib; values are strings.
 #include "cli/options.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace failclosed::cli {
 
 namespace {
 
-/// Where GLib puts the values of one option.
+/// GLib stores the values of an option here.
 struct Slot {
     gboolean flag = FALSE;
     gchar** values = nullptr;
@@ -42,7 +42,7 @@ Result<Options> Options::parse(const std::string& verb, const std::vector<Option
     entries.push_back({});
     const Owned<GOptionContext, g_option_context_free> context(g_option_context_new(nullptr));
     g_option_context_add_main_entries(context.get(), entries.data(), nullptr);
-    // g_option_context_parse_strv takes the strings that it understands out of the list.
+    // g_option_context_parse_strv removes the options that it knows from the list.
     gchar** strings = g_new0(gchar*, arguments.size() + 2);
     strings[0] = g_strdup(("failclosed " + verb).c_str());
     for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -87,7 +87,7 @@ std::optional<std::string> Options::last(const std::string& name) const
 
 int usage_error(const std::string& verb, const Error& error)
 {
-    report_error(verb + ": " + error.message() + " (failclosed " + verb + " --help)");
+    report_error(verb + ": " + error.message() + " (see failclosed " + verb + " --help)");
     return kUsageError;
 }
 
@@ -96,7 +96,7 @@ bool is_permitted(const std::string& verb)
     if (geteuid() == 0) {
         return true;
     }
-    report_error(verb + ": only root can do this; nothing was changed");
+    report_error(verb + ": only root can do this; nothing was changed: run it as root (sudo)");
     return false;
 }
 

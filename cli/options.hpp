@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Options of a verb: read by GLib, checked here.
+// Options of a verb: parsed by GLib, validated here.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,19 @@
 
 namespace failclosed::cli {
 
-/// An option that takes a value, any number of times, or a flag.
+/// A flag, or an option with a value, which can be given several times.
 struct OptionSpec {
     std::string name;
     std::string help;
-    /// What the value stands for in the help, such as "HOST:PORT/PROTO"; empty for a flag.
+    /// The name of the value in the help, such as "HOST:PORT/PROTO"; empty for a flag.
     std::string value;
 };
 
-/// What was given, by name.
+/// The given options, by name.
 class Options {
   public:
-    /// Fails on anything unknown or left over; prints the help and ends the program for --help.
+    /// Fails if an option is unknown or an argument is left over. For --help, prints the help and
+    /// exits.
     static Result<Options> parse(const std::string& verb, const std::vector<OptionSpec>& specs,
                                  const Arguments& arguments);
 
@@ -33,7 +34,7 @@ class Options {
 
     [[nodiscard]] const std::vector<std::string>& all(const std::string& name) const;
 
-    /// The last one given, if any.
+    /// The value that was given last; `nullopt` if there is none.
     [[nodiscard]] std::optional<std::string> last(const std::string& name) const;
 
   private:
@@ -45,7 +46,7 @@ class Options {
     std::vector<Given> given_;
 };
 
-/// Reads one value by `T::parse` (or a function like it) for every use of the option.
+/// Parses the values of all uses of the option with `parse`. `expected` describes a valid value.
 template <typename T, typename Parse>
 Result<std::vector<T>> parse_values(const Options& options, const std::string& name,
                                     const char* expected, Parse parse)
@@ -54,14 +55,14 @@ Result<std::vector<T>> parse_values(const Options& options, const std::string& n
     for (const auto& text : options.all(name)) {
         auto value = parse(text);
         if (!value) {
-            return fail("--" + name + ": not " + expected + ": " + text);
+            return fail("--" + name + ": '" + text + "' is not " + expected);
         }
         values.push_back(*std::move(value));
     }
     return values;
 }
 
-/// The same for an option of which only the last use counts.
+/// Parses all values and returns the last one; `nullopt` if the option was not given.
 template <typename T, typename Parse>
 Result<std::optional<T>> parse_value(const Options& options, const std::string& name,
                                      const char* expected, Parse parse)
@@ -73,16 +74,16 @@ Result<std::optional<T>> parse_value(const Options& options, const std::string& 
     return values->empty() ? std::optional<T>() : std::optional<T>(std::move(values->back()));
 }
 
-/// A firewall mark, decimal or with 0x in front.
+/// Parses a firewall mark: decimal, or hexadecimal with 0x.
 std::optional<std::uint32_t> parse_mark(const std::string& text);
 
-/// A user's number; the highest one is no user (chown(2)).
+/// Parses a uid; the highest number is not a user (chown(2)).
 std::optional<uid_t> parse_uid(const std::string& text);
 
-/// What is in force cannot be told without privileges: it counts as not closed.
+/// The exit code without privileges: the state is unknown and counts as not closed.
 inline constexpr int kNotPermitted = 2;
 
-/// Whether root is asking; tells anybody else that only root can do `verb`.
+/// Whether the caller is root. If not, prints that only root can run `verb`.
 bool is_permitted(const std::string& verb);
 
 /// Prints the error and returns kUsageError.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// portal: lets one user, or one program, sign in to the network for some minutes.
+// portal: lets one user or program sign in to the network for some minutes.
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -28,12 +28,12 @@ namespace failclosed::cli {
 namespace {
 
 constexpr Seconds kUsualTime{10 * 60};
-// As a shell says it.
+// Exit codes of a shell.
 constexpr int kNotExecutable = 126;
 constexpr int kNotFound = 127;
 constexpr int kKilledBy = 128;
 
-/// "90s", "10m", or a number of minutes.
+/// Parses "90s", "10m", or a number of minutes.
 std::optional<Seconds> parse_time(const std::string& text)
 {
     const bool is_seconds = text.ends_with('s');
@@ -47,26 +47,27 @@ std::optional<Seconds> parse_time(const std::string& text)
     return time <= kLongestPortal ? std::optional(time) : std::nullopt;
 }
 
-/// What was asked for on the command line.
-struct Wish {
+/// The parsed command line.
+struct CommandLine {
     Seconds time = kUsualTime;
     std::optional<std::string> user;
     Arguments command;
 };
 
-Result<User> user_of(const Wish& wish)
+Result<User> user_of(const CommandLine& command_line)
 {
     const char* caller = getenv("SUDO_UID");
-    if (!wish.user && (wish.command.empty() || caller == nullptr)) {
-        return fail(std::string("--user is needed") +
-                    (wish.command.empty() ? "" : " (or call it by sudo)"));
+    if (!command_line.user && (command_line.command.empty() || caller == nullptr)) {
+        return fail(std::string("--user is required") +
+                    (command_line.command.empty() ? "" : " (or run it by sudo)"));
     }
-    auto user = find_user(wish.user ? *wish.user : caller);
+    auto user = find_user(command_line.user ? *command_line.user : caller);
     if (!user && user.error().number() == ENOENT) {
-        return fail("no such user: " + (wish.user ? *wish.user : caller));
+        return fail("no such user: " + (command_line.user ? *command_line.user : caller));
     }
     if (user && user->uid == 0) {
-        return fail("not for root, whom the network must not reach: name a user with --user");
+        return fail("root must not sign in, because the network could then reach programs of root: "
+                    "name another user with --user");
     }
     return user;
 }
@@ -80,13 +81,14 @@ std::string time_of_day(Seconds from_now)
     return {text.data(), std::strftime(text.data(), text.size(), "%H:%M:%S", &local)};
 }
 
-/// Where names are looked up by a program of this machine, that program is not the user's.
+/// A resolver on this machine is not a program of the user, so the sign-in does not admit it.
 void warn_of_local_resolver()
 {
     const auto text = read_file("/etc/resolv.conf", 1 << 16);
     if (text && std::ranges::any_of(parse_resolv_conf(*text).servers, &IpAddress::is_loopback)) {
-        report_warning("names are looked up by a resolver of this machine, which is not admitted: "
-                       "give a COMMAND, which asks the network's itself");
+        report_warning("names are looked up by a resolver on this machine, which the sign-in does "
+                       "not admit: use `failclosed portal -- COMMAND`, whose program asks the "
+                       "network's resolvers directly");
     }
 }
 
@@ -96,7 +98,7 @@ int end_portal()
     return run_event(system, PortalEnded{}).exit_code();
 }
 
-/// Ends the sign-in of `group`, and no other that was asked for since.
+/// Ends the sign-in if it is that of `group`, and not one that was requested later.
 void end_portal_of(std::optional<gid_t> group)
 {
     std::optional<Portal> portal;
@@ -109,7 +111,8 @@ void end_portal_of(std::optional<gid_t> group)
     }
 }
 
-/// The network's resolvers where the sign-in is in force; else the exit code, and why was told.
+/// Opens the sign-in. The network's resolvers on success; else the exit code, after the error was
+/// printed.
 std::variant<std::vector<IpAddress>, int> open_portal(const User& user, std::optional<gid_t> group,
                                                       Seconds time)
 {
@@ -133,7 +136,7 @@ std::variant<std::vector<IpAddress>, int> open_portal(const User& user, std::opt
     return code;
 }
 
-[[noreturn]] void run_command(const User& user, gid_t group, const Wish& wish,
+[[noreturn]] void run_command(const User& user, gid_t group, const CommandLine& command_line,
                               const std::vector<IpAddress>& resolvers)
 {
     if (const auto done = become_signer(user, group, resolvers); !done) {
@@ -141,17 +144,17 @@ std::variant<std::vector<IpAddress>, int> open_portal(const User& user, std::opt
         _exit(kNotExecutable);
     }
     std::vector<char*> argv;
-    for (const auto& argument : wish.command) {
+    for (const auto& argument : command_line.command) {
         argv.push_back(const_cast<char*>(argument.c_str()));
     }
     argv.push_back(nullptr);
     execvp(argv[0], argv.data());
-    const Error error = Error::from_errno("portal: " + wish.command.front());
+    const Error error = Error::from_errno("portal: " + command_line.command.front());
     report_error(error.message());
     _exit(error.number() == ENOENT ? kNotFound : kNotExecutable);
 }
 
-/// What ends the program, and what tells that it has ended.
+/// The signals that are passed to the program, and SIGCHLD.
 sigset_t awaited_signals()
 {
     sigset_t signals;
@@ -162,9 +165,9 @@ sigset_t awaited_signals()
     return signals;
 }
 
-/// The program is in a session of its own, so that it cannot type into the caller's terminal
-/// (TIOCSTI) what a shell of root's would then run; signals are handed on to it.
-int run_and_wait(const User& user, gid_t group, const Wish& wish,
+/// Runs the program in its own session, so that it cannot insert input into the caller's terminal
+/// (TIOCSTI), which a root shell would then run. Passes signals on to it.
+int run_and_wait(const User& user, gid_t group, const CommandLine& command_line,
                  const std::vector<IpAddress>& resolvers)
 {
     const sigset_t signals = awaited_signals();
@@ -177,9 +180,9 @@ int run_and_wait(const User& user, gid_t group, const Wish& wish,
         return kNotExecutable;
     }
     if (child == 0) {
-        setsid(); // and a process group
+        setsid(); // makes a process group too
         sigprocmask(SIG_SETMASK, &before, nullptr);
-        run_command(user, group, wish, resolvers);
+        run_command(user, group, command_line, resolvers);
     }
     int status = 0;
     for (int number = 0; sigwait(&signals, &number) == 0;) {
@@ -192,14 +195,14 @@ int run_and_wait(const User& user, gid_t group, const Wish& wish,
     return WIFEXITED(status) ? WEXITSTATUS(status) : kKilledBy + WTERMSIG(status);
 }
 
-int sign_in(const Wish& wish)
+int sign_in(const CommandLine& command_line)
 {
-    const auto user = user_of(wish);
+    const auto user = user_of(command_line);
     if (!user) {
         return usage_error("portal", user.error());
     }
-    if (wish.command.empty()) {
-        const auto opened = open_portal(*user, {}, wish.time);
+    if (command_line.command.empty()) {
+        const auto opened = open_portal(*user, {}, command_line.time);
         if (const int* refused = std::get_if<int>(&opened)) {
             return *refused;
         }
@@ -211,11 +214,12 @@ int sign_in(const Wish& wish)
         report_error(group.error().during("portal").message());
         return 1;
     }
-    const auto opened = open_portal(*user, *group, wish.time);
+    const auto opened = open_portal(*user, *group, command_line.time);
     if (const int* refused = std::get_if<int>(&opened)) {
         return *refused;
     }
-    const int code = run_and_wait(*user, *group, wish, std::get<std::vector<IpAddress>>(opened));
+    const int code =
+        run_and_wait(*user, *group, command_line, std::get<std::vector<IpAddress>>(opened));
     end_portal_of(*group);
     return code;
 }
@@ -227,9 +231,9 @@ int portal(const Arguments& arguments)
     const auto separator = std::ranges::find(arguments, "--");
     const auto options = Options::parse(
         "portal",
-        {{"for", "How long, such as 90s or 10m; 10m if not given, 30m at the most", "TIME"},
-         {"user", "Who signs in, by name or number; who called sudo if not given", "NAME"},
-         {"end", "End it now", ""}},
+        {{"for", "Duration, such as 90s or 10m (default 10m, at most 30m)", "TIME"},
+         {"user", "The user who signs in, by name or number; default: the caller of sudo", "NAME"},
+         {"end", "End the sign-in now", ""}},
         Arguments(arguments.begin(), separator));
     if (!options) {
         return usage_error("portal", options.error());
@@ -238,21 +242,21 @@ int portal(const Arguments& arguments)
     if (!time) {
         return usage_error("portal", time.error());
     }
-    Wish wish{time->value_or(kUsualTime), options->last("user"), {}};
+    CommandLine command_line{time->value_or(kUsualTime), options->last("user"), {}};
     if (separator != arguments.end()) {
-        wish.command.assign(separator + 1, arguments.end());
-        if (wish.command.empty()) {
-            return usage_error("portal", Error("a command is needed after --"));
+        command_line.command.assign(separator + 1, arguments.end());
+        if (command_line.command.empty()) {
+            return usage_error("portal", Error("a command is required after --"));
         }
     }
     const bool ends = options->has("end");
-    if (ends && (*time || wish.user || !wish.command.empty())) {
-        return usage_error("portal", Error("--end takes nothing else"));
+    if (ends && (*time || command_line.user || !command_line.command.empty())) {
+        return usage_error("portal", Error("--end cannot be combined with other arguments"));
     }
     if (!is_permitted("portal")) {
         return kNotPermitted;
     }
-    return ends ? end_portal() : sign_in(wish);
+    return ends ? end_portal() : sign_in(command_line);
 }
 
 } // namespace failclosed::cli

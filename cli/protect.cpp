@@ -31,13 +31,13 @@ const std::vector<OptionSpec>& tunnel_options()
         {"route", "A network inside the tunnel", "NET/LEN"},
         {"gateway", "The next hop inside, for devices that resolve neighbours", "ADDR"},
         {"pid", "The tunnel program", "PID"},
-        {"uid", "A user whose sockets talk to the server", "UID"},
-        {"mark", "The firewall mark of packets to the server, in place of users", "MARK"},
+        {"uid", "A user whose sockets may reach the server", "UID"},
+        {"mark", "The firewall mark of packets to the server, instead of users", "MARK"},
     };
     return options;
 }
 
-/// An address of another family than that of PROTO would never be reached.
+/// `nullopt` also for an address of another family than that of PROTO, which can never be reached.
 std::optional<Remote> parse_server(const std::string& text)
 {
     auto remote = Remote::parse(text);
@@ -56,7 +56,7 @@ std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
     return InterfaceAddress{*address, prefix->length()};
 }
 
-/// Not 0, which every packet without a mark has.
+/// `nullopt` for 0, the mark of packets without a mark.
 std::optional<std::uint32_t> parse_admitted_mark(const std::string& text)
 {
     const auto mark = parse_mark(text);
@@ -110,7 +110,7 @@ Result<TunnelUp> parse_tunnel(const Options& options)
         }
     }
     if (!*interface) {
-        return fail("--interface is needed");
+        return fail("--interface is required");
     }
     TunnelUp event{{.interface = **interface}, {}, {}};
     event.tunnel.addresses = *addresses;
@@ -131,8 +131,8 @@ Result<TunnelUp> parse_tunnel(const Options& options)
     return event;
 }
 
-/// Addresses that the device has, where none were given: other tunnel programs set them before
-/// they call.
+/// If no addresses were given, takes those of the device: tunnel programs other than OpenVPN set
+/// them before they call this program.
 void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
 {
     const auto snapshot = system.observe();
@@ -147,8 +147,8 @@ void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
     }
 }
 
-/// The servers of all configurations that are found by pattern, of those that were named before,
-/// and of NetworkManager's VPNs.
+/// The servers of all configurations that match the patterns, of those that were given before, and
+/// of NetworkManager's VPNs.
 LearntServers learn_from_files(const Config& config, const State& state)
 {
     LearntServers learnt;
@@ -179,11 +179,11 @@ int lock(const Arguments& arguments)
     const auto options = Options::parse(
         "lock",
         {{"server", "A VPN server to admit", "HOST:PORT/PROTO"},
-         {"openvpn-config", "An OpenVPN configuration whose servers to admit", "FILE"},
-         {"uid", "A user whose sockets talk to --server", "UID"},
-         {"mark", "The firewall mark of packets to --server, in place of users", "MARK"},
-         {"boot", "Now and at every boot, before the network", ""},
-         {"at-boot", "As the boot unit does: enable nothing, look no name up", ""}},
+         {"openvpn-config", "An OpenVPN configuration whose servers are admitted", "FILE"},
+         {"uid", "A user whose sockets may reach --server", "UID"},
+         {"mark", "The firewall mark of packets to --server, instead of users", "MARK"},
+         {"boot", "Lock now, and at every boot before the network", ""},
+         {"at-boot", "For the boot unit: enable no unit and look up no names", ""}},
         arguments);
     if (!options) {
         return usage_error("lock", options.error());
@@ -193,11 +193,11 @@ int lock(const Arguments& arguments)
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());
     }
-    // Where several name the same server the first one's mark counts: one that was named does more
-    // than one that was guessed.
+    // If the same server is listed several times, the first mark is used: a server with --uid or
+    // --mark comes before those of configurations.
     const bool is_named = options->has("uid") || options->has("mark");
     if (is_named && remotes->empty()) {
-        return usage_error("lock", Error("--uid and --mark are about --server, which is missing"));
+        return usage_error("lock", Error("--uid and --mark require --server"));
     }
     if (!is_permitted("lock")) {
         return kNotPermitted;
@@ -224,7 +224,7 @@ int lock(const Arguments& arguments)
                              {remote, *identity, {}});
     }
     Outcome outcome = handle(system, event);
-    // What could not be read keeps nobody from being closed.
+    // The machine was closed even if a file could not be read.
     outcome.errors.insert(outcome.errors.end(), errors.begin(), errors.end());
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());
@@ -261,7 +261,8 @@ int unlock(const Arguments& arguments)
 {
     const int code = handle_without_options("unlock", UnlockRequested{}, arguments);
     if (code == 0 && is_enabled_at_boot()) {
-        report_warning("the next boot locks again: systemctl disable failclosed-lock.service");
+        report_warning("the next boot locks again; to prevent that: systemctl disable "
+                       "failclosed-lock.service");
     }
     return code;
 }
@@ -269,7 +270,7 @@ int unlock(const Arguments& arguments)
 int reapply(const Arguments& arguments)
 {
     const auto options = Options::parse(
-        "reapply", {{"quiet", "Learn nothing, and tell errors only", ""}}, arguments);
+        "reapply", {{"quiet", "Do not learn servers, and print only errors", ""}}, arguments);
     if (!options) {
         return usage_error("reapply", options.error());
     }
@@ -311,8 +312,7 @@ int up(const Arguments& arguments)
 
 int down(const Arguments& arguments)
 {
-    // The same line serves a tunnel program's up and down scripts, so all of up's options are
-    // understood.
+    // Accepts all options of `up`, so that a tunnel program can use one command line for both.
     const auto options = Options::parse("down", tunnel_options(), arguments);
     if (!options) {
         return usage_error("down", options.error());
@@ -323,7 +323,7 @@ int down(const Arguments& arguments)
         return usage_error("down", interface.error());
     }
     if (!*interface) {
-        return usage_error("down", Error("--interface is needed"));
+        return usage_error("down", Error("--interface is required"));
     }
     if (!is_permitted("down")) {
         return kNotPermitted;

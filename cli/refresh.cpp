@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The refresh helper: looks the servers' names up again, through the tunnel where there is one.
+// The refresh helper: looks up the servers' names again, through a tunnel if there is one.
 #include "core/engine/refresh.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ namespace {
 
 constexpr const char* kProgram = FAILCLOSED_LIBEXECDIR "/refresh";
 
-/// How long the firewall admits the helper's questions past the tunnel, for one resolver.
+/// How long the firewall admits the helper's queries to one resolver outside the tunnel.
 constexpr Seconds kBootstrapTime{10};
 
 /// Asks through the first tunnel that has resolvers. `nullopt` if none has.
@@ -45,13 +45,13 @@ std::optional<cli::Lookup> ask_in_tunnel(const State& state, const Config& confi
     const auto& tunnel = plan.tunnels.front();
     cli::ResolverPath path{tunnel.resolvers, tunnel.interface};
     if (std::ranges::any_of(path.resolvers, &IpAddress::is_loopback)) {
-        path.device.reset(); // a resolver of the administrator's own is not in the tunnel
+        path.device.reset(); // a resolver on this machine is not in the tunnel
     }
     return cli::look_up(names, path).value_or(cli::Lookup{});
 }
 
-/// Asks the underlay's resolvers, which alone can bring the tunnel back. The firewall lets just
-/// these questions pass, for seconds.
+/// Asks the underlay's resolvers, if no resolver in a tunnel answers. The firewall admits only
+/// these queries, for some seconds.
 cli::Lookup ask_underlay(LiveSystem& system, const State& state, const std::vector<HostName>& names)
 {
     if (names.empty()) {
@@ -70,8 +70,8 @@ cli::Lookup ask_underlay(LiveSystem& system, const State& state, const std::vect
     return {};
 }
 
-/// How many packets all tunnels have received. A tunnel program that has lost its server keeps its
-/// device, if it is told to, and no packet comes out of it.
+/// The number of packets that all tunnels have received. A tunnel program that has lost its server
+/// may keep its device (persist-tun); the number then stays the same.
 std::uint64_t received_in_tunnels(const State& state)
 {
     std::uint64_t packets = 0;
@@ -84,7 +84,7 @@ std::uint64_t received_in_tunnels(const State& state)
     return packets;
 }
 
-/// How many packets tunnel programs have sent to servers.
+/// The number of packets that tunnel programs have sent to servers.
 std::uint64_t sent_to_servers(LiveSystem& system)
 {
     const auto counters = system.counters();
@@ -107,23 +107,23 @@ Seconds since_boot()
 
 enum class AskedBy : std::uint8_t { Helper, Person };
 
-/// What one look-up came to.
+/// The result of one round of look-ups.
 struct Asked {
     State state;
     Config config;
     Snapshot snapshot;
     LookupRound round;
-    /// Any resolver was asked, in a tunnel or outside.
+    /// A resolver was asked, inside or outside a tunnel.
     bool has_asked = false;
     int exit_code = 0;
 };
 
-/// The look-ups of one process, which remembers what it saw the last time.
+/// Makes look-ups, and keeps the packet counts of the previous round.
 class Lookups {
   public:
     explicit Lookups(AskedBy asker) : asker_(asker) {}
 
-    /// Looks at the machine without asking anything.
+    /// Reads the state of the machine without a query.
     Asked look() const
     {
         LiveSystem system(LiveSystem::Closing::Here);
@@ -131,7 +131,7 @@ class Lookups {
         return {std::move(found.state), std::move(found.config.config), std::move(found.snapshot)};
     }
 
-    /// Looks without asking, and notes what tunnel programs have sent until now.
+    /// Reads the state of the machine without a query, and stores the packet counts.
     Asked look_first()
     {
         LiveSystem system(LiveSystem::Closing::Here);
@@ -139,7 +139,7 @@ class Lookups {
         return look();
     }
 
-    /// Asks for what the machine needs, first in a tunnel, and has the engine learn the answers.
+    /// Looks up the names that are needed, in a tunnel first, and passes the answers to the engine.
     Asked ask()
     {
         LiveSystem system(LiveSystem::Closing::Here);
@@ -152,8 +152,7 @@ class Lookups {
         auto lookup = ask_in_tunnel(asked.state, asked.config, names);
         const bool has_resolvers = lookup.has_value();
         asked.round = look_around(system, before.state, has_resolvers && !lookup->reached);
-        // A resolver in a working tunnel has the last word: to ask past it would tell others the
-        // name.
+        // An answer from a tunnel is final: a query outside would show the name to the network.
         const bool past_tunnel = !lookup || !lookup->reached;
         std::vector<HostName> wanted;
         if (past_tunnel) {
@@ -173,8 +172,8 @@ class Lookups {
         const bool all_answered = lookup->answers.size() == names.size();
         const Outcome outcome =
             run_event(system, ServersResolved{std::move(lookup->answers), past_tunnel});
-        // A tunnel that comes up ends what the network alone has said, and then has to be asked for
-        // the other addresses of a name.
+        // When a tunnel comes up, unverified addresses are dropped, and the name must be looked up
+        // again in the tunnel.
         const auto stamp = LiveSystem::refresh_stamp();
         const Status noted = past_tunnel    ? forget_refresh(stamp)
                              : all_answered ? note_refresh(stamp)
@@ -201,7 +200,7 @@ class Lookups {
         return round;
     }
 
-    /// No answer is no event; but an address that expired meanwhile must not stay admitted.
+    /// Without an answer there is no event, but an address that has expired must not stay admitted.
     void give_up(LiveSystem& system, const Inspection& before, Asked& asked) const
     {
         if (before.loaded.state.servers != before.state.servers) {
@@ -218,21 +217,22 @@ class Lookups {
         const std::string why = before.state.tunnels.empty() && !asked.config.bootstrap_dns
                                     ? " (no tunnel is up, and bootstrap-dns=no)"
                                     : "";
-        report_warning("no server's name could be looked up; what was known stays" + why);
+        report_warning("no server's name could be looked up; known addresses are kept" + why);
     }
 
     AskedBy asker_;
     Seconds start_ = since_boot();
     std::optional<std::uint64_t> received_before_;
     std::optional<std::uint64_t> sent_before_;
-    /// Once for each process: the log of a machine without a network must not grow.
+    /// Warns once per process, so that the log of a machine without a network does not grow.
     mutable bool is_reported_ = false;
 };
 
-/// The program was replaced or removed. A new one takes over, with the state as it writes it.
+/// Called if the program file was replaced or removed. Starts the new program, which may write the
+/// state in another format.
 int hand_over(UniqueFd& turn, Wakeups& wakeups)
 {
-    wakeups.rest(kRefreshSpacing); // a burst, where an installation writes it
+    wakeups.rest(kRefreshSpacing); // an installation may write the file in several steps
     turn.reset();
     if (access(kProgram, X_OK) != 0) {
         return 0;
@@ -243,8 +243,8 @@ int hand_over(UniqueFd& turn, Wakeups& wakeups)
     return 0;
 }
 
-/// Asks, and sleeps and asks again while the machine needs it. Holds no lock of a run while it
-/// sleeps. `nullopt` when the program was replaced.
+/// Repeats look-ups, with sleeps between them, while the machine needs them. Holds no lock of a run
+/// while it sleeps. `nullopt` if the program file was replaced.
 std::optional<int> ask_until_done(Wakeups& wakeups, bool later)
 {
     Lookups lookups(AskedBy::Helper);
@@ -282,7 +282,7 @@ std::optional<int> ask_until_done(Wakeups& wakeups, bool later)
     return last.exit_code;
 }
 
-/// `later`: a tunnel has just ended.
+/// `later`: a tunnel has just ended, so the first query is delayed.
 int run_helper(bool later)
 {
     const auto stamp = LiveSystem::refresh_stamp();
@@ -293,13 +293,13 @@ int run_helper(bool later)
             return 1;
         }
         if (!turn->valid()) {
-            return 0; // another one runs, and was woken
+            return 0; // another helper runs and was woken
         }
         auto wakeups = Wakeups::open(
             stamp, {LiveSystem::run_directory(), LiveSystem::persistent_directory()}, kProgram);
         if (!wakeups) {
             report_warning(wakeups.error().message() +
-                           "; names are looked up now, and again at the next event");
+                           "; names are looked up once now, and again at the next event");
             return Lookups(AskedBy::Helper).ask().exit_code;
         }
         const auto code = ask_until_done(*wakeups, std::exchange(later, false));
@@ -317,14 +317,14 @@ int run_helper(bool later)
 int refresh(AskedBy asker, bool later)
 {
     if (geteuid() != 0) {
-        report_error("refresh: only root can look servers up");
+        report_error("refresh: only root can look up servers: run it as root (sudo)");
         return 1;
     }
     if (asker == AskedBy::Helper) {
         return run_helper(later);
     }
     const Asked asked = Lookups(AskedBy::Person).ask();
-    // What only the network says is asked for again.
+    // Unverified addresses are looked up again.
     if (needs_lookups(asked.state, asked.config, asked.round) &&
         !unverified_names(asked.state).empty()) {
         if (const auto started = start_refresh(LiveSystem::refresh_stamp()); !started) {

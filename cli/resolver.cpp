@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The parent of the process that reads answers: makes its sockets, and believes only records.
+// The parent of the process that reads DNS answers. It creates the sockets and validates the
+// records.
 #include "cli/resolver.hpp"
 
 #include <algorithm>
@@ -27,10 +28,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// For each resolver and protocol: c-ares makes a new socket after an error.
+/// Per resolver and protocol. c-ares needs a new socket after an error.
 constexpr int kSocketsPerResolver = 4;
 
-/// A socket whose packets the firewall tells by its maker (root), its mark and its device.
+/// Creates a socket. The firewall recognises its packets by its creator (root), mark and device.
 Result<UniqueFd> make_socket(int family, int type, const ResolverPath& path)
 {
     UniqueFd socket(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -65,7 +66,7 @@ Result<Sockets> make_sockets(const ResolverPath& path)
             for (int i = 0; i < kSocketsPerResolver; ++i) {
                 auto socket = make_socket(family, type, path);
                 if (!socket && socket.error().number() == EAFNOSUPPORT) {
-                    break; // no IPv6 in this kernel
+                    break; // the kernel has no IPv6
                 }
                 if (!socket) {
                     return Failure(socket.error());
@@ -78,7 +79,7 @@ Result<Sockets> make_sockets(const ResolverPath& path)
     return sockets;
 }
 
-/// The child. What it was forked with is a copy; it holds no lock, and none of these descriptors.
+/// The child process. Its memory is a copy; it holds no lock and closes the parent's descriptors.
 [[noreturn]] void be_child(const std::vector<HostName>& names, const ResolverPath& path,
                            const std::vector<ReadySocket>& sockets, int output,
                            pid_t parent) noexcept
@@ -90,7 +91,7 @@ Result<Sockets> make_sockets(const ResolverPath& path)
     if (!drop_privileges(std::move(kept), parent)) {
         _exit(kFailed);
     }
-    // c-ares reads the system's configuration here, which is no secret.
+    // c-ares reads the system's configuration here; it holds no secrets.
     auto client = DnsClient::open(path.resolvers, sockets, path.timeout);
     if (!client || !admit_few_system_calls()) {
         _exit(kFailed);
@@ -106,8 +107,8 @@ Result<Sockets> make_sockets(const ResolverPath& path)
     _exit(0);
 }
 
-/// Everything up to the end of what the child writes; `nullopt` if that takes too long or is too
-/// much.
+/// Reads the child's output to its end; `nullopt` if it takes longer than `deadline` or exceeds
+/// `most` bytes.
 std::optional<std::string> read_all(int input, std::size_t most, Clock::time_point deadline)
 {
     std::string bytes;
@@ -176,18 +177,18 @@ Result<Lookup> look_up(const std::vector<HostName>& names, const ResolverPath& a
     const auto bytes = read_all(input.get(), longest_lookup(names.size()),
                                 Clock::now() + longest + std::chrono::seconds(1));
     if (!bytes) {
-        kill(child, SIGKILL); // not reaped yet, so that the number is its own
+        kill(child, SIGKILL); // not reaped yet, so the pid is still that of the child
     }
     const bool is_whole = ended_well(child);
     auto records =
         bytes && is_whole ? read_lookup(*bytes, names.size()) : std::optional<LookupRecords>{};
     if (!records) {
-        return fail("the process that reads DNS answers failed: there is no answer");
+        return fail("the process that reads DNS answers failed; no answer was read");
     }
     Lookup lookup;
     lookup.reached = records->reached;
     for (std::size_t i = 0; i < names.size(); ++i) {
-        // An address that no host on another network can have is no answer.
+        // Drop addresses that no host on another network can have.
         std::erase_if(records->addresses[i], [](const IpAddress& address) {
             return !address.is_unicast_host() || address.is_link_local();
         });

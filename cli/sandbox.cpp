@@ -24,8 +24,8 @@ namespace failclosed::cli {
 
 namespace {
 
-// Above all ranges that accounts, systemd and user namespaces are given numbers from (systemd,
-// UIDS-GIDS): no other process of this user can signal or trace the child.
+// Above all ranges for accounts, systemd and user namespaces (systemd, UIDS-GIDS), so that no other
+// process has this uid and can signal or trace the child.
 constexpr uid_t kUnusedUser = 0x8000fc00;
 // The overflow user ID (65534), for a container that does not map the other one.
 constexpr uid_t kNobody = 65534;
@@ -63,8 +63,8 @@ Status limit_resources()
     return {};
 }
 
-/// Takes them out of the bounding set, so that nothing can give them back. A unit may have taken
-/// CAP_SETPCAP away, which that needs: then the other measures alone keep them away.
+/// Removes all capabilities from the bounding set, so that they cannot be regained. This needs
+/// CAP_SETPCAP, which a unit may have removed; then the other measures remain.
 Status drop_bounding_capabilities()
 {
     for (int capability = 0;; ++capability) {
@@ -87,7 +87,7 @@ Status become(uid_t user)
     return {};
 }
 
-/// setresuid(2) has emptied them where no secure bit forbids it.
+/// Clears the capability sets. setresuid(2) has done so already unless a secure bit prevents it.
 Status drop_capabilities()
 {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -123,7 +123,7 @@ Status drop_privileges(std::vector<int> kept, pid_t parent)
     if (auto dropped = drop_capabilities(); !dropped) {
         return dropped;
     }
-    // A change of the user clears it, so that it comes after (prctl(2)).
+    // After the change of user, which clears the parent-death signal (prctl(2)).
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return fail_errno("giving up privileges", errno != 0 ? errno : ESRCH);
@@ -135,7 +135,7 @@ Status admit_few_system_calls()
 {
     const Owned<void, seccomp_release> filter(seccomp_init(SCMP_ACT_KILL_PROCESS));
     if (!filter) {
-        return fail("filtering system calls: no filter can be made");
+        return fail("filtering system calls: the filter cannot be created");
     }
     if (auto set = error_of(
             seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS));
@@ -168,13 +168,13 @@ Status admit_few_system_calls()
                            SCMP_SYS(ppoll_time64),
                            SCMP_SYS(clock_gettime64),
                            SCMP_SYS(futex_time64)}) {
-        // This architecture may lack it.
+        // EDOM: the architecture does not have this call.
         const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
         if (added != 0 && added != -EDOM) {
             return error_of(added);
         }
     }
-    // No memory that can be executed.
+    // Memory must not be executable.
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)}) {
         // The third argument. SCMP_A2() is a compound literal, which C++ does not have.
         const scmp_arg_cmp without_exec{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0};

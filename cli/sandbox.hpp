@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Gives up everything that reading a DNS answer does not need.
+// Drops the privileges that are not needed to read a DNS answer.
 #pragma once
 
 #include <vector>
@@ -8,15 +8,15 @@
 
 namespace failclosed::cli {
 
-/// For a child process that root has forked: closes all descriptors but `kept`, gives up every
-/// capability for good, takes a user and a group that no account has, limits memory, processor
-/// time, files and processes, and dies with the process `parent`. After an error the caller must
-/// end.
+/// For a child process that root has forked: closes all descriptors except `kept`, drops all
+/// capabilities permanently, changes to a uid and gid without an account, limits memory, processor
+/// time, files and processes, and makes the kernel kill it when the process `parent` ends. After an
+/// error the caller must exit.
 Status drop_privileges(std::vector<int> kept, pid_t parent);
 
-/// Admits only the system calls that talk on sockets which are there already, and those of memory
-/// and time. Any other one kills the process. None of them names a file, makes a descriptor, starts
-/// a program or signals one.
+/// Allows only system calls on existing sockets, and those for memory and time. Any other one kills
+/// the process. No allowed call names a file, creates a descriptor, starts a program or sends a
+/// signal.
 Status admit_few_system_calls();
 
 } // namespace failclosed::cli

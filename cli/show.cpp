@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// status, check, plan: verbs that look and change nothing.
+// status, check, plan: verbs that change nothing.
 #include <array>
 #include <cstdio>
 #include <utility>
@@ -29,21 +29,21 @@ bool needs_root(const char* verb)
     if (geteuid() == 0) {
         return false;
     }
-    report_error(std::string(verb) + ": only root can look at the firewall");
+    report_error(std::string(verb) + ": only root can read the firewall: run it as root (sudo)");
     return true;
 }
 
 StatusReport make_report()
 {
     StatusReport report;
-    Look look = look_at_protection();
-    LiveSystem& system = *look.system;
-    const Inspection& found = look.found;
-    report.differences = std::move(look.differences);
+    ProtectionView view = view_protection();
+    LiveSystem& system = *view.system;
+    const Inspection& found = view.found;
+    report.differences = std::move(view.differences);
     report.state = found.state;
     report.config = found.config.config;
     if (found.state.armed == Armed::No) {
-        // What is remembered for the next lock says nothing of now.
+        // The state kept for the next lock does not describe the present.
         report.state.tunnels.clear();
         report.state.underlay = {};
     }
@@ -77,7 +77,7 @@ int print_status(bool as_json)
     return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
 }
 
-/// Again and again, until the reader is gone or a signal ends it.
+/// Prints the status each second, until the reader closes its end or a signal arrives.
 int watch(bool as_json)
 {
     const UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
@@ -151,10 +151,10 @@ int check(const Arguments& arguments)
     }
     switch (report.protection) {
     case Outcome::Protection::Open:
-        report_error("not locked");
+        report_error("not locked: run `failclosed lock`");
         return 2;
     case Outcome::Protection::NotClosed:
-        report_error("NOT CLOSED: no firewall of failclosed is loaded");
+        report_error("NOT CLOSED: no firewall of failclosed is loaded: run `failclosed reapply`");
         return 2;
     case Outcome::Protection::Closed:
         break;
@@ -176,7 +176,7 @@ int plan(const Arguments& arguments)
     for (const auto& line : found.errors) {
         report_warning(line);
     }
-    // What `lock` would load, where nothing is locked yet.
+    // If the machine is not locked: the plan that `lock` would apply.
     found.state.armed = Armed::Yes;
     const Protection wanted = plan_protection(found.state, found.config.config, found.snapshot);
     const std::string text = "# nft -f\n" + to_nft(wanted.firewall) + "# ip\n" +

@@ -41,7 +41,8 @@ std::string_view lan_name(LanPolicy::Kind kind)
     return "deny";
 }
 
-/// The counters of both families and all chains, by reason; those that `holds` says.
+/// The sums of the counters for which `holds` is true, by reason, over both families and all
+/// chains.
 template <typename Holds>
 std::map<std::string, Counter> by_reason(const Counters& counters, Holds holds)
 {
@@ -77,7 +78,7 @@ std::string name_of(const BeltAllowance& allowance)
     return std::visit([](const auto& value) { return value.to_string(); }, allowance);
 }
 
-/// "TITLE: A, B\n"; nothing where there are none.
+/// "TITLE: A, B\n"; empty if there are no items.
 template <typename Range> std::string list_line(std::string_view title, const Range& items)
 {
     std::string text;
@@ -88,7 +89,7 @@ template <typename Range> std::string list_line(std::string_view title, const Ra
     return text.empty() ? text : text + "\n";
 }
 
-/// What was let through besides tunnels and the local network, and what is missing.
+/// Lines about the device guard, the configured exceptions and the sign-in.
 std::string roles_text(const StatusReport& report)
 {
     std::string text;
@@ -96,8 +97,8 @@ std::string roles_text(const StatusReport& report)
         text += report.guard.form == DeviceGuard::Form::None
                     ? std::string(kNoBelt)
                     : "device guard (lock 3): " + to_string(report.guard);
-        text +=
-            report.guard.form == DeviceGuard::Form::Drifted ? " (`failclosed reapply`)\n" : "\n";
+        text += report.guard.form == DeviceGuard::Form::Drifted ? " (run `failclosed reapply`)\n"
+                                                                : "\n";
     }
     text += list_line("led into the tunnel", report.config.forward);
     text += list_line("reached from outside", report.config.inbound);
@@ -109,7 +110,7 @@ std::string roles_text(const StatusReport& report)
     return text;
 }
 
-/// "refused: 3 packets: REASON\n" for each reason; nothing where there were none.
+/// "refused: 3 packets: REASON\n" for each reason; empty if there were no packets.
 std::string counters_text(const char* title, const StatusReport& report, bool passing)
 {
     std::string text;
@@ -151,14 +152,19 @@ std::string headline(const StatusReport& report)
 {
     switch (report.protection) {
     case Outcome::Protection::Open:
-        return "open: not locked (`failclosed lock` closes)";
+        return "open: not locked (run `failclosed lock` to close)";
     case Outcome::Protection::NotClosed:
-        return "NOT CLOSED: locked, but no firewall of failclosed is loaded";
+        return "NOT CLOSED: locked, but no firewall of failclosed is loaded (run `failclosed "
+               "reapply`)";
     case Outcome::Protection::Closed:
         break;
     }
-    return report.state.tunnels.empty() ? "closed: no tunnel is up, only VPN servers can be reached"
-                                        : "closed: everything goes through the tunnel";
+    if (!report.state.tunnels.empty()) {
+        return "closed: everything goes through the tunnel";
+    }
+    return report.config.lan.kind == LanPolicy::Kind::Deny
+               ? "closed: no tunnel is up; only VPN servers can be reached"
+               : "closed: no tunnel is up; only VPN servers and the local network can be reached";
 }
 
 } // namespace
@@ -171,7 +177,7 @@ DeviceGuard look_at_device_guard(LiveSystem& system, const Inspection& found)
     DeviceGuard guard{DeviceGuard::Form::Drifted, {}};
     const auto guarded = system.guarded_devices();
     if (!guarded || guarded->empty()) {
-        return guard; // a kernel without it has it on no device either
+        return guard; // the kernel may not support it
     }
     for (const auto& device : belt_devices(found.state, found.config.config, found.snapshot)) {
         if (std::ranges::find(*guarded, device.text()) == guarded->end()) {
@@ -191,10 +197,10 @@ std::string to_string(const DeviceGuard& guard)
         for (const auto& device : guard.unguarded) {
             text += (text.empty() ? "NOT on " : ", ") + std::string(device.text());
         }
-        return text.empty() ? "not as wanted" : text;
+        return text.empty() ? "differs from the plan" : text;
     }
     case DeviceGuard::Form::Whole:
-        return "on all devices but tunnels and guests' own";
+        return "on all devices except tunnels and devices to guests";
     }
     return "on no device";
 }
@@ -262,7 +268,7 @@ std::string status_text(const StatusReport& report)
             for (const auto& learnt : server.addresses) {
                 text += " " + learnt.address.to_string();
             }
-            text += server.addresses.empty() ? " (no address known: failclosed refresh)" : "";
+            text += server.addresses.empty() ? " (no address known: run `failclosed refresh`)" : "";
         }
         text += "\n";
     }
@@ -276,7 +282,8 @@ std::string status_text(const StatusReport& report)
         text += roles_text(report);
     }
     text += report.boot_lock ? "at boot: locked before the network\n"
-                             : "at boot: not locked before the network; `failclosed lock --boot`\n";
+                             : "at boot: not locked before the network; run `failclosed lock "
+                               "--boot`\n";
     return text + counters_text(report);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What `failclosed status` shows, for people and for programs.
+// The output of `failclosed status`, as text and as JSON.
 #pragma once
 
 #include <cstdint>
@@ -16,28 +16,29 @@
 
 namespace failclosed::cli {
 
-/// Said after `lock`, and in the status, where nothing is admitted that could bring a tunnel up.
+/// For `lock` and `status`, if no server is admitted.
 inline constexpr const char* kNoServer =
     "no server is known: no tunnel can come up; run `failclosed lock` after adding a VPN, or name "
-    "its server: see --server and --openvpn-config";
+    "its server with --server or --openvpn-config";
 
-/// Said wherever the machine is closed without lock 3.
+/// For a machine that is closed without lock 3.
 inline constexpr const char* kNoBelt =
-    "no device guard (lock 3): this kernel has no netdev egress hook (`failclosed reapply` tells)";
+    "no device guard (lock 3): this kernel has no netdev egress hook (run `failclosed reapply` for "
+    "the reason)";
 
-/// Where the kernel tells the senders of what was refused.
+/// Shows the kernel's log of refused packets and their senders.
 inline constexpr const char* kRefusalLog = "journalctl -k -g failclosed";
 
-/// Lock 3, as far as it is loaded.
+/// How much of lock 3 is loaded.
 struct DeviceGuard {
     enum class Form : std::uint8_t {
-        None,    ///< the kernel has no place for it, or somebody took away all of it
-        Drifted, ///< the firewall is not the wanted one
-        Whole,   ///< as wanted
+        None,    ///< the kernel does not support it, or it was removed completely
+        Drifted, ///< the firewall differs from the plan
+        Whole,   ///< as planned
     };
 
     Form form = Form::None;
-    /// The devices that it should be on, and is not; may be empty where it has drifted.
+    /// Devices on which it is missing. Can be empty if it has drifted.
     std::vector<InterfaceName> unguarded;
 };
 
@@ -45,36 +46,36 @@ struct StatusReport {
     Outcome::Protection protection = Outcome::Protection::NotClosed;
     State state;
     Config config;
-    /// The machine is locked at every boot, before its network.
+    /// The machine is locked at each boot, before its network starts.
     bool boot_lock = false;
     std::vector<Difference> differences;
     Counters counters;
-    /// Those of the counters that are of rules that let packets pass.
+    /// The keys of counters whose rules let packets pass.
     std::set<CounterKey> passing;
     DeviceGuard guard;
     std::vector<Finding> findings;
-    /// Until the sign-in to the network, if there is one, is over.
+    /// Time until the sign-in to the network ends; 0 if there is none.
     Seconds portal_left{0};
 };
 
 DeviceGuard look_at_device_guard(LiveSystem& system, const Inspection& found);
 
-/// "NOT on eth1", "not as wanted", or on what it is.
+/// "NOT on eth1", "differs from the plan", or the devices that it is on.
 std::string to_string(const DeviceGuard& guard);
 
-/// What the rules of `ruleset` that let packets pass count in.
+/// The counter keys of the rules of `ruleset` that let packets pass.
 std::set<CounterKey> passing_counters(const Ruleset& ruleset);
 
-/// The sign-in that is not over yet, if there is one.
+/// The sign-in that has not ended yet; `nullopt` if there is none.
 std::optional<Portal> portal_in_force(const Inspection& found);
 
 /// "user 1000, group 84123: DNS at 192.168.50.1, TCP 80 and 443".
 std::string to_string(const Portal& portal);
 
-/// Pure: a few lines, the most important one first.
+/// The report as text, the most important line first. Pure.
 std::string status_text(const StatusReport& report);
 
-/// Pure: one JSON object (RFC 8259), described in failclosed(8).
+/// The report as a JSON object (RFC 8259), described in failclosed(8). Pure.
 std::string status_json(const StatusReport& report);
 
 } // namespace failclosed::cli

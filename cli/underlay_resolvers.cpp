@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reads every file that may name the network's resolvers.
+// Reads the files that can name the network's resolvers.
 #include "cli/underlay_resolvers.hpp"
 
 #include <algorithm>
@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t kMost = 2;
 
-/// Where the resolvers of the underlay stand, the one that knows most first. resolv.conf itself
-/// names them only where no local resolver stands in front.
+/// Files that name the resolvers of the underlay, in the order of preference. /etc/resolv.conf
+/// names them only if no local resolver is used.
 constexpr std::array kFiles = {
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The resolvers of the network beneath the tunnels.
+// The resolvers of the underlay.
 #pragma once
 
 #include <vector>
@@ -8,9 +8,9 @@
 
 namespace failclosed::cli {
 
-/// At most two: what resolv.conf said before it was ours, and what those say who write it; but
-/// nothing of ours, no resolver of this machine's own, and nobody inside a tunnel, who must not be
-/// asked past it.
+/// At most two resolvers, from resolv.conf as it was before our file, and from the files of
+/// programs that write it. Without resolvers on this machine, and without those in a tunnel's
+/// networks, which must not be asked outside the tunnel.
 std::vector<IpAddress> underlay_resolvers(const State& state);
 
 } // namespace failclosed::cli

@@ -209,7 +209,8 @@ TEST(BootLock, IsShownByStatus)
     const Box& client = lab.client();
     ASSERT_EQ(failclosed(client, {"lock"}).status, 0);
     EXPECT_THAT(client.must({"failclosed", "status"}),
-                HasSubstr("at boot: not locked before the network; `failclosed lock --boot`\n"));
+                HasSubstr("at boot: not locked before the network; run `failclosed lock "
+                          "--boot`\n"));
     EXPECT_THAT(client.must({"failclosed", "status", "--json"}), HasSubstr("\"boot_lock\":false"));
     client.must({"mkdir", "-p", "/etc/systemd/system/sysinit.target.wants"});
     client.must({"ln", "-s", "/usr/lib/systemd/system/failclosed-lock.service",

@@ -484,7 +484,7 @@ TEST(Bootstrap, IsDoneForServersThatMovedWhenAPersonAsks)
     lab.dns().set("vpn4.example.net", {});
     const Outcome nothing = failclosed(lab.client(), {"refresh"});
     EXPECT_EQ(nothing.status, 1) << "nothing was learnt";
-    EXPECT_THAT(nothing.err, HasSubstr("what was known stays"));
+    EXPECT_THAT(nothing.err, HasSubstr("known addresses are kept"));
     lab.client().write_file("/etc/failclosed/failclosed.conf",
                             "[failclosed]\nbootstrap-dns = no\n");
     lab.dns().forget_queries();

@@ -328,7 +328,7 @@ TEST(DoctorTest, TellsWhichFileMakesNetworkdDelete)
     const Box& client = machine.client();
     const auto doctor = [&] { return failclosed(client, {"doctor"}).out; };
     Networkd& networkd = *machine.networkd;
-    EXPECT_THAT(doctor(), HasSubstr("ok    networkd: systemd-networkd leaves rules and routes"));
+    EXPECT_THAT(doctor(), HasSubstr("ok    networkd: systemd-networkd keeps rules and routes"));
 
     const std::string own = "/etc/systemd/networkd.conf.d/99-own.conf";
     client.write_file(own, "[Network]\nManageForeignRoutingPolicyRules=yes\n");

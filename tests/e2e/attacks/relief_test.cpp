@@ -293,7 +293,8 @@ TEST(PortalTest, TheProgramIsTheUsersAndAsksTheNetworkItself)
     EXPECT_EQ(hotel.client().must({"cat", "/proc/self/mountinfo"}), mounts);
     EXPECT_EQ(hotel.client().read_file("/etc/resolv.conf"), "nameserver 127.0.0.53\n");
     // Without a program the resolver of this machine stands between.
-    EXPECT_THAT(hotel.portal({"--user", member}).err, HasSubstr("give a COMMAND"));
+    EXPECT_THAT(hotel.portal({"--user", member}).err,
+                HasSubstr("use `failclosed portal -- COMMAND`"));
 }
 
 TEST(PortalTest, WhatTheProgramLeavesBehindIsRefused)
@@ -446,7 +447,8 @@ TEST(PortalTest, RefusesWhatItCannotDo)
     EXPECT_EQ(other.status, 2);
     EXPECT_THAT(hotel.portal({"--user", "no-such-user"}).err,
                 HasSubstr("no such user: no-such-user"));
-    EXPECT_THAT(hotel.portal({"--", "id"}).err, HasSubstr("--user is needed (or call it by sudo)"));
+    EXPECT_THAT(hotel.portal({"--", "id"}).err,
+                HasSubstr("--user is required (or run it by sudo)"));
     EXPECT_EQ(hotel.portal({"--end"}).status, 0);
     EXPECT_THAT(status_of(hotel.client()), Not(HasSubstr("\"portal\"")));
 
@@ -487,7 +489,7 @@ TEST(DoctorTest, AHealthyMachineHasNothingBad)
     // Others see what is no secret.
     const Outcome other = target.client().run(Command{"failclosed", "doctor"}.as(traffic_uid));
     EXPECT_EQ(other.status, 0) << other.out << other.err;
-    EXPECT_THAT(other.out, HasSubstr("note  lock: not seen"));
+    EXPECT_THAT(other.out, HasSubstr("note  lock: not checked"));
     EXPECT_THAT(other.out, HasSubstr("ok    openvpn-hook: "));
 }
 
@@ -591,27 +593,27 @@ TEST(StatusTest, NamesTheDevicesThatTheDeviceGuardIsNotOn)
     const auto guard = [&](const std::string& text) {
         return HasSubstr(has_guard ? "\ndevice guard (lock 3): " + text + "\n" : "no device guard");
     };
-    EXPECT_THAT(status(), guard("on all devices but tunnels and guests' own"));
+    EXPECT_THAT(status(), guard("on all devices except tunnels and devices to guests"));
     EXPECT_THAT(status(), Not(HasSubstr("differs from the plan")));
 
     client.ip("link add hot0 type veth peer name cold0\n"); // nobody tells of it
     if (has_guard) {
-        EXPECT_THAT(status(), guard("NOT on cold0, hot0 (`failclosed reapply`)"));
+        EXPECT_THAT(status(), guard("NOT on cold0, hot0 (run `failclosed reapply`)"));
         EXPECT_THAT(status(), testing::ContainsRegex("^closed: .*\nwarning: firewall differs "));
         EXPECT_THAT(status_of(client), HasSubstr(R"("device_guard":false)"));
         EXPECT_THAT(failclosed(client, {"doctor"}).out,
                     HasSubstr("bad   locks: device guard (lock 3): NOT on cold0, hot0"));
         ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
         client.must({"nft", "flush", "chain", "netdev", "failclosed", "onto_the_wire"});
-        EXPECT_THAT(status(), guard("not as wanted (`failclosed reapply`)"));
+        EXPECT_THAT(status(), guard("differs from the plan (run `failclosed reapply`)"));
         EXPECT_THAT(status_of(client), HasSubstr(R"("device_guard":false)"));
         ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
         client.must({"nft", "delete", "table", "netdev", "failclosed"});
-        EXPECT_THAT(status(), guard("not as wanted (`failclosed reapply`)"));
+        EXPECT_THAT(status(), guard("differs from the plan (run `failclosed reapply`)"));
         EXPECT_EQ(failclosed(client, {"check"}).status, 1);
     }
     ASSERT_EQ(failclosed(client, {"reapply"}).status, 0);
-    EXPECT_THAT(status(), guard("on all devices but tunnels and guests' own"));
+    EXPECT_THAT(status(), guard("on all devices except tunnels and devices to guests"));
 }
 
 TEST(StatusTest, TellsWhatPassedFromWhatWasRefused)
