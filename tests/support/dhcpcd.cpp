@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace failclosed::lab {
 
@@ -87,6 +88,20 @@ void Dhcpcd::wait_for_hooks() const
         std::chrono::seconds(3)));
 }
 
+void Dhcpcd::wait_for_helpers() const
+{
+    if (!log().starts_with("dhcpcd-10")) {
+        return;
+    }
+    // In vain if the lease was renewed, for which no helper is started.
+    for (const auto& [lease, helper] :
+         {std::pair(": leased ", "spawned BOOTP proxy "),
+          std::pair("REPLY6 received", "spawned DHCP6 proxy 2001:")}) {
+        static_cast<void>(
+            process_->wait_for(helper, process_->count(lease), std::chrono::seconds(3)));
+    }
+}
+
 void Dhcpcd::tell(int signal, const std::string& answer) const
 {
     const std::size_t before = process_->count(answer);
@@ -134,6 +149,8 @@ void Dhcpcd::kill()
 
 void Dhcpcd::rebind() const
 {
+    // dhcpcd 10 loses all its helpers if SIGHUP comes while it starts one.
+    wait_for_helpers();
     tell(SIGHUP, "received SIGHUP");
 }
 

@@ -65,6 +65,7 @@ class Dhcpcd {
     Process& process() { return *process_; }
 
   private:
+    void wait_for_helpers() const;
     void wait_for_hooks() const;
     void tell(int signal, const std::string& answer) const;
     void wait_end() const;
