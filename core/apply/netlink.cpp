@@ -70,16 +70,15 @@ Status Netlink::send(ByteView bytes)
 /// Appends the data of a single read to `buffer`.
 Status Netlink::receive(Bytes& buffer)
 {
-    const auto before = buffer.size();
-    buffer.resize(before + kReceiveSize);
+    received_.resize(kReceiveSize);
     ssize_t size = -1;
     do {
-        size = mnl_socket_recvfrom(socket_.get(), buffer.data() + before, kReceiveSize);
+        size = mnl_socket_recvfrom(socket_.get(), received_.data(), received_.size());
     } while (size < 0 && errno == EINTR);
     if (size < 0) {
         return fail_errno("reading netlink");
     }
-    buffer.resize(before + static_cast<std::size_t>(size));
+    buffer.insert(buffer.end(), received_.begin(), received_.begin() + size);
     return {};
 }
 

@@ -47,6 +47,8 @@ class Netlink {
                          std::vector<Refusal>& refusals);
 
     Socket socket_;
+    /// Of one read.
+    Bytes received_;
     std::uint32_t sequence_ = 0;
 };
 
