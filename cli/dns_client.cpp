@@ -229,7 +229,7 @@ Result<DnsClient> DnsClient::open(const std::vector<IpAddress>& resolvers,
     auto parts = std::make_unique<Parts>();
     parts->sockets = std::move(sockets);
     ares_options options{};
-    // NOCHECKRESP: a refusal is an answer too; c-ares would otherwise treat it as a timeout.
+    // NOCHECKRESP: a refusal is an answer too; c-ares otherwise discards it.
     options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP;
     options.timeout = static_cast<int>(timeout.count());
     options.tries = 2;

@@ -232,7 +232,8 @@ int portal(const Arguments& arguments)
     const auto options = Options::parse(
         "portal",
         {{"for", "Duration, such as 90s or 10m (default 10m, at most 30m)", "TIME"},
-         {"user", "The user who signs in, by name or number; default: the caller of sudo", "NAME"},
+         {"user", "The user who signs in, name or number; with COMMAND, default: caller of sudo",
+          "NAME"},
          {"end", "End the sign-in now", ""}},
         Arguments(arguments.begin(), separator));
     if (!options) {
