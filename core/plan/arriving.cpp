@@ -18,7 +18,7 @@ namespace {
 /// A guest that asks in somebody else's name would have this machine send answers there.
 InSet not_from_guests()
 {
-    return negated(incoming(sets::guest_device));
+    return negated(incoming(sets::kGuestDevice));
 }
 
 /// From a server, an inbound service's peer or a page that somebody signs in at: about flows that
@@ -44,7 +44,7 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
     const InConntrackState related{.established = false, .related = true};
     const auto add = [&](const std::string& kind, Family family, const Match& type) {
         rules.push_back(allow(kind + " errors about the local network",
-                              {type, related, of_flow(kLocalMark), incoming(sets::lan(family))}));
+                              {type, related, of_flow(kLocalMark), incoming(sets::kLan(family))}));
         rules.push_back(refuse(kind + " errors about other flows", {type}, Verdict::Drop));
     };
     for (const auto type : kTypes) {
@@ -58,7 +58,7 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
 /// They have no addresses yet, and ask for them and for routers.
 void add_requests_from_behind(std::vector<Rule>& rules)
 {
-    const InSet downstream = incoming(sets::downstream_device);
+    const InSet downstream = incoming(sets::kDownstreamDevice);
     rules.push_back(allow("DHCP requests from behind this machine",
                           {InFamily{Family::V4}, downstream, FromPort{Transport::Udp, port(68)},
                            ToPort{Transport::Udp, port(67)}}));
@@ -70,7 +70,7 @@ void add_requests_from_behind(std::vector<Rule>& rules)
 Rule no_router_behind()
 {
     return refuse("router advertisement from behind this machine",
-                  {incoming(sets::downstream_device), Icmpv6Type{icmpv6::kRouterAdvertisement}},
+                  {incoming(sets::kDownstreamDevice), Icmpv6Type{icmpv6::kRouterAdvertisement}},
                   Verdict::Drop);
 }
 
@@ -85,10 +85,10 @@ Chain prerouting_raw()
         refuse("loopback from outside", {ToNetwork{prefix("127.0.0.0/8")}}, Verdict::Drop));
     for (const Family family : kFamilies) {
         chain.rules.push_back(allow("a tunnel's address on its own device",
-                                    {incoming(sets::tunnel_address(family))}));
+                                    {incoming(sets::kTunnelAddress(family))}));
         // CVE-2019-14899. Strict rp_filter does not stop it: early demux skips source validation.
         chain.rules.push_back(refuse("a tunnel's address on another device",
-                                     {incoming(sets::tunnel_destination(family))}, Verdict::Drop));
+                                     {incoming(sets::kTunnelDestination(family))}, Verdict::Drop));
     }
     return chain;
 }
@@ -111,10 +111,10 @@ Chain prerouting_mark(const Needs& needs, bool routes)
             // Else guests would be led past the tunnel to where such a service is open.
             rules.push_back(allow("through this machine", {ToOthers{}}));
         }
-        const InSet not_inside = negated(incoming(sets::tunnel_device));
+        const InSet not_inside = negated(incoming(sets::kTunnelDevice));
         for (const Family family : kFamilies) {
             rules.push_back(mark("and packets to inbound services",
-                                 {not_inside, not_from_guests(), incoming(sets::inbound(family))},
+                                 {not_inside, not_from_guests(), incoming(sets::kInbound(family))},
                                  mark_packet()));
         }
     }
@@ -125,17 +125,17 @@ Chain input(const Refusals& refusals, const Needs& needs)
 {
     Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
-    rules.push_back(dispatch(sets::input_device, Direction::Incoming));
+    rules.push_back(dispatch(sets::kInputDevice, Direction::Incoming));
     const InConntrackState established{.established = true, .related = false};
     for (const Family family : kFamilies) {
         rules.push_back(
-            allow("answers of VPN servers", {established, incoming(sets::server(family))}));
+            allow("answers of VPN servers", {established, incoming(sets::kServer(family))}));
         if (needs.portless) {
             rules.push_back(
-                allow("answers of VPN servers", {incoming(sets::portless_server(family))}));
+                allow("answers of VPN servers", {incoming(sets::kPortlessServer(family))}));
         }
         rules.push_back(
-            allow("bootstrap DNS answers", {established, incoming(sets::bootstrap(family))}));
+            allow("bootstrap DNS answers", {established, incoming(sets::kBootstrap(family))}));
     }
     add_icmp_errors(rules, "VPN servers", of_flow(kUnderlayMark));
     if (needs.portal) {
@@ -148,7 +148,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     if (needs.downstream) {
         rules.push_back(no_router_behind());
     }
-    rules.push_back(allow("neighbour discovery", {HopLimit{255}, incoming(sets::neighbour_in)}));
+    rules.push_back(allow("neighbour discovery", {HopLimit{255}, incoming(sets::kNeighbourIn)}));
     rules.push_back(listener_query());
     rules.push_back(refuse("ICMP redirect", {IcmpType{icmp::kRedirect}}, Verdict::Drop));
     rules.push_back(refuse("ICMPv6 redirect", {Icmpv6Type{icmpv6::kRedirect}}, Verdict::Drop));
@@ -158,7 +158,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     if (needs.inbound) {
         for (const Family family : kFamilies) {
             const Rule service =
-                allow("inbound service", {not_from_guests(), incoming(sets::inbound(family))});
+                allow("inbound service", {not_from_guests(), incoming(sets::kInbound(family))});
             rules.push_back(counted(with(mark_flow(kInboundMark), service)));
         }
         add_icmp_errors(rules, "inbound services", of_flow(kInboundMark));
@@ -171,7 +171,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
         if (needs.downstream) {
             rules.push_back(from_behind(family));
         }
-        rules.push_back(allow("local network", {incoming(sets::lan(family))}));
+        rules.push_back(allow("local network", {incoming(sets::kLan(family))}));
     }
     append(rules, refusals("in from outside the tunnel", {}, Verdict::Drop));
     return chain;
@@ -182,11 +182,11 @@ Chain from_tunnel()
     Chain chain{chains::kFromTunnel, std::nullopt, {}};
     auto& rules = chain.rules;
     rules.push_back(allow("neighbour discovery inside a tunnel",
-                          {HopLimit{255}, incoming(sets::neighbour_inside)}));
+                          {HopLimit{255}, incoming(sets::kNeighbourInside)}));
     for (const Family family : kFamilies) {
-        rules.push_back(allow("a tunnel's own networks", {incoming(sets::tunnel_source(family))}));
+        rules.push_back(allow("a tunnel's own networks", {incoming(sets::kTunnelSource(family))}));
         rules.push_back(refuse("private sources that are not the tunnel's",
-                               {incoming(sets::private_network(family))}, Verdict::Drop));
+                               {incoming(sets::kPrivateNetwork(family))}, Verdict::Drop));
     }
     rules.push_back(allow("from a tunnel", {}));
     return chain;

@@ -16,7 +16,7 @@ Chain prerouting_mark(const Needs& needs, bool routes);
 /// Packets for programs of this machine.
 Chain input(const Refusals& refusals, const Needs& needs);
 
-/// The chain that sets::input_device leads packets from tunnels to.
+/// The chain that sets::kInputDevice leads packets from tunnels to.
 Chain from_tunnel();
 
 } // namespace failclosed

@@ -136,7 +136,7 @@ Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devi
         }
     }
     neighbours = without_contained(std::move(neighbours));
-    SetBuilder targets(sets::arp_target);
+    SetBuilder targets(sets::kArpTarget);
     for (const auto& device : devices) {
         const Link* link = in.snapshot.find(device);
         if (link == nullptr || !has_address4(*link)) {
@@ -153,12 +153,12 @@ Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devi
 void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
 {
     if (!allowed.macs.empty()) {
-        rules.push_back(allow("a guest that is trusted", {outgoing(sets::allowed_mac)}));
+        rules.push_back(allow("a guest that is trusted", {outgoing(sets::kAllowedMac)}));
     }
     for (const Family family : kFamilies) {
         if (!of(family, allowed.sources).empty()) {
             rules.push_back(
-                allow("a guest that is trusted", {outgoing(sets::allowed_source(family))}));
+                allow("a guest that is trusted", {outgoing(sets::kAllowedSource(family))}));
         }
     }
     for (const EtherType type : allowed.types) {
@@ -184,9 +184,9 @@ void add_link_protocols(std::vector<Rule>& rules)
     rules.push_back(
         allow("link aggregation", {OfEtherType{kSlowProtocols}, to_group("01:80:c2:00:00:02")}));
     rules.push_back(refuse("a tunnel's address on another device",
-                           {InSet{sets::tunnel_destination(Family::V4), Direction::OutgoingArp}},
+                           {InSet{sets::kTunnelDestination(Family::V4), Direction::OutgoingArp}},
                            Verdict::Drop));
-    rules.push_back(allow("ARP for hosts of the link", {outgoing(sets::arp_target)}));
+    rules.push_back(allow("ARP for hosts of the link", {outgoing(sets::kArpTarget)}));
 }
 
 } // namespace
@@ -237,11 +237,11 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
     }
     table.sets.push_back(arp_targets(in, devices));
     if (!allowed.macs.empty()) {
-        table.sets.push_back(filled(sets::allowed_mac, allowed.macs));
+        table.sets.push_back(filled(sets::kAllowedMac, allowed.macs));
     }
     for (const Family family : kFamilies) {
         if (const auto sources = of(family, allowed.sources); !sources.empty()) {
-            table.sets.push_back(filled(sets::allowed_source(family), sources));
+            table.sets.push_back(filled(sets::kAllowedSource(family), sources));
         }
     }
     Chain packets{chains::kPacketsOntoTheWire, std::nullopt, source_route_rules()};

@@ -16,7 +16,7 @@ namespace {
 Chain output(const Leaving& leaving)
 {
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
-    chain.rules.push_back(dispatch(sets::inner_device, Direction::Outgoing));
+    chain.rules.push_back(dispatch(sets::kInnerDevice, Direction::Outgoing));
     append(chain.rules, transport_rules(leaving));
     append(chain.rules, source_route_rules()); // transport gets this look at postrouting
     append(chain.rules, leaving_rules(leaving));
@@ -35,8 +35,8 @@ std::vector<Rule> forwarded_rules(Expressions expressions)
     }
     std::vector<Rule> rules;
     for (const Family family : kFamilies) {
-        rules.push_back(rule({HasInput{}, negated(outgoing(sets::own(family))),
-                              negated(outgoing(sets::tunnel_destination(family)))}));
+        rules.push_back(rule({HasInput{}, negated(outgoing(sets::kOwn(family))),
+                              negated(outgoing(sets::kTunnelDestination(family)))}));
     }
     return rules;
 }
@@ -47,7 +47,7 @@ std::vector<Rule> forwarded_rules(Expressions expressions)
 Chain postrouting(const Leaving& leaving, Expressions expressions)
 {
     Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
-    chain.rules.push_back(dispatch(sets::leaving_device, Direction::Outgoing));
+    chain.rules.push_back(dispatch(sets::kLeavingDevice, Direction::Outgoing));
     // Transport first, which is most of it.
     append(chain.rules, source_route_rules());
     append(chain.rules, transport_rules(leaving));
@@ -69,7 +69,7 @@ Chain into_tunnel(Expressions expressions)
         rules.push_back(refuse("no MPTCP inside a tunnel", {HasMptcpOption{}}, Verdict::Drop));
     }
     const auto from_own = [](Family family) {
-        return allow("from the tunnel's own address", {outgoing(sets::tunnel_address(family))});
+        return allow("from the tunnel's own address", {outgoing(sets::kTunnelAddress(family))});
     };
     rules.push_back(from_own(Family::V4));
     // A malformed hop-by-hop header and missing fragments are answered before any rule sees them,
@@ -82,7 +82,7 @@ Chain into_tunnel(Expressions expressions)
     rules.push_back(from_own(Family::V6));
     rules.push_back(
         allow("neighbour discovery inside a tunnel",
-              {FromNetwork{prefix("fe80::/10")}, HopLimit{255}, outgoing(sets::neighbour_inside)}));
+              {FromNetwork{prefix("fe80::/10")}, HopLimit{255}, outgoing(sets::kNeighbourInside)}));
     // Flows older than the tunnel would carry the address of the underlay into it.
     rules.push_back(refuse("into a tunnel from another address", {}, Verdict::Drop));
     return chain;
@@ -98,9 +98,9 @@ Table plan_arp(const State& state)
             name,
             BaseChain{hook, kPriorityFilter, Verdict::Accept},
             {allow("a tunnel's address on its own device",
-                   {InSet{sets::tunnel_address(Family::V4), direction}}),
+                   {InSet{sets::kTunnelAddress(Family::V4), direction}}),
              refuse("a tunnel's address on another device",
-                    {InSet{sets::tunnel_destination(Family::V4), direction}}, Verdict::Drop)}};
+                    {InSet{sets::kTunnelDestination(Family::V4), direction}}, Verdict::Drop)}};
     };
     table.chains.push_back(chain("input", Hook::Input, Direction::IncomingArp));
     table.chains.push_back(chain("output", Hook::Output, Direction::OutgoingArp));

@@ -49,7 +49,7 @@ std::vector<InterfaceName> tunnel_devices(const State& state)
 /// for; redirects are no part of it.
 void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
 {
-    SetBuilder neighbours(sets::neighbour_out);
+    SetBuilder neighbours(sets::kNeighbourOut);
     neighbours.add({icmpv6::kRouterSolicitation}, prefix("ff02::2/128"));
     neighbours.add({icmpv6::kNeighbourSolicitation}, prefix("ff02::1:ff00:0/104"));
     neighbours.add({icmpv6::kNeighbourAdvertisement}, prefix("ff02::1/128"));
@@ -58,7 +58,7 @@ void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
         neighbours.add({icmpv6::kNeighbourAdvertisement}, network);
     }
     all.push_back(neighbours.take());
-    SetBuilder listeners(sets::listener_out);
+    SetBuilder listeners(sets::kListenerOut);
     listeners.add({icmpv6::kListenerReportV2}, prefix("ff02::16/128"));
     listeners.add({icmpv6::kListenerReport}, prefix("ff02::/16"));
     listeners.add({icmpv6::kListenerDone}, prefix("ff02::2/128"));
@@ -68,18 +68,18 @@ void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
 /// And what they may say to this machine, by its other devices and inside tunnels.
 void add_neighbours_in(std::vector<Set>& all)
 {
-    SetBuilder neighbours(sets::neighbour_in);
+    SetBuilder neighbours(sets::kNeighbourIn);
     neighbours.add({icmpv6::kRouterAdvertisement}, prefix("fe80::/10"));
     neighbours.add({icmpv6::kNeighbourSolicitation}, IpPrefix::any(Family::V6));
     neighbours.add({icmpv6::kNeighbourAdvertisement}, IpPrefix::any(Family::V6));
     all.push_back(neighbours.take());
-    all.push_back(filled(sets::neighbour_inside, {Icmpv6Type{icmpv6::kNeighbourSolicitation},
+    all.push_back(filled(sets::kNeighbourInside, {Icmpv6Type{icmpv6::kNeighbourSolicitation},
                                                   Icmpv6Type{icmpv6::kNeighbourAdvertisement}}));
 }
 
 Set lease_servers(const State& state, const Snapshot& snapshot)
 {
-    SetBuilder servers(sets::lease_server);
+    SetBuilder servers(sets::kLeaseServer);
     for (const auto& lease : usable_leases(state, snapshot)) {
         servers.add(lease.interface, lease.server);
     }
@@ -89,7 +89,7 @@ Set lease_servers(const State& state, const Snapshot& snapshot)
 /// The addresses and networks of each tunnel together with its device.
 void add_tunnel_sets(std::vector<Set>& all, Family family, const State& state)
 {
-    SetBuilder sources(sets::tunnel_source(family));
+    SetBuilder sources(sets::kTunnelSource(family));
     for (const auto& tunnel : state.tunnels) {
         State alone;
         alone.tunnels = {tunnel};
@@ -133,28 +133,28 @@ Set admitted_hosts(const SetOf<Who, IpAddress, Transport>& handle, Family family
 
 void add_servers(std::vector<Set>& all, Family family, const FirewallInputs& in)
 {
-    SetBuilder servers(sets::server(family));
+    SetBuilder servers(sets::kServer(family));
     for (const auto& endpoint : in.admitted.endpoints) {
         if (endpoint.address.family() == family && endpoint.port) {
             servers.add(endpoint.address, endpoint.transport, *endpoint.port);
         }
     }
     all.push_back(servers.take());
-    all.push_back(admitted_set(sets::vpn_uid(family), family, in.admitted.uids));
+    all.push_back(admitted_set(sets::kVpnUid(family), family, in.admitted.uids));
     if (in.needs.marks) {
-        all.push_back(admitted_set(sets::vpn_mark(family), family, in.admitted.marks));
+        all.push_back(admitted_set(sets::kVpnMark(family), family, in.admitted.marks));
     }
     if (in.needs.portless) {
-        all.push_back(admitted_hosts(sets::vpn_portless_uid(family), family, in.admitted.uids,
+        all.push_back(admitted_hosts(sets::kVpnPortlessUid(family), family, in.admitted.uids,
                                      Servers::Portless));
-        all.push_back(admitted_hosts(sets::vpn_portless_mark(family), family, in.admitted.marks,
+        all.push_back(admitted_hosts(sets::kVpnPortlessMark(family), family, in.admitted.marks,
                                      Servers::Portless));
     }
 }
 
 Set portless_servers(Family family, const Admissions& admitted)
 {
-    SetBuilder servers(sets::portless_server(family));
+    SetBuilder servers(sets::kPortlessServer(family));
     for (const auto& endpoint : admitted.endpoints) {
         if (endpoint.address.family() == family && !endpoint.port) {
             servers.add(endpoint.address, endpoint.transport);
@@ -172,7 +172,7 @@ Set inbound_services(Family family, const Config& config)
             services[{service.transport, service.port}].push_back(service.from);
         }
     }
-    SetBuilder set(sets::inbound(family));
+    SetBuilder set(sets::kInbound(family));
     for (auto& [service, sources] : services) {
         for (const auto& from : without_contained(std::move(sources))) {
             set.add(from, service.first, service.second);
@@ -183,7 +183,7 @@ Set inbound_services(Family family, const Config& config)
 
 Set networks_behind(Family family, const FirewallInputs& in)
 {
-    SetBuilder set(sets::downstream(family));
+    SetBuilder set(sets::kDownstream(family));
     for (const auto& [device, network] :
          downstream_networks(family, in.state, in.config, in.snapshot)) {
         set.add(device, network);
@@ -212,32 +212,32 @@ Set questions_to(const IpAddress& resolver, const SetOf<IpAddress, Transport, Po
 
 Set bootstrap_elements(const IpAddress& resolver)
 {
-    return questions_to(resolver, sets::bootstrap(resolver.family()));
+    return questions_to(resolver, sets::kBootstrap(resolver.family()));
 }
 
 std::vector<Set> portal_elements(const Portal& portal)
 {
     std::vector<Set> all;
     if (portal.gid) {
-        all.push_back(filled(sets::portal_gid, {Gid{*portal.gid}}));
+        all.push_back(filled(sets::kPortalGid, {Gid{*portal.gid}}));
     } else {
-        all.push_back(filled(sets::portal_uid, {Uid{portal.uid}}));
+        all.push_back(filled(sets::kPortalUid, {Uid{portal.uid}}));
     }
     for (const auto& resolver : portal.resolvers) {
-        all.push_back(questions_to(resolver, sets::portal_resolver(resolver.family())));
+        all.push_back(questions_to(resolver, sets::kPortalResolver(resolver.family())));
     }
     return all;
 }
 
 std::vector<SetHandle> portal_sets()
 {
-    return {sets::portal_uid, sets::portal_gid, sets::portal_resolver(Family::V4),
-            sets::portal_resolver(Family::V6)};
+    return {sets::kPortalUid, sets::kPortalGid, sets::kPortalResolver(Family::V4),
+            sets::kPortalResolver(Family::V6)};
 }
 
 Set tunnel_addresses(Family family, const State& state)
 {
-    SetBuilder addresses(sets::tunnel_address(family));
+    SetBuilder addresses(sets::kTunnelAddress(family));
     for (const auto& tunnel : state.tunnels) {
         for (const auto& own : tunnel.addresses) {
             if (own.address.family() == family) {
@@ -250,7 +250,7 @@ Set tunnel_addresses(Family family, const State& state)
 
 Set tunnel_destinations(Family family, const State& state)
 {
-    SetBuilder addresses(sets::tunnel_destination(family));
+    SetBuilder addresses(sets::kTunnelDestination(family));
     for (const auto& tunnel : state.tunnels) {
         for (const auto& own : tunnel.addresses) {
             if (own.address.family() == family) {
@@ -266,16 +266,16 @@ std::vector<Set> leaving_sets(const FirewallInputs& in)
     std::vector<Set> all;
     for (const Family family : kFamilies) {
         all.push_back(tunnel_destinations(family, in.state));
-        all.push_back(filled(sets::tunnel_network(family), tunnel_networks(family, in.state)));
+        all.push_back(filled(sets::kTunnelNetwork(family), tunnel_networks(family, in.state)));
         add_servers(all, family, in);
-        all.push_back({sets::bootstrap(family), {}});
+        all.push_back({sets::kBootstrap(family), {}});
         all.push_back(
-            filled(sets::lan(family), lan_prefixes(family, in.state, in.config, in.snapshot)));
+            filled(sets::kLan(family), lan_prefixes(family, in.state, in.config, in.snapshot)));
         if (in.needs.inbound) {
             all.push_back(inbound_services(family, in.config));
         }
         if (in.needs.portal) {
-            all.push_back({sets::portal_resolver(family), {}});
+            all.push_back({sets::kPortalResolver(family), {}});
         }
     }
     add_neighbours_out(all, in);
@@ -284,15 +284,15 @@ std::vector<Set> leaving_sets(const FirewallInputs& in)
         all.push_back(ports_of(service));
     }
     if (in.needs.portal) {
-        all.push_back({sets::portal_uid, {}});
-        all.push_back({sets::portal_gid, {}});
+        all.push_back({sets::kPortalUid, {}});
+        all.push_back({sets::kPortalGid, {}});
     }
     return all;
 }
 
 Set own_addresses(Family family, const FirewallInputs& in)
 {
-    SetBuilder addresses(sets::own(family));
+    SetBuilder addresses(sets::kOwn(family));
     for (const auto& link : in.snapshot.links) {
         for (const auto& own : link.addresses) {
             if (is_underlay(in.state, link) && own.address.family() == family &&
@@ -310,9 +310,9 @@ std::vector<Set> egress_sets(const FirewallInputs& in)
     for (const Family family : kFamilies) {
         all.push_back(own_addresses(family, in));
         all.push_back(
-            admitted_hosts(sets::vpn_host_uid(family), family, in.admitted.uids, Servers::All));
+            admitted_hosts(sets::kVpnHostUid(family), family, in.admitted.uids, Servers::All));
         if (in.needs.marks) {
-            all.push_back(admitted_hosts(sets::vpn_host_mark(family), family, in.admitted.marks,
+            all.push_back(admitted_hosts(sets::kVpnHostMark(family), family, in.admitted.marks,
                                          Servers::All));
         }
     }
@@ -322,20 +322,20 @@ std::vector<Set> egress_sets(const FirewallInputs& in)
 std::vector<Set> inet_sets(const FirewallInputs& in)
 {
     std::vector<Set> all;
-    all.push_back(device_map(sets::input_device, in, Goto{chains::kFromTunnel}));
-    all.push_back(device_map(sets::inner_device, in, Verdict::Accept));
-    all.push_back(device_map(sets::leaving_device, in, Goto{chains::kIntoTunnel}));
-    all.push_back(filled(sets::tunnel_device, tunnel_devices(in.state)));
+    all.push_back(device_map(sets::kInputDevice, in, Goto{chains::kFromTunnel}));
+    all.push_back(device_map(sets::kInnerDevice, in, Verdict::Accept));
+    all.push_back(device_map(sets::kLeavingDevice, in, Goto{chains::kIntoTunnel}));
+    all.push_back(filled(sets::kTunnelDevice, tunnel_devices(in.state)));
     if (in.needs.downstream) {
         all.push_back(
-            filled(sets::downstream_device, downstream_devices(in.state, in.config, in.snapshot)));
+            filled(sets::kDownstreamDevice, downstream_devices(in.state, in.config, in.snapshot)));
     }
     if (in.needs.inbound) {
-        all.push_back(filled(sets::guest_device, guest_devices(in.state, in.config, in.snapshot)));
+        all.push_back(filled(sets::kGuestDevice, guest_devices(in.state, in.config, in.snapshot)));
     }
     for (const Family family : kFamilies) {
         add_tunnel_sets(all, family, in.state);
-        all.push_back(filled(sets::private_network(family), private_prefixes(family)));
+        all.push_back(filled(sets::kPrivateNetwork(family), private_prefixes(family)));
         if (in.needs.portless) {
             all.push_back(portless_servers(family, in.admitted));
         }

@@ -26,13 +26,13 @@ struct FirewallInputs {
 /// What leaving_rules() look into.
 std::vector<Set> leaving_sets(const FirewallInputs& in);
 
-/// sets::own
+/// sets::kOwn
 Set own_addresses(Family family, const FirewallInputs& in);
 
-/// sets::tunnel_address
+/// sets::kTunnelAddress
 Set tunnel_addresses(Family family, const State& state);
 
-/// sets::tunnel_destination
+/// sets::kTunnelDestination
 Set tunnel_destinations(Family family, const State& state);
 
 /// What leaving_rules() look into at Place::Egress alone.

@@ -54,9 +54,9 @@ void add_later_fragments(std::vector<Rule>& rules, const Needs& needs)
                               {LaterFragment{family}, outgoing(who)}));
     };
     for (const Family family : kFamilies) {
-        admit(family, sets::vpn_host_uid(family));
+        admit(family, sets::kVpnHostUid(family));
         if (needs.marks) {
-            admit(family, sets::vpn_host_mark(family));
+            admit(family, sets::kVpnHostMark(family));
         }
     }
 }
@@ -73,7 +73,7 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
     if (leaving.place != Place::Postrouting) {
         for (const Family family : kFamilies) {
             rules.push_back(refuse("a tunnel's address outside of it",
-                                   {outgoing(sets::tunnel_destination(family))}, refusal(leaving)));
+                                   {outgoing(sets::kTunnelDestination(family))}, refusal(leaving)));
         }
     }
     const auto admit = [&](const SetHandle& who) {
@@ -85,13 +85,13 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
         rules.push_back(leaving.place == Place::Output ? counted(std::move(rule)) : rule);
     };
     for (const Family family : kFamilies) {
-        admit(sets::vpn_uid(family));
+        admit(sets::kVpnUid(family));
         if (needs.marks) {
-            admit(sets::vpn_mark(family));
+            admit(sets::kVpnMark(family));
         }
         if (needs.portless) {
-            admit(sets::vpn_portless_uid(family));
-            admit(sets::vpn_portless_mark(family));
+            admit(sets::kVpnPortlessUid(family));
+            admit(sets::kVpnPortlessMark(family));
         }
     }
     // Where nothing is known of flows any more, the output hook has marked the packets.
@@ -114,12 +114,12 @@ Chain admitted_flow(const Leaving& leaving)
     chain.rules.push_back(go_back("a socket is admitted by its user only", {HasSocket{}}));
     for (const Family family : kFamilies) {
         auto rule =
-            allow("VPN server, by the kernel in the same flow", {outgoing(sets::server(family))});
+            allow("VPN server, by the kernel in the same flow", {outgoing(sets::kServer(family))});
         if (leaving.place == Place::Output) {
             rule = with(mark_packet(), std::move(rule));
         } else {
             // A guest's socket is none here, and its packets keep the mark that it has set.
-            rule.matches.emplace_back(outgoing(sets::own(family)));
+            rule.matches.emplace_back(outgoing(sets::kOwn(family)));
         }
         chain.rules.push_back(std::move(rule));
     }
@@ -136,7 +136,7 @@ Chain admitted_flow(const Leaving& leaving)
 void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
 {
     const auto answers = [&](Family family, std::vector<Match> matches) {
-        matches.emplace_back(outgoing(sets::inbound(family)));
+        matches.emplace_back(outgoing(sets::kInbound(family)));
         return allow("answers of an inbound service", std::move(matches));
     };
     for (const Family family : kFamilies) {
@@ -146,7 +146,7 @@ void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
                 with(mark_packet(), answers(family, {established, of_flow(kInboundMark)})));
         } else {
             rules.push_back(answers(family, {marked(), HasSocket{}}));
-            rules.push_back(answers(family, {marked(), outgoing(sets::own(family))}));
+            rules.push_back(answers(family, {marked(), outgoing(sets::kOwn(family))}));
         }
     }
 }
@@ -156,10 +156,10 @@ std::vector<Rule> neighbours_and_leases()
     auto rules = dhcp_out();
     rules.push_back(allow("DHCP renewals to the lease's server",
                           {FromPort{Transport::Udp, port(68)}, ToPort{Transport::Udp, port(67)},
-                           outgoing(sets::lease_server)}));
-    rules.push_back(allow("neighbour discovery", {HopLimit{255}, outgoing(sets::neighbour_out)}));
+                           outgoing(sets::kLeaseServer)}));
+    rules.push_back(allow("neighbour discovery", {HopLimit{255}, outgoing(sets::kNeighbourOut)}));
     rules.push_back(
-        allow("multicast listener reports", {HopLimit{1}, outgoing(sets::listener_out)}));
+        allow("multicast listener reports", {HopLimit{1}, outgoing(sets::kListenerOut)}));
     return rules;
 }
 
@@ -167,7 +167,7 @@ void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
 {
     for (const Family family : kFamilies) {
         rules.push_back(admit_flow(leaving, "bootstrap DNS, by the refresh helper",
-                                   {FromUid{Uid{0}}, marked(), outgoing(sets::bootstrap(family))},
+                                   {FromUid{Uid{0}}, marked(), outgoing(sets::kBootstrap(family))},
                                    kUnderlayMark));
     }
 }
@@ -177,7 +177,7 @@ Chain portal(const Leaving& leaving)
     Chain chain{chain_at(chains::kPortal, leaving.place), std::nullopt, {}};
     for (const Family family : kFamilies) {
         chain.rules.push_back(admit_flow(leaving, "sign-in to the network: its resolver",
-                                         {outgoing(sets::portal_resolver(family))}, kPortalMark));
+                                         {outgoing(sets::kPortalResolver(family))}, kPortalMark));
     }
     chain.rules.push_back(refused_before_lan(leaving.place));
     for (const int number : {80, 443}) {
@@ -191,16 +191,16 @@ Chain portal(const Leaving& leaving)
 void add_portal(std::vector<Rule>& rules, Place place)
 {
     const std::string portal = chain_at(chains::kPortal, place);
-    rules.push_back(jump("a user signs in to the network", {outgoing(sets::portal_uid)}, portal));
+    rules.push_back(jump("a user signs in to the network", {outgoing(sets::kPortalUid)}, portal));
     rules.push_back(
-        jump("a program signs in to the network", {outgoing(sets::portal_gid)}, portal));
+        jump("a program signs in to the network", {outgoing(sets::kPortalGid)}, portal));
 }
 
 /// To guests and to the network behind this machine; what is served to them has no address of
 /// theirs yet, or goes to all of them.
 void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
 {
-    const InSet downstream = outgoing(sets::downstream_device);
+    const InSet downstream = outgoing(sets::kDownstreamDevice);
     rules.push_back(allow("DHCP served behind this machine",
                           {InFamily{Family::V4}, downstream, FromPort{Transport::Udp, port(67)},
                            ToPort{Transport::Udp, port(68)}}));
@@ -208,7 +208,7 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
                           {downstream, Icmpv6Type{icmpv6::kRouterAdvertisement},
                            ToNetwork{prefix("ff02::1/128")}, HopLimit{255}}));
     for (const Family family : kFamilies) {
-        add_local(rules, leaving, "behind this machine", outgoing(sets::downstream(family)));
+        add_local(rules, leaving, "behind this machine", outgoing(sets::kDownstream(family)));
     }
 }
 
@@ -226,11 +226,11 @@ Chain past_tunnel(const Leaving& leaving)
     for (const Family family : kFamilies) {
         // A flow whose route was taken away would show that address to the local network.
         rules.push_back(refuse("a tunnel's address outside of it",
-                               {outgoing(sets::tunnel_destination(family))}, verdict));
+                               {outgoing(sets::kTunnelDestination(family))}, verdict));
         append(rules, leaving.refusals("a VPN server by somebody else",
-                                       {outgoing(sets::server(family))}, verdict));
+                                       {outgoing(sets::kServer(family))}, verdict));
         rules.push_back(refuse("a tunnel's network outside of it",
-                               {outgoing(sets::tunnel_network(family))}, verdict));
+                               {outgoing(sets::kTunnelNetwork(family))}, verdict));
     }
     return chain;
 }
@@ -294,7 +294,7 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
     }
     rules.push_back(refused_before_lan(leaving.place));
     for (const Family family : kFamilies) {
-        add_local(rules, leaving, "local network", outgoing(sets::lan(family)));
+        add_local(rules, leaving, "local network", outgoing(sets::kLan(family)));
     }
     append(rules, leaving.refusals(egress ? "onto the wire past the tunnel" : "out past the tunnel",
                                    {}, refusal(leaving)));

@@ -17,26 +17,26 @@ namespace {
 std::vector<Rule> forwarding_rules(const Refusals& refusals, const Needs& needs, Place place)
 {
     const bool answered = place == Place::Output;
-    const InSet from_tunnel = incoming(sets::tunnel_device);
-    auto rules = source_route_rules({negated(outgoing(sets::tunnel_device))});
+    const InSet from_tunnel = incoming(sets::kTunnelDevice);
+    auto rules = source_route_rules({negated(outgoing(sets::kTunnelDevice))});
     rules.push_back(allow("answers from a tunnel",
                           {from_tunnel, InConntrackState{.established = true, .related = true}}));
     rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
-    rules.push_back(allow("into a tunnel", {outgoing(sets::tunnel_device)}));
+    rules.push_back(allow("into a tunnel", {outgoing(sets::kTunnelDevice)}));
     for (const Family family : kFamilies) {
         rules.push_back(no_tunnel_network_elsewhere(family));
         if (needs.downstream) {
             rules.push_back(
                 allow("between networks behind this machine",
-                      {incoming(sets::downstream_device), outgoing(sets::downstream(family))}));
+                      {incoming(sets::kDownstreamDevice), outgoing(sets::kDownstream(family))}));
         }
         // Below, refusals are answered: to the local network only, never through a tunnel.
         append(rules, refusals("forwarded outside the tunnel",
-                               {negated(incoming(sets::lan(family)))}, Verdict::Drop));
+                               {negated(incoming(sets::kLan(family)))}, Verdict::Drop));
     }
     rules.push_back(refused_before_lan(place));
     for (const Family family : kFamilies) {
-        rules.push_back(allow("between local networks", {outgoing(sets::lan(family))}));
+        rules.push_back(allow("between local networks", {outgoing(sets::kLan(family))}));
     }
     append(rules, refusals("forwarded outside the tunnel", {},
                            answered ? Verdict::Reject : Verdict::Drop));
@@ -52,7 +52,7 @@ Chain prerouting_filter()
 {
     return {"prerouting_filter",
             BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
-            {dispatch(sets::inner_device, Direction::Incoming),
+            {dispatch(sets::kInnerDevice, Direction::Incoming),
              go_to("through this machine", {ToOthers{}}, chains::kPassingThrough)}};
 }
 
@@ -64,9 +64,9 @@ Chain passing_through(const Refusals& refusals, const Needs& needs)
         if (needs.downstream) {
             chain.rules.push_back(from_behind(family));
         }
-        chain.rules.push_back(allow("from the local network", {incoming(sets::lan(family))}));
+        chain.rules.push_back(allow("from the local network", {incoming(sets::kLan(family))}));
         chain.rules.push_back(
-            allow("from a private network", {incoming(sets::private_network(family))}));
+            allow("from a private network", {incoming(sets::kPrivateNetwork(family))}));
     }
     append(chain.rules, refusals("through this machine from elsewhere", {}, Verdict::Drop));
     return chain;
@@ -102,7 +102,7 @@ Chain redirect_dns(const State& state, const Config& config)
         for (const Transport transport : {Transport::Udp, Transport::Tcp}) {
             chain.rules.push_back(
                 counted({.comment = "DNS from behind this machine",
-                         .matches = {InFamily{family}, incoming(sets::downstream_device),
+                         .matches = {InFamily{family}, incoming(sets::kDownstreamDevice),
                                      ToPort{transport, port(kDnsPort)}, ToOthers{}},
                          .end = RedirectTo{*resolver}}));
         }
@@ -118,7 +118,7 @@ Chain masquerade()
                 {}};
     chain.rules.push_back(
         counted({.comment = "from behind this machine into a tunnel",
-                 .matches = {incoming(sets::downstream_device), outgoing(sets::tunnel_device)},
+                 .matches = {incoming(sets::kDownstreamDevice), outgoing(sets::kTunnelDevice)},
                  .end = Masquerade{}}));
     return chain;
 }

@@ -9,8 +9,8 @@
 
 namespace failclosed {
 
-/// Before routing, which answers what it cannot forward: leads packets that are not for this machine
-/// to passing_through().
+/// Before routing, which answers what it cannot forward: leads packets that are not for this
+/// machine to passing_through().
 Chain prerouting_filter();
 Chain passing_through(const Refusals& refusals, const Needs& needs);
 

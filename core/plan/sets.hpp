@@ -57,9 +57,9 @@ enum class Elements : std::uint8_t {
 /// A handle whose elements are made of `Parts`, one for each field of the key, in its order. With a
 /// Decision behind them it is a verdict map, with prefixes among them a set of intervals.
 template <typename... Parts> struct SetOf : SetHandle {
-    consteval SetOf(SetName name_, KeyFields key_, Elements elements = Elements::Planned)
-        : SetHandle{.name = name_,
-                    .key = key_,
+    consteval SetOf(SetName set_name, KeyFields fields, Elements elements = Elements::Planned)
+        : SetHandle{.name = set_name,
+                    .key = fields,
                     .intervals = (std::is_same_v<Parts, IpPrefix> || ...),
                     .verdicts = (std::is_same_v<Parts, Decision> || ...),
                     .timeouts = elements == Elements::Timed}
@@ -90,9 +90,10 @@ template <typename... Parts> class SetsOf {
   private:
     static constexpr Field in_ipv6(Field field)
     {
-        return field == Field::Source4        ? Field::Source6
-               : field == Field::Destination4 ? Field::Destination6
-                                              : field;
+        if (field == Field::Source4) {
+            return Field::Source6;
+        }
+        return field == Field::Destination4 ? Field::Destination6 : field;
     }
 
     SetOf<Parts...> v4_;
@@ -143,90 +144,90 @@ inline constexpr KeyFields kEndpoint = {Field::Destination4, Field::Protocol,
 
 // ---- Devices ----
 
-inline constexpr SetOf<InterfaceName, Decision> input_device{"input_device", kDevice};
-inline constexpr SetOf<InterfaceName, Decision> inner_device{"inner_device", kDevice};
-inline constexpr SetOf<InterfaceName, Decision> leaving_device{"leaving_device", kDevice};
-inline constexpr SetOf<InterfaceName> tunnel_device{"tunnel_device", kDevice};
+inline constexpr SetOf<InterfaceName, Decision> kInputDevice{"input_device", kDevice};
+inline constexpr SetOf<InterfaceName, Decision> kInnerDevice{"inner_device", kDevice};
+inline constexpr SetOf<InterfaceName, Decision> kLeavingDevice{"leaving_device", kDevice};
+inline constexpr SetOf<InterfaceName> kTunnelDevice{"tunnel_device", kDevice};
 /// What is named in `forward=`.
-inline constexpr SetOf<InterfaceName> downstream_device{"downstream_device", kDevice};
-inline constexpr SetOf<InterfaceName> guest_device{"guest_device", kDevice};
+inline constexpr SetOf<InterfaceName> kDownstreamDevice{"downstream_device", kDevice};
+inline constexpr SetOf<InterfaceName> kGuestDevice{"guest_device", kDevice};
 
 // ---- Addresses of this machine ----
 
 /// Of all tunnels.
-inline constexpr SetsOf<IpAddress> tunnel_destination{"tunnel_destination", Field::Source4};
+inline constexpr SetsOf<IpAddress> kTunnelDestination{"tunnel_destination", Field::Source4};
 /// Of each tunnel, with its device.
-inline constexpr SetsOf<InterfaceName, IpAddress> tunnel_address{
+inline constexpr SetsOf<InterfaceName, IpAddress> kTunnelAddress{
     "tunnel_address", {Field::OutputInterface, Field::Source4}};
 /// Outside of tunnels, without link-local ones.
-inline constexpr SetsOf<IpAddress> own{"own", Field::Source4};
+inline constexpr SetsOf<IpAddress> kOwn{"own", Field::Source4};
 
 // ---- Networks elsewhere ----
 
 /// Of all tunnels.
-inline constexpr SetsOf<IpPrefix> tunnel_network{"tunnel_network", Field::Destination4};
+inline constexpr SetsOf<IpPrefix> kTunnelNetwork{"tunnel_network", Field::Destination4};
 /// Of each tunnel, with its device.
-inline constexpr SetsOf<InterfaceName, IpPrefix> tunnel_source{
+inline constexpr SetsOf<InterfaceName, IpPrefix> kTunnelSource{
     "tunnel_source", {Field::OutputInterface, Field::Destination4}};
-inline constexpr SetsOf<IpPrefix> lan{"lan", Field::Destination4};
-inline constexpr SetsOf<IpPrefix> private_network{"private", Field::Destination4};
+inline constexpr SetsOf<IpPrefix> kLan{"lan", Field::Destination4};
+inline constexpr SetsOf<IpPrefix> kPrivateNetwork{"private", Field::Destination4};
 /// Behind this machine, with the device that leads there.
-inline constexpr SetsOf<InterfaceName, IpPrefix> downstream{
+inline constexpr SetsOf<InterfaceName, IpPrefix> kDownstream{
     "downstream", {Field::OutputInterface, Field::Destination4}};
 
 // ---- VPN servers ----
 
-inline constexpr SetsOf<IpAddress, Transport, Port> server{"server", kEndpoint};
+inline constexpr SetsOf<IpAddress, Transport, Port> kServer{"server", kEndpoint};
 /// With the users and the marks that are admitted to them.
-inline constexpr SetsOf<Uid, IpAddress, Transport, Port> vpn_uid{
+inline constexpr SetsOf<Uid, IpAddress, Transport, Port> kVpnUid{
     "vpn_uid", {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort}};
-inline constexpr SetsOf<Mark, IpAddress, Transport, Port> vpn_mark{
+inline constexpr SetsOf<Mark, IpAddress, Transport, Port> kVpnMark{
     "vpn_mark", {Field::Mark, Field::Destination4, Field::Protocol, Field::DestinationPort}};
 /// Of transports without ports.
-inline constexpr SetsOf<IpAddress, Transport> portless_server{
+inline constexpr SetsOf<IpAddress, Transport> kPortlessServer{
     "portless_server", {Field::Destination4, Field::Protocol}};
-inline constexpr SetsOf<Uid, IpAddress, Transport> vpn_portless_uid{
+inline constexpr SetsOf<Uid, IpAddress, Transport> kVpnPortlessUid{
     "vpn_portless_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
-inline constexpr SetsOf<Mark, IpAddress, Transport> vpn_portless_mark{
+inline constexpr SetsOf<Mark, IpAddress, Transport> kVpnPortlessMark{
     "vpn_portless_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
 /// Of all transports, for later fragments, which hold no ports.
-inline constexpr SetsOf<Uid, IpAddress, Transport> vpn_host_uid{
+inline constexpr SetsOf<Uid, IpAddress, Transport> kVpnHostUid{
     "vpn_host_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
-inline constexpr SetsOf<Mark, IpAddress, Transport> vpn_host_mark{
+inline constexpr SetsOf<Mark, IpAddress, Transport> kVpnHostMark{
     "vpn_host_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
 
 // ---- What else passes outside of tunnels ----
 
 /// Neighbour and multicast listener discovery: message types, and networks that they go to or come
 /// from.
-inline constexpr SetOf<Icmpv6Type, IpPrefix> neighbour_out{
+inline constexpr SetOf<Icmpv6Type, IpPrefix> kNeighbourOut{
     "neighbour_out", {Field::Icmpv6Kind, Field::Destination6}};
-inline constexpr SetOf<Icmpv6Type, IpPrefix> listener_out{"listener_out",
+inline constexpr SetOf<Icmpv6Type, IpPrefix> kListenerOut{"listener_out",
                                                           {Field::Icmpv6Kind, Field::Destination6}};
-inline constexpr SetOf<Icmpv6Type, IpPrefix> neighbour_in{"neighbour_in",
+inline constexpr SetOf<Icmpv6Type, IpPrefix> kNeighbourIn{"neighbour_in",
                                                           {Field::Icmpv6Kind, Field::Destination6}};
-inline constexpr SetOf<Icmpv6Type> neighbour_inside{"neighbour_inside", Field::Icmpv6Kind};
-inline constexpr SetOf<InterfaceName, IpAddress> lease_server{
+inline constexpr SetOf<Icmpv6Type> kNeighbourInside{"neighbour_inside", Field::Icmpv6Kind};
+inline constexpr SetOf<InterfaceName, IpAddress> kLeaseServer{
     "lease_server", {Field::OutputInterface, Field::Destination4}};
 /// Services of this machine, with the networks that may reach them.
-inline constexpr SetsOf<IpPrefix, Transport, Port> inbound{
+inline constexpr SetsOf<IpPrefix, Transport, Port> kInbound{
     "inbound", {Field::Destination4, Field::Protocol, Field::SourcePort}};
 /// Addresses that may be asked for by ARP on a device.
-inline constexpr SetOf<InterfaceName, IpPrefix> arp_target{
+inline constexpr SetOf<InterfaceName, IpPrefix> kArpTarget{
     "arp_target4", {Field::OutputInterface, Field::ArpTarget}};
 /// Guests of `belt-allow=`.
-inline constexpr SetOf<MacAddress> allowed_mac{"allowed_mac", Field::SourceMac};
-inline constexpr SetsOf<IpPrefix> allowed_source{"allowed_source", Field::Source4};
+inline constexpr SetOf<MacAddress> kAllowedMac{"allowed_mac", Field::SourceMac};
+inline constexpr SetsOf<IpPrefix> kAllowedSource{"allowed_source", Field::Source4};
 
 // ---- In all tables that judge what leaves, under the same name ----
 
 /// Resolvers that the refresh helper may ask past the tunnels, for seconds.
-inline constexpr SetsOf<IpAddress, Transport, Port> bootstrap{"bootstrap", kEndpoint,
-                                                              Elements::Timed};
+inline constexpr SetsOf<IpAddress, Transport, Port> kBootstrap{"bootstrap", kEndpoint,
+                                                               Elements::Timed};
 /// Users and programs that sign in to the network, and its resolvers, for minutes.
-inline constexpr SetOf<Uid> portal_uid{"portal_uid", Field::SocketUid, Elements::Timed};
-inline constexpr SetOf<Gid> portal_gid{"portal_gid", Field::SocketGid, Elements::Timed};
-inline constexpr SetsOf<IpAddress, Transport, Port> portal_resolver{"portal_resolver", kEndpoint,
+inline constexpr SetOf<Uid> kPortalUid{"portal_uid", Field::SocketUid, Elements::Timed};
+inline constexpr SetOf<Gid> kPortalGid{"portal_gid", Field::SocketGid, Elements::Timed};
+inline constexpr SetsOf<IpAddress, Transport, Port> kPortalResolver{"portal_resolver", kEndpoint,
                                                                     Elements::Timed};
 
 } // namespace sets

@@ -79,12 +79,12 @@ inline std::vector<Set> timed_elements(bool bootstrap, bool portal)
     };
     std::vector<Set> elements;
     if (bootstrap) {
-        elements.push_back({sets::bootstrap(Family::V4), {question(Transport::Udp)}});
+        elements.push_back({sets::kBootstrap(Family::V4), {question(Transport::Udp)}});
     }
     if (portal) {
-        elements.push_back({sets::portal_uid, {{{Uid{kGuestOfTheHotel}}, {}}}});
-        elements.push_back({sets::portal_gid, {{{Gid{kSignInProgram}}, {}}}});
-        elements.push_back({sets::portal_resolver(Family::V4),
+        elements.push_back({sets::kPortalUid, {{{Uid{kGuestOfTheHotel}}, {}}}});
+        elements.push_back({sets::kPortalGid, {{{Gid{kSignInProgram}}, {}}}});
+        elements.push_back({sets::kPortalResolver(Family::V4),
                             {question(Transport::Udp), question(Transport::Tcp)}});
     }
     return elements;

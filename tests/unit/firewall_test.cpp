@@ -246,7 +246,7 @@ TEST(Firewall, TimedSetsAreTheSameInEachTableThatJudgesWhatLeaves)
 {
     const Ruleset ruleset = plan(signing_in());
     std::vector<SetHandle> timed = portal_sets();
-    timed.insert(timed.end(), {sets::bootstrap(Family::V4), sets::bootstrap(Family::V6)});
+    timed.insert(timed.end(), {sets::kBootstrap(Family::V4), sets::kBootstrap(Family::V6)});
     EXPECT_EQ(timed.size(), 6U);
     for (const SetHandle& handle : timed) {
         EXPECT_TRUE(handle.timeouts);
@@ -264,15 +264,15 @@ TEST(Firewall, TimedElementsNameOneSignerAndQuestionsToResolvers)
                                        {{address(resolver), Transport::Udp, port(53)}, {}}};
     };
     EXPECT_EQ(bootstrap_elements(address("192.168.50.1")),
-              (Set{sets::bootstrap(Family::V4), questions("192.168.50.1")}));
+              (Set{sets::kBootstrap(Family::V4), questions("192.168.50.1")}));
     Portal portal{1001, {}, {address("192.168.50.1"), address("fe80::1")}, Seconds{60}};
-    const Set resolver4{sets::portal_resolver(Family::V4), questions("192.168.50.1")};
-    const Set resolver6{sets::portal_resolver(Family::V6), questions("fe80::1")};
+    const Set resolver4{sets::kPortalResolver(Family::V4), questions("192.168.50.1")};
+    const Set resolver6{sets::kPortalResolver(Family::V6), questions("fe80::1")};
     EXPECT_EQ(portal_elements(portal),
-              (std::vector<Set>{{sets::portal_uid, {{{Uid{1001}}, {}}}}, resolver4, resolver6}));
+              (std::vector<Set>{{sets::kPortalUid, {{{Uid{1001}}, {}}}}, resolver4, resolver6}));
     portal.gid = 4242;
     EXPECT_EQ(portal_elements(portal),
-              (std::vector<Set>{{sets::portal_gid, {{{Gid{4242}}, {}}}}, resolver4, resolver6}));
+              (std::vector<Set>{{sets::kPortalGid, {{{Gid{4242}}, {}}}}, resolver4, resolver6}));
 }
 
 TEST(Firewall, BaseFormNeedsNothingButLoopback)
@@ -1036,9 +1036,9 @@ TEST(FirewallSweep, WhoSignsInAsksItsResolverAndFetchesPages)
     Ruleset ruleset = plan(signing_in());
     for (Table& table : ruleset.tables) {
         for (Set& set : table.sets) {
-            if (set.handle == sets::portal_uid) {
+            if (set.handle == sets::kPortalUid) {
                 set.elements = {{{Uid{1001}}, {}}};
-            } else if (set.handle == sets::portal_resolver(Family::V4)) {
+            } else if (set.handle == sets::kPortalResolver(Family::V4)) {
                 set.elements = {{{address("192.168.50.1"), Transport::Udp, port(53)}, {}}};
             }
         }
