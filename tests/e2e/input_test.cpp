@@ -350,9 +350,9 @@ TEST(Lock, IsWholeIfAFileNameIsNone)
         {{"sh", "-c", removed + " --openvpn-config vpn.conf"}, 1},
         {{"sh", "-c", removed}, 0},
     };
-    for (const auto& [command, status] : commands) {
+    for (const auto& [argv, status] : commands) {
         client.must({"failclosed", "unlock"});
-        const Outcome outcome = client.run(command);
+        const Outcome outcome = client.run(argv);
         EXPECT_EQ(outcome.status, status) << outcome.err;
         EXPECT_EQ(lines(outcome.err), status == 0 ? 0U : 1U) << outcome.err;
         EXPECT_THAT(outcome.err, Not(HasSubstr("filesystem error")));

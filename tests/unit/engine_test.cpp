@@ -753,7 +753,7 @@ TEST(Engine, AfterAnExceptionThatComesAgainTheBaseFormIsLoaded)
     ASSERT_TRUE(close_after_exception(system, {}));
     EXPECT_EQ(system.firewall, base_ruleset());
     system.firewall = {};
-    system.broken = {"load_beside"};
+    system.broken = {"replace_firewall"};
     EXPECT_FALSE(close_after_exception(system, {}));
 }
 
