@@ -11,11 +11,10 @@
 #include <vector>
 
 #include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/e2e/scene.hpp"
 #include "tests/support/http.hpp"
@@ -587,12 +586,13 @@ TEST_F(UsersVpn, CarriesNothingThatOthersSendToTheLocalNetwork)
                         "iifname vpn1 ip daddr 10.50.0.5 counter name others\n}\n"
                         "counter others { }\n}\n");
     const auto is_seen = [&] {
-        return lab_.internet().must({"nft", "list", "counter", "inet", "seen", "others"}).find(
-                   "packets 0 ") == std::string::npos;
+        return lab_.internet()
+                   .must({"nft", "list", "counter", "inet", "seen", "others"})
+                   .find("packets 0 ") == std::string::npos;
     };
     const auto send = [&] {
-        const Process other = Process::fork(
-            client(), [] { return send_datagrams("10.50.0.5", 2049); }, 4242);
+        const Process other =
+            Process::fork(client(), [] { return send_datagrams("10.50.0.5", 2049); }, 4242);
         EXPECT_EQ(other.wait(), 0);
     };
     add_private_office();

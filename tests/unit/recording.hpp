@@ -97,8 +97,7 @@ struct Recording : Call {
 inline std::vector<std::filesystem::path> recordings_in(const std::string& folder)
 {
     std::vector<std::filesystem::path> paths;
-    for (const auto& entry :
-         std::filesystem::recursive_directory_iterator(fixtures() / folder)) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(fixtures() / folder)) {
         if (entry.path().extension() == ".env") {
             paths.push_back(entry.path());
         }
