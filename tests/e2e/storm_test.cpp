@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -19,12 +18,6 @@ namespace failclosed::lab {
 namespace {
 
 constexpr std::chrono::milliseconds interval{10};
-
-int rounds()
-{
-    const char* text = std::getenv("FAILCLOSED_STORM_ROUNDS");
-    return text == nullptr ? 3 : std::max(1, std::atoi(text));
-}
 
 /// Kinds that a sniffer has neither seen leak nor seen in the local network.
 std::vector<std::string> unseen(const Counts& counts)
@@ -116,7 +109,8 @@ TEST(Storm, LeaksNothingFromLockToUnlockAndThousandsWithoutFailclosed)
     ASSERT_TRUE(client.wait_connected()) << client.log();
     const Patient patient{lab, server, client};
     wait_alive(lab);
-    for (int round = 1; round <= rounds(); ++round) {
+    const unsigned storms = rounds(3);
+    for (unsigned round = 1; round <= storms; ++round) {
         const auto start = std::chrono::steady_clock::now();
         for (const auto& disturbance : disturbances()) {
             // Flows that began in this tunnel, besides those that are older.
@@ -128,7 +122,7 @@ TEST(Storm, LeaksNothingFromLockToUnlockAndThousandsWithoutFailclosed)
             ASSERT_FALSE(::testing::Test::HasFailure());
         }
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-        std::printf("round %d: %.1f s, %llu frames to the ISP, 0 leaked\n", round, time.count(),
+        std::printf("round %u: %.1f s, %llu frames to the ISP, 0 leaked\n", round, time.count(),
                     static_cast<unsigned long long>(sniffer.counts().frames));
         std::fflush(stdout);
     }

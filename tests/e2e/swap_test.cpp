@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -25,10 +24,9 @@ namespace failclosed::lab {
 
 namespace {
 
-int swaps()
+unsigned swaps()
 {
-    const char* text = std::getenv("FAILCLOSED_SWAPS");
-    return text == nullptr ? 100 : std::max(1, std::atoi(text));
+    return rounds(100);
 }
 
 bool is_for_site(const Kind& kind)
@@ -155,7 +153,7 @@ class Swap : public ::testing::Test {
         const Flow quiet = stream_during(lab_, [&] { ASSERT_TRUE(bound_->wait_all_sent(500)); });
         print("without swaps", quiet);
         const Flow busy = stream_during(lab_, [&] {
-            for (int i = 0; i < swaps() && !HasFailure(); ++i) {
+            for (unsigned i = 0; i < swaps() && !HasFailure(); ++i) {
                 configure(i % 2 == 0 ? one : other);
                 EXPECT_NE(failclosed(lab_.client(), {"check"}).status, 0);
                 reapply();
@@ -198,7 +196,7 @@ TEST_F(Swap, OfElementsLosesAndLeaksNothing)
 TEST_F(Swap, OfTheWholeTableLeaksNothing)
 {
     const Flow busy = stream_during(lab_, [&] {
-        for (int i = 0; i < swaps(); ++i) {
+        for (unsigned i = 0; i < swaps(); ++i) {
             lab_.client().must({"nft", "add", "counter", "inet", "failclosed", "stranger"});
             reapply();
         }
