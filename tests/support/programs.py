@@ -42,7 +42,7 @@ def chosen(tests, words):
     known = suites | {test["name"] for test in tests} | {"quick"}
     for word in words:
         if word not in known:
-            raise LookupError(f"no test is called \"{word}\": {', '.join(sorted(known))}")
+            raise LookupError(f"unknown test \"{word}\"; tests: {', '.join(sorted(known))}")
     wanted = {part for word in words for part in (QUICK if word == "quick" else (word,))}
     return [test for test in tests if test["name"] in wanted or wanted & set(test["suite"])]
 
