@@ -38,7 +38,8 @@ class Nftables {
     /// Whether our tables in the kernel are equal to `ruleset`: reads its tables and all others
     /// called kTableName, and compares their contents in both directions, except counter values,
     /// handles and elements with timeouts. Does not read again if the kernel's generation
-    /// (NFTA_GEN_ID) is the same as at the last look of this object. Fails only if the kernel cannot be read.
+    /// (NFTA_GEN_ID) is the same as at the last look of this object. Fails only if the kernel
+    /// cannot be read.
     Result<bool> holds(const Ruleset& ruleset);
 
     /// Whether the kernel supports chains at a device's egress (Linux 5.16). Sends a batch without

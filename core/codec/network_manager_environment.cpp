@@ -231,8 +231,7 @@ void Reader::read_routes(Tunnel& tunnel, TunnelParts& parts, Family family,
         const bool is_piece = network && network->length() < kShortestNetwork;
         if (!network || network->family() != family || !(is_piece || can_be_inside(*network))) {
             warn(result_.warnings,
-                 "tunnel route is ignored: not a network inside a tunnel: " +
-                     in_quotes(text));
+                 "tunnel route is ignored: not a network inside a tunnel: " + in_quotes(text));
         } else {
             parts.add_network(*network);
             note_gateway(tunnel, words.size() > 1 ? words[1] : std::string_view{});

@@ -23,15 +23,15 @@ inline constexpr std::size_t kMostProfiles = 256;
 inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
 
 /// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm, also
-/// a TunnelUp that admission refuses. A refused device is no tunnel, and its name stays refused until
-/// an announcement of it is admitted or the machine is opened, unless the reason is that the device
-/// is missing or cannot be a tunnel. A tunnel is withdrawn when an underlay device has its address.
-/// Tunnels whose device is gone are forgotten, those that were found also when it is down, and so
-/// are addresses of servers that have not been seen for longer than the configuration says, but
-/// never the last one that worked, unless a trusted answer no longer has it. An unverified address
-/// of a server is replaced by the next answer for its name, and forgotten when a server that is
-/// reached proves who it is, or kUnverifiedLifetime after it was last given. A sign-in is over with
-/// its time, and with the first tunnel.
+/// a TunnelUp that admission refuses. A refused device is no tunnel, and its name stays refused
+/// until an announcement of it is admitted or the machine is opened, unless the reason is that the
+/// device is missing or cannot be a tunnel. A tunnel is withdrawn when an underlay device has its
+/// address. Tunnels whose device is gone are forgotten, those that were found also when it is down,
+/// and so are addresses of servers that have not been seen for longer than the configuration says,
+/// but never the last one that worked, unless a trusted answer no longer has it. An unverified
+/// address of a server is replaced by the next answer for its name, and forgotten when a server
+/// that is reached proves who it is, or kUnverifiedLifetime after it was last given. A sign-in is
+/// over with its time, and with the first tunnel.
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
 
 /// Why `request` changes nothing in `state`; nothing where nobody need refuse it.

@@ -100,7 +100,8 @@ TEST_F(ObserveTest, TellsWhatCanBeATunnel)
     EXPECT_FALSE(refusal(snapshot, tunnel("tun0")));
     EXPECT_TRUE(refusal(snapshot, tunnel("gone0")));
     ASSERT_TRUE(refusal(snapshot, tunnel("a0")));
-    EXPECT_EQ(refusal(snapshot, tunnel("lo"))->message().substr(0, 25), "lo is not a tunnel device");
+    EXPECT_EQ(refusal(snapshot, tunnel("lo"))->message().substr(0, 25),
+              "lo is not a tunnel device");
 }
 
 TEST_F(ObserveTest, TellsGuestsOfABridge)
