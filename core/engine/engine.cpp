@@ -202,8 +202,12 @@ class Run {
     {
         auto snapshot = system_.observe();
         observed_ = snapshot.has_value();
-        snapshot_ = observed_ ? *std::move(snapshot) : assumed_snapshot(outcome_.state);
-        return observed_ ? Status{} : Status(Failure(snapshot.error()));
+        if (!snapshot) {
+            snapshot_ = assumed_snapshot(outcome_.state);
+            return Failure(snapshot.error());
+        }
+        snapshot_ = *std::move(snapshot);
+        return {};
     }
 
     void forget_ended_programs()
