@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 
 #include <unistd.h>
 
@@ -26,6 +27,15 @@ bool exists(const char* path)
     return access(path, F_OK) == 0;
 }
 
+/// Whether systemd starts this machine: it runs (sd_booted(3)), or /sbin/init leads to it. True if
+/// there is no /sbin/init, as in a container or in an image that is being built.
+bool is_started_by_systemd()
+{
+    std::error_code error;
+    return exists("/run/systemd/system") ||
+           std::filesystem::canonical("/sbin/init", error).filename() == "systemd" || error;
+}
+
 } // namespace
 
 std::string read_boot_id(const std::string& file)
@@ -37,7 +47,7 @@ std::string read_boot_id(const std::string& file)
 
 bool is_enabled_at_boot()
 {
-    return exists(kLink);
+    return exists(kLink) && is_started_by_systemd();
 }
 
 Status enable_at_boot()
@@ -45,13 +55,17 @@ Status enable_at_boot()
     if (!exists(kUnitFile)) {
         return fail(std::string(kUnitFile) + " is not installed");
     }
+    constexpr const char* kToDo =
+        "; make your init system run `failclosed lock --at-boot` before it starts the network";
+    if (!is_started_by_systemd()) {
+        return fail(std::string("/sbin/init is not systemd") + kToDo);
+    }
     for (const char* program : kSystemctl) {
         if (exists(program)) {
             return run_program({program, "--quiet", "enable", kUnit}, "", kTimeLimit);
         }
     }
-    return fail("systemctl is not installed; make your init system run `failclosed lock --at-boot` "
-                "before it starts the network");
+    return fail(std::string("systemctl is not installed") + kToDo);
 }
 
 } // namespace failclosed

@@ -20,7 +20,7 @@ bool is_enabled_at_boot();
 /// Enables the unit by `systemctl enable`, which does not need a running systemd. Also enables a
 /// unit that is enabled already, because an older version may have made fewer links. Must not be
 /// called by the boot unit itself, which must not wait for the service manager. Fails if the unit
-/// or systemctl(1) is not installed.
+/// or systemctl(1) is not installed, or if another init system starts this machine.
 Status enable_at_boot();
 
 } // namespace failclosed

@@ -154,6 +154,19 @@ TEST(BootLock, CommandSaysWhatToDoWithoutSystemd)
     EXPECT_EQ(failclosed(client, {"check"}).status, 0) << "it is locked now";
 }
 
+// As sysvinit-core leaves a Debian, on which systemctl(1) may stay installed.
+TEST(BootLock, IsNotEnabledOnAMachineThatAnotherInitStarts)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"ln", "-sf", "/usr/bin/busybox", "/sbin/init"});
+    const Outcome locked = failclosed(client, {"lock", "--boot"});
+    EXPECT_EQ(locked.status, 1) << locked.err;
+    EXPECT_THAT(locked.err, HasSubstr("/sbin/init is not systemd"));
+    client.must({"systemctl", "--quiet", "enable", "failclosed-lock.service"});
+    EXPECT_THAT(client.must({"failclosed", "status"}), HasSubstr("not locked before the network"));
+}
+
 std::vector<std::string> commands_of_the_unit(const Box& client)
 {
     std::istringstream lines(client.must(
