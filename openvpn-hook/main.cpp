@@ -79,7 +79,7 @@ int run_without_privileges(std::string_view type)
 {
     LiveSystem system;
     const std::string who = "(OpenVPN runs as user " + std::to_string(geteuid()) + ")";
-    // Unlike the firewall, rules can be listed by everybody.
+    // Unlike the firewall, routing rules can be listed without privileges.
     const auto open = system.routing_holds({});
     if (open && !*open) {
         report_warning(std::string(type) + ": without privileges nothing can be changed " + who +

@@ -34,7 +34,7 @@ Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset)
     if (held && *held) {
         return Loaded::Before;
     }
-    // Somebody else may take a part away in between. That is no reason to load less.
+    // Another program may take a part away in between: that is no reason to load less.
     for (int tries = 0; tries < 2; ++tries) {
         if (auto replaced = system.replace_firewall(ruleset); !replaced) {
             return Failure(replaced.error());
@@ -191,7 +191,7 @@ class Run {
 
     void carry_out(const OpenMachine&) { open(); }
 
-    /// Unknown counts as loaded: what must not be opened is not touched for want of knowledge.
+    /// True if that is unknown: a machine that may be locked is treated as locked.
     bool tables_exist()
     {
         const auto exists = system_.firewall_exists();
@@ -236,12 +236,12 @@ class Run {
              loaded ? Status{} : Status(Failure(loaded.error())));
         outcome_.enforced = loaded.has_value();
         reloaded_ = loaded && *loaded == Loaded::Now;
-        // What was there before is still there where a batch was refused; only the kernel knows.
+        // A batch that is refused leaves what was loaded before; only the kernel knows that.
         const bool closed = loaded || ensure_closed(system_);
         outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
     }
 
-    /// Which devices there are is not known: those that have a guard keep it.
+    /// The devices are unknown: those that have a guard keep it.
     Result<Loaded> load_without_links()
     {
         const auto loaded = system_.load_beside(
@@ -249,7 +249,7 @@ class Run {
         return loaded ? Result<Loaded>(Loaded::Now) : Result<Loaded>(Failure(loaded.error()));
     }
 
-    /// A device may have gone since it was looked at. Whether another firewall is wanted now.
+    /// Observes again, since a device may be gone. Returns whether another firewall is wanted now.
     bool look_again()
     {
         auto snapshot = system_.observe();

@@ -42,7 +42,7 @@ std::optional<Expressions> firewall_form(System& system, const Inspection& inspe
             form == Expressions::All ? inspection.wanted.firewall
                                      : plan_firewall(inspection.state, inspection.config.config,
                                                      inspection.snapshot, form));
-        // Where the kernel could hold the belt, somebody has taken it away.
+        // If this kernel can hold the belt, another program has taken it away.
         const bool is_taken = form == Expressions::WithoutBelt && system.has_egress_hook();
         if (holds && *holds && !is_taken) {
             return form;

@@ -23,9 +23,8 @@ struct Inspection {
     std::vector<std::string> errors;
 };
 
-/// The fullest form of the wanted firewall that the kernel holds; nothing where it holds none of
-/// them, less than it could, or cannot be read. Where nothing is armed, no table of ours is all
-/// there is to hold.
+/// The fullest form of the wanted firewall that the kernel holds. nullopt if it holds none of them,
+/// holds less than it could, or cannot be read. On an unarmed machine no table of ours is wanted.
 std::optional<Expressions> firewall_form(System& system, const Inspection& inspection);
 
 /// Loads and observes without locking, changing or saving anything.

@@ -438,7 +438,7 @@ Status LiveSystem::end_portal()
     Status ended;
     for (const auto& table : leaving->names) {
         const auto flushed = leaving->firewall->flush(table, portal_sets());
-        // Rules for nobody have none of these sets.
+        // Rules without a sign-in have none of these sets.
         if (!flushed && flushed.error().number() != ENOENT) {
             ended = flushed;
         }

@@ -62,7 +62,7 @@ class Wakeups {
     /// the other reasons. Several at once are told one after the other.
     Result<Reason> sleep(Seconds time);
 
-    /// Sleeps for `time` whatever happens, and forgets the look-ups that were wanted until then:
+    /// Sleeps for all of `time`, and forgets the look-ups that were wanted until then:
     /// for bursts of events that one look-up serves.
     void rest(Seconds time);
 

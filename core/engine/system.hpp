@@ -20,7 +20,7 @@ namespace failclosed {
 /// What was found of an earlier run.
 struct LoadedState {
     State state;
-    /// Nothing of ours was there: a fresh install, as far as files tell.
+    /// No state file was found: a fresh installation, as far as files tell.
     bool absent = false;
     /// Why something could not be read; the state is then closed.
     std::vector<std::string> damage;
@@ -38,7 +38,7 @@ class System {
   public:
     virtual ~System() = default;
 
-    /// Waits for other runs to end, but not for ever. Fails where the lock cannot be had.
+    /// Waits for other runs to end, for a limited time. Fails if the lock cannot be taken by then.
     virtual Status lock() = 0;
     /// Lets other runs go on. `lock` may be called again; what was loaded before may be outdated
     /// then.
@@ -46,7 +46,7 @@ class System {
 
     virtual LoadedConfig load_config() = 0;
     virtual LoadedState load_state() = 0;
-    /// Writes what differs from what was loaded. What is persistent is on the disk on return.
+    /// Writes what differs from what was loaded. Persistent state is durable on return.
     virtual Status save_state(const State& state) = 0;
     virtual Result<Snapshot> observe() = 0;
 
@@ -62,8 +62,8 @@ class System {
     virtual Status load_beside(const Ruleset& ruleset) = 0;
     virtual Status remove_firewall() = 0;
 
-    /// Lets whom `portal` is for sign in to the network, for `remaining`; the kernel ends it by
-    /// itself. The firewall of a state with that portal is loaded.
+    /// Lets the user or group of `portal` sign in to the network for `remaining`; the kernel ends
+    /// it by itself. The firewall of a state with that portal is loaded.
     virtual Status admit_portal(const Portal& portal, Seconds remaining) = 0;
     /// Ends what admit_portal began, whether it lasts or not.
     virtual Status end_portal() = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Every announcement of a tunnel is judged here, from whatever source it comes.
+// Every announcement of a tunnel is judged here, from each source.
 #include "core/plan/admission.hpp"
 
 #include <algorithm>
@@ -108,8 +108,8 @@ std::optional<Refusal> refusal_of_addresses(const State& state, const Tunnel& tu
     return std::nullopt;
 }
 
-/// A user who is not root can make a profile, and have NetworkManager bring it up: everybody's
-/// packets would go into a tunnel of that user's.
+/// A user who is not root can make a profile, and have NetworkManager bring it up: the packets
+/// of all users would go into a tunnel of that user's.
 std::optional<Refusal> refusal_of_profile(const State& state, const VpnProfileFacts& profile)
 {
     if (profile.uuid.empty() || profile.digest.empty()) {

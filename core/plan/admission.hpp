@@ -56,7 +56,7 @@ std::optional<Refusal> refusal(const State& state, const TunnelUp& event, const 
 std::optional<Refusal> refusal(const State& state, const TunnelFound& event);
 
 /// Why a recorded tunnel stops being one: an underlay device has its address by now. Of a tunnel
-/// that was found, also whatever else would have kept it from being admitted. nullopt if it stays.
+/// that was found, also any other reason against its admission. nullopt if it stays.
 std::optional<Refusal> withdrawal(const State& state, const Tunnel& tunnel,
                                   const Snapshot& snapshot);
 

@@ -19,14 +19,14 @@ namespace {
 constexpr Seconds kSeenResolution = std::chrono::hours(12);
 constexpr Seconds kUnverifiedSeenResolution = std::chrono::minutes(1);
 
-/// Addresses that a VPN server can have. Whoever answers for its name must not make us talk to
-/// ourselves, to a group or to the link.
+/// Addresses that a VPN server can have. The answer to its name must not lead to this machine, to a
+/// group or to the link.
 bool can_be_server(const IpAddress& address)
 {
     return address.is_unicast_host() && !address.is_link_local();
 }
 
-/// Who says that a server has an address.
+/// Where an address of a server comes from.
 enum class Source : std::uint8_t {
     Trusted,   ///< the administrator, a tunnel's program, or a resolver inside a tunnel
     PastTunnel ///< a resolver of the network
@@ -63,7 +63,7 @@ void add_users(Identity& identity, const Identity& more)
     }
 }
 
-/// What becomes of those who were admitted to a server before.
+/// What becomes of the users that were admitted to a server before.
 enum class Admitted : std::uint8_t { Replaced, Kept };
 
 /// Adds what an event says of servers; what is known of their addresses stays.
@@ -259,9 +259,9 @@ void remember_lease(std::vector<Lease>& leases, const InterfaceName& interface,
     }
 }
 
-/// What the kernel shows of a tunnel that nobody described: its addresses, and the routes that its
-/// program has set. Those stay: a program takes them away before it ends, and what was sent there
-/// must not go to the local network of the same addresses.
+/// What the kernel shows of a tunnel that no program described: its addresses, and the routes that
+/// its program has set. Those stay: a program takes them away before it ends, and what was sent
+/// there must not go to the local network of the same addresses.
 void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
 {
     tunnel.addresses.clear();
@@ -288,7 +288,7 @@ bool has_address_of(const Link* link, const Tunnel& tunnel)
            });
 }
 
-/// A device of the same name that somebody else has made since. One without any address yet may
+/// A device of the same name that another program has made since. One without any address yet may
 /// still be that of the tunnel: NetworkManager can announce it before it sets them.
 bool is_of_another(const Link& link, const Tunnel& tunnel)
 {
@@ -341,8 +341,8 @@ struct Apply {
     Seconds server_expiry;
     Seconds now = snapshot.now;
 
-    /// Tunnels that were up before the machine was opened, and still are, count again: nobody would
-    /// announce them a second time.
+    /// Tunnels that were up before the machine was opened, and still are, count again: their
+    /// programs do not announce them a second time.
     void arm() const
     {
         if (state.armed == Armed::No) {
@@ -359,7 +359,7 @@ struct Apply {
     void operator()(const ReapplyRequested& event) const
     {
         if (state.armed == Armed::Yes) {
-            // Files say less than whoever named a user or a mark.
+            // Files say less than an event that named a user or a mark.
             remember(state, event.servers, now, Admitted::Kept);
             remember_profiles(state, event.profiles);
         }
@@ -538,7 +538,7 @@ struct Apply {
         }
     }
 
-    /// An answer replaces what earlier ones said that nobody could verify.
+    /// An answer replaces the unverified addresses of earlier ones.
     void take_answer(Server& server, const std::vector<IpAddress>& addresses,
                      bool past_tunnel) const
     {
@@ -605,7 +605,7 @@ void expire(State& state, const Config& config, Seconds now)
         }
         std::ranges::sort(addresses, {}, &LearntAddress::address);
     }
-    // A name may be looked up again; an address that nobody named for so long is over.
+    // A name may be looked up again; an address that was not named for so long is over.
     std::erase_if(state.servers, [](const Server& server) {
         return server.remote.name() == nullptr && server.addresses.empty();
     });

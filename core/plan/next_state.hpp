@@ -34,7 +34,7 @@ inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
 /// over with its time, and with the first tunnel.
 State next_state(State state, const Event& event, const Config& config, const Snapshot& snapshot);
 
-/// Why `request` changes nothing in `state`; nothing where nobody need refuse it.
+/// Why `request` changes nothing in `state`; nullopt if it is allowed.
 std::optional<Error> refusal(const State& state, const PortalRequested& request,
                              const Snapshot& snapshot);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How servers are reached past the tunnels, and whom a change of that concerns.
+// How servers are reached past the tunnels, and which programs a change of that concerns.
 #pragma once
 
 #include <optional>
@@ -36,7 +36,7 @@ std::vector<UnderlayPath> paths_of(const Program& program, const State& state,
 /// the other.
 bool is_same_path(const UnderlayPath& a, const UnderlayPath& b);
 
-/// Whom to tell that its underlay is another one, or is there again.
+/// Programs to be told that their underlay is another one, or is there again.
 struct Reconnection {
     /// Of State::programs.
     std::vector<ProcessId> programs;
@@ -46,7 +46,7 @@ struct Reconnection {
     friend bool operator==(const Reconnection&, const Reconnection&) = default;
 };
 
-/// Compares `state`, which remembers paths as they were, with `snapshot`. Nobody is told while
+/// Compares `state`, which remembers paths as they were, with `snapshot`. No program is told while
 /// there is no path; then its return counts as a change.
 Reconnection plan_reconnection(const State& state, const Snapshot& snapshot);
 
@@ -61,13 +61,13 @@ struct TunnelProgram {
     bool handles_hup = false;
     bool handles_usr1 = false;
     /// HUP makes it read its configuration and secrets anew. Not where it dropped the privileges
-    /// for that, or where somebody would have to type them.
+    /// for that, or if an administrator would have to type them.
     bool can_start_anew = false;
 
     friend bool operator==(const TunnelProgram&, const TunnelProgram&) = default;
 };
 
-/// SIGHUP, SIGUSR1, or nothing where the configuration or the program wants none.
+/// SIGHUP or SIGUSR1; nullopt if the configuration or the program allows none.
 std::optional<int> reconnect_signal(ReconnectSignal configured, const TunnelProgram& program);
 
 /// Programs that were looked up for a Reconnection with the run's lock released.
