@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <exception>
-#include <iterator>
 #include <utility>
 #include <variant>
 
+#include "core/engine/reconnect.hpp"
 #include "core/plan/decide.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/protection.hpp"
@@ -17,13 +16,6 @@
 namespace failclosed {
 
 namespace {
-
-void note(std::vector<std::string>& notes, const std::string& what, const Status& status)
-{
-    if (!status) {
-        notes.push_back(status.error().during(what).message());
-    }
-}
 
 enum class Loaded : std::uint8_t { Before, Now };
 
@@ -165,25 +157,18 @@ class Run {
         }
     }
 
-    // What was seen is saved after programs were told, so that a run which is cut short leaves that
-    // to the next one. Of two runs at once without a lock both would tell.
+    // Of two runs at once without a lock both would tell.
     void carry_out(const TellPrograms& telling)
     {
-        if (!observed_ || !locked_) {
-            return;
-        }
-        const auto wanted = plan_reconnection(outcome_.state, snapshot_);
-        if (wanted == Reconnection{}) {
-            remember();
-        } else {
-            tell(wanted, telling);
+        if (observed_ && locked_) {
+            tell_programs(system_, outcome_, {snapshot_, saved_}, telling);
         }
     }
 
     void carry_out(const RememberPaths&)
     {
         if (observed_ && locked_) {
-            remember();
+            remember_underlay(system_, outcome_, snapshot_);
         }
     }
 
@@ -303,86 +288,6 @@ class Run {
         outcome_.enforced = outcome_.enforced && synced.has_value();
     }
 
-    void remember()
-    {
-        const State saved = outcome_.state;
-        remember_paths(outcome_.state, snapshot_);
-        if (outcome_.state != saved) {
-            note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
-        }
-    }
-
-    /// How each program is to be told is looked up without the lock, because that reads files which
-    /// programs name. A run that came in between may have told them, or have other programs to
-    /// tell: the last word has the state that it left.
-    void tell(const Reconnection& wanted, const TellPrograms& telling)
-    {
-        ProgramLookup lookup{{}, wanted.waiting, {}};
-        std::ranges::transform(outcome_.state.programs, std::back_inserter(lookup.known),
-                               &Program::id);
-        system_.release();
-        lookup.running =
-            system_.tunnel_programs(lookup.known, lookup.waiting, outcome_.config.openvpn_configs,
-                                    outcome_.state.openvpn_configs);
-        const Status locked = system_.lock();
-        locked_ = locked.has_value();
-        note(outcome_.warnings, "telling programs to reconnect, which the next event does", locked);
-        if (!locked_ || !look_once_more()) {
-            return;
-        }
-        const auto signals =
-            due_signals(outcome_.state, snapshot_, lookup, outcome_.config.reconnect_signal);
-        if (!signals) {
-            return;
-        }
-        forget_ended(outcome_.state, lookup);
-        for (const auto& signal : *signals) {
-            if (signal.program != telling.except) {
-                send(signal);
-            }
-        }
-        remember_paths(outcome_.state, snapshot_);
-        note(outcome_.errors, "saving the state", system_.save_state(outcome_.state));
-    }
-
-    /// Whether there may still be a program to tell. Where the state could not be saved the file is
-    /// an older one, and the kernel tells whether `unlock` came; what no other run has changed was
-    /// seen by none.
-    bool look_once_more()
-    {
-        if (!saved_) {
-            return system_.firewall_exists().value_or(true);
-        }
-        auto loaded = system_.load_state();
-        if (loaded.absent || !loaded.damage.empty() || loaded.state.armed == Armed::No) {
-            return false;
-        }
-        if (loaded.state == outcome_.state) {
-            return true;
-        }
-        auto snapshot = system_.observe();
-        if (!snapshot) {
-            return false;
-        }
-        snapshot_ = *std::move(snapshot);
-        outcome_.state = std::move(loaded.state);
-        return true;
-    }
-
-    void send(const DueSignal& signal)
-    {
-        const auto sent = system_.signal(signal.program, signal.number);
-        const auto process = "process " + std::to_string(signal.program.pid);
-        if (sent) {
-            outcome_.reconnecting = true;
-            outcome_.notices.push_back("the underlying network has changed: " + process +
-                                       " was told to reconnect (" +
-                                       (signal.number == SIGHUP ? "SIGHUP" : "SIGUSR1") + ")");
-        } else if (sent.error().number() != ESRCH) {
-            note(outcome_.warnings, "telling " + process + " to reconnect", sent);
-        }
-    }
-
     // Opening: the other way round, and what is remembered as armed stays so until the end. A
     // step that fails stops it: half open is closed.
     void open()
@@ -435,6 +340,13 @@ class Run {
 };
 
 } // namespace
+
+void note(std::vector<std::string>& notes, const std::string& what, const Status& status)
+{
+    if (!status) {
+        notes.push_back(status.error().during(what).message());
+    }
+}
 
 int Outcome::exit_code() const
 {

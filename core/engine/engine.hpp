@@ -45,6 +45,9 @@ struct Outcome {
 /// was never armed, or `outcome.protection` says that it could not be closed.
 Outcome handle(System& system, const Event& event);
 
+/// Adds the error of a failed `status` to `notes`, with `what` was being done.
+void note(std::vector<std::string>& notes, const std::string& what, const Status& status);
+
 /// Closes without looking at anything: loads the base form where no ruleset of ours is loaded.
 /// What is done when a run cannot be finished.
 Status ensure_closed(System& system);
