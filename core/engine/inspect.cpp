@@ -20,8 +20,8 @@ Inspection inspect(System& system)
     add(found.loaded.damage);
     const auto exists = system.firewall_exists();
     if (exists) {
-        found.loaded.state = believed(std::move(found.loaded.state),
-                                      {!found.loaded.absent, *exists}, ReapplyRequested{});
+        found.loaded.state =
+            believed(std::move(found.loaded.state), {!found.loaded.absent, *exists});
     }
     auto snapshot = system.observe();
     if (snapshot) {

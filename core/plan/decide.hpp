@@ -125,10 +125,10 @@ struct Traces {
     bool has_tables = true;
 };
 
-/// The state before `event`. `loaded` is what was read from files; rules in the kernel count more,
-/// since a file can be out of date if it could not be written. No file and no rules are a fresh
-/// installation, which is open.
-State believed(State loaded, const Traces& traces, const Event& event);
+/// The state before `event`, or between two events if none is given. `loaded` is what was read from
+/// files; rules in the kernel count more, since a file can be out of date if it could not be
+/// written. No file and no rules are a fresh installation, which is open.
+State believed(State loaded, const Traces& traces, const Event& event = ReapplyRequested{});
 
 /// The programs whose tunnels forget_unwatched() may forget. Empty if `state` is armed: then each
 /// end of a tunnel is an event.
