@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <string_view>
 
 #include <sys/stat.h>
@@ -76,7 +77,7 @@ int run(int argc, char** argv)
 int code_after_exception(const cli::Arguments& arguments)
 {
     LiveSystem system;
-    const std::string_view verb = arguments.empty() ? "" : arguments.front();
+    const std::string verb = arguments.empty() ? "" : arguments.front();
     if (verb == "lock" || verb == "up") {
         const bool at_boot = std::ranges::find(arguments, "--at-boot") != arguments.end();
         return close_after_exception(system, {{}, at_boot}) ? 1 : 2;
