@@ -225,9 +225,9 @@ TEST_F(Unlock, WithLinksInThePlacesOfTheFiles)
 /// The lock of the runs is in there: a helper that still ran would hold one that is gone.
 void remove_state(const Box& client)
 {
-    client.run({"pkill", "-f", "^/usr/lib/failclosed/refresh"}); // it waits for the tunnel
+    // It waits for the tunnel, and another one may just have been started.
     ASSERT_TRUE(eventually(
-        [&] { return !client.run({"pgrep", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
+        [&] { return !client.run({"pkill", "-f", "^/usr/lib/failclosed/refresh"}).ok(); }));
     client.must({"rm", "-rf", "/var/lib/failclosed", "/run/failclosed"});
 }
 

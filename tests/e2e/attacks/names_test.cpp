@@ -230,9 +230,10 @@ TEST(HostileLease, IsNoLanguage)
         } else {
             lab.client().must({"failclosed", "lock", "--server", "203.0.113.2:1194/udp"});
         }
+        lab.dns().restart(dhcp_arguments());
         Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
         // dhcpcd 10 loses its helpers if SIGHUP comes while it starts.
-        ASSERT_TRUE(dhcpcd.wait_for_event("CARRIER", "eth0")) << dhcpcd.log();
+        ASSERT_TRUE(dhcpcd.wait_lease()) << dhcpcd.log();
         for (const auto& text : texts) {
             std::vector<std::string> extra;
             for (const int option : {12, 15, 17, 40, 64, 66, 67, 100, 101, 114, 252}) {
