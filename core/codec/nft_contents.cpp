@@ -291,6 +291,23 @@ const nlmsghdr* take_message(std::span<const std::uint8_t>& messages)
     return message;
 }
 
+bool is_rule(const nlmsghdr* message)
+{
+    return message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE);
+}
+
+/// What the first message about a rule says, which is taken off with all before it.
+std::optional<Bytes> take_rule(std::span<const std::uint8_t>& messages)
+{
+    while (const nlmsghdr* message = take_message(messages)) {
+        if (is_rule(message)) {
+            return Bytes(static_cast<const char*>(mnl_nlmsg_get_payload(message)),
+                         mnl_nlmsg_get_payload_len(message));
+        }
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 void NftContents::add(const nlmsghdr* message)
@@ -327,6 +344,15 @@ void NftContents::add_all(std::span<const std::uint8_t> messages)
 {
     while (const nlmsghdr* message = take_message(messages)) {
         add(message);
+    }
+}
+
+void NftContents::add_all_but_rules(std::span<const std::uint8_t> messages)
+{
+    while (const nlmsghdr* message = take_message(messages)) {
+        if (!is_rule(message)) {
+            add(message);
+        }
     }
 }
 
@@ -408,6 +434,14 @@ std::optional<std::vector<ElementChange>> NftContents::changes_to(const NftConte
         changes.push_back(std::move(change));
     }
     return changes;
+}
+
+bool NftContents::has_chains_of(const NftContents& others) const
+{
+    const auto alike = [](const LoadedTable& a, const LoadedTable& b) {
+        return a.name == b.name && std::ranges::is_permutation(a.chains, b.chains);
+    };
+    return std::ranges::is_permutation(loaded_, others.loaded_, alike);
 }
 
 LoadedTable& NftContents::loaded_table(const TableName& table)
@@ -556,6 +590,16 @@ void NftContents::add_rule(const TableName& table, const nlmsghdr* message)
         sum.bytes += reader.counter.bytes;
     }
     lines_.push_back(line.take());
+}
+
+bool same_rules(std::span<const std::uint8_t> one, std::span<const std::uint8_t> other)
+{
+    while (const auto rule = take_rule(one)) {
+        if (rule != take_rule(other)) {
+            return false;
+        }
+    }
+    return !take_rule(other);
 }
 
 } // namespace failclosed

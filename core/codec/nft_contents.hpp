@@ -37,6 +37,9 @@ class NftContents {
     /// Takes every message of a batch.
     void add_all(std::span<const std::uint8_t> messages);
 
+    /// Takes every message of a batch but those about rules, which are the most.
+    void add_all_but_rules(std::span<const std::uint8_t> messages);
+
     /// Puts what was read into an order of its own; call after the last add().
     void finish();
 
@@ -54,6 +57,9 @@ class NftContents {
     /// where they differ in more. Both are finished.
     [[nodiscard]] std::optional<std::vector<ElementChange>>
     changes_to(const NftContents& wanted) const;
+
+    /// Whether `others` has the same tables with the same chains, base chains in the same places.
+    [[nodiscard]] bool has_chains_of(const NftContents& others) const;
 
     /// The tables that messages are read about.
     [[nodiscard]] const std::vector<TableName>& tables() const { return tables_; }
@@ -102,5 +108,8 @@ class NftContents {
     std::string rule_chain_;
     unsigned rule_place_ = 0;
 };
+
+/// Whether two batches of encode() load the same rules in the same order, whatever else they do.
+bool same_rules(std::span<const std::uint8_t> one, std::span<const std::uint8_t> other);
 
 } // namespace failclosed

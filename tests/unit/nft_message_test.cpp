@@ -439,9 +439,70 @@ TEST(NftContents, NoMessageIsLongerThanWhatIsThere)
             before.add_all(std::span(whole).first(at));
             before.finish();
             ASSERT_EQ(contents, before) << length << " at " << at;
+            EXPECT_EQ(same_rules(bytes, whole), same_rules(std::span(whole).first(at), whole));
         }
         at += NLMSG_ALIGN(header.nlmsg_len);
     }
+}
+
+// ---- Rules without the rest ----
+
+bool same_rules_as_sample(const Ruleset& ruleset)
+{
+    return same_rules(encode(test::sample_ruleset())->bytes, encode(ruleset)->bytes);
+}
+
+TEST(NftContents, RulesAreTheSameWhateverElementsSetsHave)
+{
+    Ruleset ruleset = test::sample_ruleset();
+    EXPECT_TRUE(same_rules_as_sample(ruleset));
+    for (Set& set : ruleset.tables[0].sets) {
+        set.elements.clear();
+    }
+    EXPECT_TRUE(same_rules_as_sample(ruleset));
+}
+
+TEST(NftContents, RulesAreOthersWhereOneIsOrStandsElsewhere)
+{
+    const auto with = [](const std::function<void(std::vector<Rule>&)>& change) {
+        Ruleset ruleset = test::sample_ruleset();
+        change(ruleset.tables[0].chains[0].rules);
+        return ruleset;
+    };
+    EXPECT_FALSE(same_rules_as_sample({}));
+    EXPECT_FALSE(same_rules_as_sample(with([](auto& rules) { rules.pop_back(); })));
+    EXPECT_FALSE(same_rules_as_sample(with([](auto& rules) { rules.push_back(rules[0]); })));
+    EXPECT_FALSE(same_rules_as_sample(with([](auto& rules) { std::swap(rules[0], rules[1]); })));
+    EXPECT_FALSE(same_rules_as_sample(with([](auto& rules) { rules[0].comment += "x"; })));
+    EXPECT_FALSE(same_rules_as_sample(with([](auto& rules) { rules[0].counted ^= true; })));
+}
+
+NftContents chains_of(const Ruleset& ruleset)
+{
+    NftContents contents(kTables);
+    contents.add_all_but_rules(encode(ruleset)->bytes);
+    contents.finish();
+    return contents;
+}
+
+TEST(NftContents, ChainsAreToldApartByNamesAndPlaces)
+{
+    const NftContents sample = chains_of(test::sample_ruleset());
+    Ruleset ruleset = test::sample_ruleset();
+    for (Table& table : ruleset.tables) {
+        for (Chain& chain : table.chains) {
+            chain.rules.clear();
+        }
+    }
+    EXPECT_TRUE(sample.has_chains_of(chains_of(ruleset)));
+    ruleset.tables[2].chains.back().base->device = device("lo");
+    EXPECT_FALSE(sample.has_chains_of(chains_of(ruleset)));
+    ruleset.tables[2].chains.pop_back();
+    EXPECT_FALSE(sample.has_chains_of(chains_of(ruleset)));
+    EXPECT_FALSE(chains_of(ruleset).has_chains_of(sample));
+    ruleset = test::sample_ruleset();
+    ruleset.tables.pop_back();
+    EXPECT_FALSE(sample.has_chains_of(chains_of(ruleset)));
 }
 
 } // namespace
