@@ -126,7 +126,7 @@ class Lookups {
     /// Reads the state of the machine without a query.
     Asked look() const
     {
-        LiveSystem system(LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
         Inspection found = inspect(system);
         return {std::move(found.state), std::move(found.config.config), std::move(found.snapshot)};
     }
@@ -134,7 +134,7 @@ class Lookups {
     /// Reads the state of the machine without a query, and stores the packet counts.
     Asked look_first()
     {
-        LiveSystem system(LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
         sent_before_ = sent_to_servers(system);
         return look();
     }
@@ -142,7 +142,7 @@ class Lookups {
     /// Looks up the names that are needed, in a tunnel first, and passes the answers to the engine.
     Asked ask()
     {
-        LiveSystem system(LiveSystem::Closing::Here);
+        LiveSystem system(LiveSystem::Reading::Everything, LiveSystem::Closing::Here);
         const Inspection before = inspect(system);
         Asked asked{before.state, before.config.config, before.snapshot};
         const auto names = server_names(before.state);

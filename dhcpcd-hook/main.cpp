@@ -22,7 +22,7 @@ int run()
         report_error("only root can change anything: dhcpcd runs this program, see failclosed(8)");
         return 1;
     }
-    LiveSystem system;
+    LiveSystem system(LiveSystem::Reading::Changes);
     return run_event(system, *parsed.event, parsed.warnings).exit_code();
 }
 

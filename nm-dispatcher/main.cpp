@@ -107,7 +107,7 @@ int run(std::span<const char* const> arguments)
             "only root can change anything: NetworkManager runs this program, see failclosed(8)");
         return 1;
     }
-    LiveSystem system;
+    LiveSystem system(LiveSystem::Reading::Changes);
     if (auto* up = std::get_if<TunnelUp>(&*parsed->event)) {
         complete(*up, parsed->warnings);
     } else if (auto* found = std::get_if<TunnelFound>(&*parsed->event)) {

@@ -110,7 +110,7 @@ int run(std::span<const char* const> arguments)
     }
     const OpenvpnFacts facts = gather_facts(environment);
     const auto parsed = parse_openvpn_event(arguments, environment, facts);
-    LiveSystem system;
+    LiveSystem system(LiveSystem::Reading::Changes);
     if (!parsed) {
         report_error(parsed.error().message());
         if (is_up) {

@@ -146,6 +146,16 @@ Result<NftSocket> NftSocket::open()
     return NftSocket(std::move(socket));
 }
 
+std::optional<std::uint64_t> NftSocket::network() const
+{
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    if (getsockopt(socket_.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
+        return std::nullopt;
+    }
+    return cookie;
+}
+
 Status NftSocket::send(std::span<const std::uint8_t> bytes)
 {
     if (bytes.size() > kUsualSendRoom) {
@@ -250,6 +260,21 @@ Result<std::uint32_t> NftSocket::generation()
             return *answer;
         }
     }
+}
+
+Status NftSocket::settle(std::uint32_t generation)
+{
+    // An empty batch waits for its turn like any other (nf_tables_valid_genid), and counts nothing.
+    if (Status sent = send(encode_changes({}, generation).bytes); !sent) {
+        return sent;
+    }
+    const Answers answers = take_answers(0);
+    if (answers.first_error != 0) {
+        const bool others = answers.first_error == ERESTART;
+        return fail_errno(kReading, others ? EINTR : answers.first_error);
+    }
+    // Not every kernel answers where there is nothing to complain of.
+    return answers.end.number() == EAGAIN ? Status() : Status(Failure(answers.end));
 }
 
 Status NftSocket::dump(std::uint16_t type, const NftContents::SetName* of, std::uint32_t generation,

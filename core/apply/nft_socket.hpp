@@ -24,6 +24,9 @@ class NftSocket {
     /// closing waits some milliseconds until the kernel has freed the old tables.
     static void close_in_background(NftSocket socket);
 
+    /// Identifies this network namespace; nullopt before Linux 5.14.
+    std::optional<std::uint64_t> network() const;
+
     /// Makes the changes of `batch` in one transaction. On failure nothing has changed, and the
     /// error names the first operation that the kernel refused.
     Status commit(const NftBatch& batch);
@@ -31,6 +34,10 @@ class NftSocket {
     /// The kernel's generation of rulesets. The kernel raises it when a change begins to take
     /// effect, so the number can be that of rulesets which are complete only a moment later.
     Result<std::uint32_t> generation();
+
+    /// Waits until no change is taking effect. EINTR if the rulesets are not those of `generation`
+    /// then; other errors if that cannot be found out.
+    Status settle(std::uint32_t generation);
 
     /// Adds all objects of `type` (NFT_MSG_GET...) to `contents`; only those of a table or set if
     /// `of` is not null. EINTR, with `contents` incomplete, if the rulesets are not of `generation`

@@ -65,7 +65,7 @@ Status Nftables::replace(const Ruleset& ruleset)
         return {};
     }
     EncodeOptions options;
-    if (look()) { // where nothing can be read, closing goes on without it
+    if (look_at_all()) { // where nothing can be read, closing goes on without it
         options = {seen_->counters(), seen_->loaded()};
     }
     seen_.reset();
@@ -107,10 +107,12 @@ Status Nftables::want(const Ruleset& ruleset)
 
 const NftContents& Nftables::wanted_contents()
 {
-    if (!wanted_contents_) {
+    if (!wanted_contents_ || wanted_without_rules_ != without_rules_) {
         wanted_contents_.emplace(wanted_tables_);
-        wanted_contents_->add_all(wanted_batch_);
+        without_rules_ ? wanted_contents_->add_all_but_rules(wanted_batch_)
+                       : wanted_contents_->add_all(wanted_batch_);
         wanted_contents_->finish();
+        wanted_without_rules_ = without_rules_;
     }
     return *wanted_contents_;
 }
@@ -118,7 +120,18 @@ const NftContents& Nftables::wanted_contents()
 Status Nftables::look()
 {
     const Result<std::uint32_t> generation = socket_.generation();
-    if (generation && seen_ && *generation == generation_ && seen_->tables() == wanted_tables_) {
+    if (generation && seen_ && *generation == generation_ && seen_->tables() == wanted_tables_ &&
+        (!without_rules_ || same_rules(remembered_->batch, wanted_batch_))) {
+        return {};
+    }
+    return generation && recall(*generation) ? Status() : look_at_all();
+}
+
+Status Nftables::look_at_all()
+{
+    const Result<std::uint32_t> generation = socket_.generation();
+    if (generation && seen_ && !without_rules_ && *generation == generation_ &&
+        seen_->tables() == wanted_tables_) {
         return {};
     }
     Result<NftContents> now = read(wanted_tables_, Depth::Elements);
@@ -127,6 +140,43 @@ Status Nftables::look()
     }
     seen_ = std::move(*now);
     return {};
+}
+
+bool Nftables::recall(std::uint32_t generation)
+{
+    if (!memory_) {
+        return false;
+    }
+    remembered_ = memory_->load();
+    if (!remembered_ || remembered_->network != socket_.network() ||
+        remembered_->generation != generation || !same_rules(remembered_->batch, wanted_batch_)) {
+        return false;
+    }
+    NftContents contents(wanted_tables_);
+    contents.add_all_but_rules(remembered_->batch);
+    contents.finish();
+    const Result<NftContents> chains = read(wanted_tables_, Depth::Chains);
+    if (!chains || generation_ != generation || !chains->has_chains_of(contents)) {
+        return false;
+    }
+    seen_ = std::move(contents);
+    without_rules_ = true;
+    return true;
+}
+
+void Nftables::remember()
+{
+    const auto here = socket_.network();
+    if (!memory_ || !here) {
+        return;
+    }
+    SeenRules seen{*here, generation_, wanted_batch_};
+    if (remembered_ == seen) {
+        return;
+    }
+    // The next run will have to read, where this fails.
+    static_cast<void>(memory_->save(seen));
+    remembered_ = std::move(seen);
 }
 
 bool Nftables::exchange_elements()
@@ -176,7 +226,11 @@ Result<bool> Nftables::holds(const Ruleset& ruleset)
     if (Status status = look(); !status) {
         return Failure(status.error());
     }
-    return *seen_ == wanted_contents();
+    const bool holds = *seen_ == wanted_contents();
+    if (holds) {
+        remember();
+    }
+    return holds;
 }
 
 bool Nftables::has_egress_hook()
@@ -236,6 +290,7 @@ Status Nftables::add_timed(const TableName& table, const Set& set,
 Result<NftContents> Nftables::read(const std::vector<TableName>& tables, Depth depth)
 {
     seen_.reset();
+    without_rules_ = false;
     Result<NftContents> contents = read_once(tables, depth);
     for (int i = 1; i < kMostReads && !contents && contents.error().number() == EINTR; ++i) {
         contents = read_once(tables, depth);
@@ -250,6 +305,15 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
         return Failure(generation.error());
     }
     generation_ = *generation;
+    if (memory_ && depth == Depth::Elements) {
+        // Whoever comes later believes what is noted under this number.
+        if (const Status settled = socket_.settle(generation_); !settled) {
+            if (settled.error().number() == EINTR) {
+                return Failure(settled.error());
+            }
+            memory_.reset();
+        }
+    }
     NftContents contents(tables);
     if (Status status = socket_.dump(NFT_MSG_GETTABLE, nullptr, generation_, contents); !status) {
         return Failure(status.error());
@@ -259,6 +323,9 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     }
     if (Status status = socket_.dump(NFT_MSG_GETCHAIN, nullptr, generation_, contents); !status) {
         return Failure(status.error());
+    }
+    if (depth == Depth::Chains) {
+        return contents;
     }
     for (const TableName& table : tables) {
         const NftContents::SetName of{table, {}};

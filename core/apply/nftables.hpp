@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/apply/firewall_memory.hpp"
 #include "core/apply/nft_socket.hpp"
 #include "core/codec/nft_contents.hpp"
 #include "core/codec/nft_message.hpp"
@@ -17,6 +18,16 @@ namespace failclosed {
 class Nftables {
   public:
     static Result<Nftables> open();
+
+    /// Contents that an earlier run has noted in `memory` are not read again where the kernel says
+    /// that no ruleset has changed since, but for tables and chains: chains on a device go with
+    /// it, and nothing is counted. What holds() finds from now on is noted. Callers hold the run's
+    /// lock.
+    void remember_in(FirewallMemory memory)
+    {
+        memory_ = std::move(memory);
+        seen_.reset(); // what is noted has to be read with more care
+    }
 
     /// NftSocket::close_in_background().
     static void close_in_background(Nftables nftables);
@@ -68,16 +79,24 @@ class Nftables {
 
   private:
     /// How much of the tables is read.
-    enum class Depth : std::uint8_t { Tables, Rules, Elements };
+    enum class Depth : std::uint8_t { Tables, Chains, Rules, Elements };
 
     explicit Nftables(NftSocket socket) : socket_(std::move(socket)) {}
 
     /// Makes wanted_batch_ what loads `ruleset`.
     Status want(const Ruleset& ruleset);
-    /// What wanted_batch_ makes of the tables.
+    /// What wanted_batch_ makes of the tables; without the rules, where seen_ is.
     const NftContents& wanted_contents();
-    /// Makes seen_ what the kernel holds in wanted_tables_.
+    /// Makes seen_ what the kernel holds in wanted_tables_: without the rules, where these are
+    /// known to be the wanted ones.
     Status look();
+    /// The same with the rules in any case.
+    Status look_at_all();
+    /// Makes seen_ what was remembered of the rulesets of `generation`. False where that is
+    /// nothing, or not enough.
+    bool recall(std::uint32_t generation);
+    /// Notes that the kernel holds what is wanted.
+    void remember();
     /// Whether what is wanted could be reached from seen_ by elements of sets alone.
     bool exchange_elements();
     /// Brings seen_ up to date after our own `changes`: reads the sets that these are about. False
@@ -91,11 +110,17 @@ class Nftables {
     std::uint32_t generation_ = 0;
     /// What the last look saw, of generation_.
     std::optional<NftContents> seen_;
+    /// seen_ is without the rules: the kernel holds those of remembered_.
+    bool without_rules_ = false;
     /// What was asked for last: usually it is asked for before and after a change.
     std::optional<Ruleset> wanted_;
     std::vector<std::uint8_t> wanted_batch_;
     std::vector<TableName> wanted_tables_;
     std::optional<NftContents> wanted_contents_;
+    bool wanted_without_rules_ = false;
+    std::optional<FirewallMemory> memory_;
+    /// What memory_ is known to have held, or was to hold, last.
+    std::optional<SeenRules> remembered_;
 };
 
 } // namespace failclosed

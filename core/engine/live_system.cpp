@@ -134,6 +134,7 @@ Status LiveSystem::lock(Seconds wait)
         }
     }
     lock_ = std::move(file);
+    remember_rules();
     return {};
 }
 
@@ -179,6 +180,14 @@ Result<Snapshot> LiveSystem::observe()
     return failclosed::observe();
 }
 
+void LiveSystem::remember_rules()
+{
+    // Without the lock another run may be writing there.
+    if (reading_ == Reading::Changes && lock_.valid() && nftables_) {
+        nftables_->remember_in(FirewallMemory(kRunDirectory));
+    }
+}
+
 Result<Nftables*> LiveSystem::nftables()
 {
     if (!nftables_) {
@@ -187,6 +196,7 @@ Result<Nftables*> LiveSystem::nftables()
             return Failure(opened.error());
         }
         nftables_ = *std::move(opened);
+        remember_rules();
     }
     return &*nftables_;
 }
@@ -232,12 +242,14 @@ Status LiveSystem::replace_firewall(const Ruleset& ruleset)
 
 Status LiveSystem::load_beside(const Ruleset& ruleset)
 {
+    static_cast<void>(FirewallMemory(kRunDirectory).forget());
     const auto firewall = nftables();
     return firewall ? (*firewall)->load(ruleset) : Status(Failure(firewall.error()));
 }
 
 Status LiveSystem::remove_firewall()
 {
+    static_cast<void>(FirewallMemory(kRunDirectory).forget());
     const auto firewall = nftables();
     return firewall ? (*firewall)->remove(our_tables()) : Status(Failure(firewall.error()));
 }

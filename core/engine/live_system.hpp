@@ -17,13 +17,22 @@ namespace failclosed {
 /// Opens what it needs when it is first needed, and keeps it for the run.
 class LiveSystem final : public System {
   public:
+    /// How much of the kernel's rules is read.
+    enum class Reading : std::uint8_t {
+        Everything, ///< for commands
+        Changes,    ///< for hooks, which somebody waits for: what has changed since an earlier hook
+    };
+
     /// When the kernel's memory of replaced rules is waited for.
     enum class Closing : std::uint8_t {
         AfterExit, ///< by a child that lasts until this process ends: for those that end soon
         Here,      ///< for milliseconds, when the object is destroyed
     };
 
-    explicit LiveSystem(Closing closing = Closing::AfterExit) : closing_(closing) {}
+    explicit LiveSystem(Reading reading = Reading::Everything, Closing closing = Closing::AfterExit)
+        : reading_(reading), closing_(closing)
+    {
+    }
 
     LiveSystem(const LiveSystem&) = delete;
     LiveSystem& operator=(const LiveSystem&) = delete;
@@ -108,9 +117,13 @@ class LiveSystem final : public System {
     /// Adds `elements` in all tables that judge what leaves.
     Status admit(const Set& set, Seconds time);
 
+    /// Has nftables_ use what earlier runs have noted, where this run may.
+    void remember_rules();
+
     Result<Nftables*> nftables();
     Result<Routing*> routing();
 
+    Reading reading_;
     Closing closing_;
     UniqueFd lock_;
     StateStore store_;

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include "core/apply/firewall_memory.hpp"
 #include "core/codec/nft_message.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/plan/firewall.hpp"
@@ -130,6 +131,55 @@ TEST_F(LiveSystemTest, WhereNobodySignsInThereIsNothingToEnd)
     load();
     EXPECT_FALSE(system_.admit_portal(portal(1000), Seconds{600}));
     EXPECT_TRUE(system_.end_portal());
+}
+
+/// What a run of this kind finds.
+bool run_holds(const Ruleset& ruleset, LiveSystem::Reading reading, bool locked = true)
+{
+    LiveSystem system(reading);
+    EXPECT_TRUE(!locked || system.lock());
+    return system.firewall_holds(ruleset).value();
+}
+
+TEST_F(LiveSystemTest, HooksBelieveWhatAnEarlierOneHasNotedAndCommandsDoNot)
+{
+    constexpr auto changes = LiveSystem::Reading::Changes;
+    constexpr auto everything = LiveSystem::Reading::Everything;
+    const FirewallMemory memory("/run/failclosed");
+    load();
+    EXPECT_TRUE(run_holds(ruleset_, everything));
+    EXPECT_EQ(memory.load(), std::nullopt);
+    EXPECT_TRUE(run_holds(ruleset_, changes));
+    auto note = memory.load();
+    ASSERT_TRUE(note);
+    Ruleset other = ruleset_;
+    other.tables[0].chains[0].rules.pop_back();
+    note->batch = encode(other)->bytes;
+    ASSERT_TRUE(memory.save(*note));
+    EXPECT_TRUE(run_holds(other, changes));
+    EXPECT_FALSE(run_holds(other, changes, false)) << "another run may be writing";
+    EXPECT_FALSE(run_holds(other, everything));
+    {
+        LiveSystem asked_before(changes);
+        EXPECT_TRUE(asked_before.firewall_exists().value());
+        EXPECT_TRUE(asked_before.lock());
+        EXPECT_TRUE(asked_before.firewall_holds(other).value());
+    }
+}
+
+TEST_F(LiveSystemTest, WhereTheTablesAreGoneNothingIsNoted)
+{
+    const FirewallMemory memory("/run/failclosed");
+    load();
+    ASSERT_TRUE(run_holds(ruleset_, LiveSystem::Reading::Changes));
+    ASSERT_NE(memory.load(), std::nullopt);
+    ASSERT_TRUE(system_.load_beside(base_ruleset()));
+    EXPECT_EQ(memory.load(), std::nullopt);
+    load();
+    ASSERT_TRUE(run_holds(ruleset_, LiveSystem::Reading::Changes));
+    ASSERT_NE(memory.load(), std::nullopt);
+    ASSERT_TRUE(system_.remove_firewall());
+    EXPECT_EQ(memory.load(), std::nullopt);
 }
 
 TEST_F(LiveSystemTest, OpeningRemovesAllTables)

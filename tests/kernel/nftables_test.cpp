@@ -2,6 +2,8 @@
 // The nftables applier against the kernel, and nft(8) as the judge of what we send.
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <regex>
 #include <thread>
@@ -55,19 +57,41 @@ class NftablesTest : public testing::Test {
         ASSERT_TRUE(status) << status.error().message();
     }
 
-    /// Replaces and looks, as one run.
-    static void run(const Ruleset& ruleset)
+    NftablesTest() { EXPECT_NE(mkdtemp(folder_.data()), nullptr); }
+
+    ~NftablesTest() override { std::filesystem::remove_all(folder_); }
+
+    /// The next run of a program whose earlier runs have noted what they saw.
+    [[nodiscard]] Nftables next_run() const
     {
         Nftables run = Nftables::open().value();
+        run.remember_in(memory());
+        return run;
+    }
+
+    /// Replaces and looks, as one run.
+    void run(const Ruleset& ruleset) const
+    {
+        Nftables run = next_run();
         const Status status = run.replace(ruleset);
         ASSERT_TRUE(status) << status.error().message();
         ASSERT_TRUE(*run.holds(ruleset));
     }
 
-    /// What the next run finds.
-    static bool next_run_holds(const Ruleset& ruleset)
+    /// By a look that remembers nothing.
+    static bool really_holds(const Ruleset& ruleset)
     {
         return *Nftables::open().value().holds(ruleset);
+    }
+
+    [[nodiscard]] FirewallMemory memory() const { return FirewallMemory(folder_); }
+
+    /// Whether a run believes that the kernel holds `ruleset`, where a note says so.
+    [[nodiscard]] bool is_believed(const Ruleset& ruleset, SeenRules note) const
+    {
+        note.batch = encode(ruleset)->bytes;
+        EXPECT_TRUE(memory().save(note));
+        return *next_run().holds(ruleset);
     }
 
     bool holds(const Ruleset& ruleset)
@@ -86,6 +110,9 @@ class NftablesTest : public testing::Test {
                                                     std::regex("\"handle\": [0-9]+,? ?"), "");
         return std::regex_replace(json, std::regex("\\}\\}, \\{"), "}},\n{");
     }
+
+  private:
+    std::string folder_ = testing::TempDir() + "nftables_test.XXXXXX";
 };
 
 /// One base chain that accepts what the rule matches.
@@ -332,11 +359,11 @@ TEST_P(ForeignChangeTest, IsSeenAndHealedByTheNextRun)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    EXPECT_TRUE(next_run_holds(ruleset));
+    EXPECT_TRUE(*next_run().holds(ruleset));
     nft(GetParam().command);
-    EXPECT_FALSE(next_run_holds(ruleset));
+    EXPECT_FALSE(*next_run().holds(ruleset));
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    EXPECT_TRUE(next_run_holds(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -490,10 +517,10 @@ TEST_P(ElementChangeTest, IsExchangedByOneRunAfterTheOther)
     const std::string loaded = handles();
     for (int i = 0; i < 2; ++i) {
         ASSERT_NO_FATAL_FAILURE(run(after));
-        EXPECT_TRUE(next_run_holds(after));
-        EXPECT_FALSE(next_run_holds(before));
+        EXPECT_TRUE(really_holds(after));
+        EXPECT_FALSE(*next_run().holds(before));
         ASSERT_NO_FATAL_FAILURE(run(before));
-        EXPECT_TRUE(next_run_holds(before));
+        EXPECT_TRUE(really_holds(before));
     }
     EXPECT_EQ(handles(), loaded);
 }
@@ -519,6 +546,71 @@ TEST_F(NftablesTest, ExchangingElementsKeepsTimedOnesAndSeesLaterChanges)
     EXPECT_TRUE(holds(ruleset));
     nft("add rule inet failclosed forward accept");
     EXPECT_FALSE(holds(ruleset)) << "what was seen before is not taken for what is there";
+}
+
+// ---- From one run to the next ----
+
+/// The sample without a rule: what is not in the kernel.
+Ruleset other_rules()
+{
+    Ruleset ruleset = test::sample_ruleset();
+    ruleset.tables[0].chains[0].rules.pop_back();
+    return ruleset;
+}
+
+TEST_F(NftablesTest, WhatARunHasSeenIsNotReadAgain)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    const auto seen = memory().load();
+    ASSERT_TRUE(seen);
+    EXPECT_TRUE(is_believed(other_rules(), *seen));
+    EXPECT_FALSE(really_holds(other_rules()));
+    EXPECT_TRUE(*next_run().holds(ruleset)) << "others are looked for";
+    EXPECT_EQ(memory().load(), seen);
+}
+
+TEST_F(NftablesTest, WhatCannotBeToldOfANoteIsRead)
+{
+    ASSERT_NO_FATAL_FAILURE(run(test::sample_ruleset()));
+    const SeenRules seen = *memory().load();
+    EXPECT_TRUE(is_believed(other_rules(), seen)) << "else this shows nothing";
+    SeenRules elsewhere = seen;
+    ++elsewhere.network;
+    EXPECT_FALSE(is_believed(other_rules(), elsewhere));
+    SeenRules earlier = seen;
+    --earlier.generation;
+    EXPECT_FALSE(is_believed(other_rules(), earlier));
+
+    EXPECT_TRUE(is_believed(other_rules(), seen));
+    nft("add table inet strangers");
+    EXPECT_FALSE(*next_run().holds(other_rules())) << "anything may have changed";
+}
+
+// Before Linux 6.16 a chain goes with its device, and no ruleset is said to have changed.
+TEST_F(NftablesTest, ChainsAreReadInAnyCase)
+{
+    ASSERT_NO_FATAL_FAILURE(run(test::sample_ruleset()));
+    const SeenRules seen = *memory().load();
+    Ruleset more = test::sample_ruleset();
+    more.tables[0].chains.push_back({"more", std::nullopt, {}});
+    EXPECT_FALSE(is_believed(more, seen));
+    Ruleset fewer = test::sample_ruleset();
+    fewer.tables[2].chains.pop_back();
+    EXPECT_FALSE(is_believed(fewer, seen));
+    Ruleset elsewhere = test::sample_ruleset();
+    elsewhere.tables[2].chains.back().base->device = test::device("lo");
+    EXPECT_FALSE(is_believed(elsewhere, seen));
+}
+
+TEST_F(NftablesTest, EachNetworkNamespaceHasANumberOfItsOwn)
+{
+    const Ruleset ruleset = test::sample_ruleset();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    const SeenRules here = *memory().load();
+    const NetworkNamespace another = make_network();
+    ASSERT_NO_FATAL_FAILURE(run(ruleset));
+    EXPECT_NE(memory().load()->network, here.network);
 }
 
 TEST_F(NftablesTest, RefusedBatchChangesNothing)
@@ -712,7 +804,7 @@ TEST_F(NftablesTest, CountersGoOnFromOneRunToTheNext)
     ruleset.tables[0].chains[0].rules.push_back({"more", {}, false, {}, Verdict::Accept});
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     EXPECT_EQ(nftables.counters(kTables)->at(key), (Counter{1, 29}));
-    EXPECT_TRUE(next_run_holds(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
 }
 
 TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)
@@ -937,8 +1029,9 @@ TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgainByTheNextRun)
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     ip("link delete egress0\n");
     make_devices();
+    EXPECT_EQ(*next_run().holds(ruleset), really_holds(ruleset));
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    EXPECT_TRUE(next_run_holds(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
     for (const char* device : {"egress0", "egress1"}) {
         EXPECT_TRUE(passes(device, kEapol)) << device;
         EXPECT_FALSE(passes(device, kOther)) << device;
@@ -951,8 +1044,9 @@ TEST_F(FramesTest, DeviceThatIsCalledOtherwiseIsSeenByTheNextRun)
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
     ip("link set egress0 name elsewhere\nlink set egress1 name egress0\n"
        "link set elsewhere name egress1\n");
+    EXPECT_EQ(*next_run().holds(ruleset), really_holds(ruleset));
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
-    EXPECT_TRUE(next_run_holds(ruleset));
+    EXPECT_TRUE(really_holds(ruleset));
 }
 
 TEST_F(FramesTest, DevicesAreExchangedOneByOneUnderAFlood)
