@@ -233,10 +233,16 @@ class RuleWriter {
         compare(NFT_CMP_NEQ, network_order(0));
     }
 
+    void operator()(const HasLongerHeader&)
+    {
+        // The version, and the header's length in words. The kernel compares for equality without
+        // a call (nf_tables_core.c).
+        payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
+        compare(NFT_CMP_NEQ, std::to_array<std::uint8_t>({0x45}));
+    }
+
     void operator()(const HasIpOptions&)
     {
-        // The version, and the header's length in words. Each packet pays for this rule: so without
-        // a guard, and without a mask.
         payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
         compare(NFT_CMP_GT, std::to_array<std::uint8_t>({0x45}));
         payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 1);
@@ -546,6 +552,7 @@ class RuleWriter {
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, target);
         case Field::DestinationPort:
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, target);
+        case Field::IcmpKind:
         case Field::Icmpv6Kind:
             return payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, target);
         case Field::SocketUid:

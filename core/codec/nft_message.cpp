@@ -186,6 +186,8 @@ class PartWriter {
                                    static_cast<std::uint8_t>(port.number() & 0xff)}));
     }
 
+    bool operator()(IcmpType kind) { return both("icmp_type", std::to_array({kind.type})); }
+
     bool operator()(Icmpv6Type kind) { return both("icmpv6_type", std::to_array({kind.type})); }
 
     bool operator()(Uid uid) { return both_host_order("uid", uid.number); }

@@ -115,6 +115,8 @@ class GuardCollector {
     void operator()(const Dispatch& end) { fields(fields_of(end.map, end.direction)); }
 
     // These can be read from any packet.
+    void operator()(const HasLongerHeader&) {}
+
     void operator()(const HasIpOptions&) {}
 
     void operator()(const FromInterface&) {}
@@ -192,6 +194,9 @@ class GuardCollector {
         case Field::DestinationPort:
             // Where the protocol is looked up with it, the elements are guard enough.
             needs_ports = needs_ports || std::ranges::count(key, Field::Protocol) == 0;
+            break;
+        case Field::IcmpKind:
+            (*this)(IcmpType{});
             break;
         case Field::Icmpv6Kind:
             (*this)(Icmpv6Type{});
@@ -340,6 +345,7 @@ const FieldType& field_type(Field field)
     static constexpr FieldType kAddress6{"ipv6_addr", 8, 16, false};
     static constexpr FieldType kProtocol{"inet_proto", 12, 1, false};
     static constexpr FieldType kPort{"inet_service", 13, 2, false};
+    static constexpr FieldType kIcmpType{"icmp_type", 14, 1, false};
     static constexpr FieldType kIcmpv6Type{"icmpv6_type", 29, 1, false};
     static constexpr FieldType kUid{"uid", 24, 4, true};
     static constexpr FieldType kGid{"gid", 25, 4, true};
@@ -362,6 +368,8 @@ const FieldType& field_type(Field field)
     case Field::SourcePort:
     case Field::DestinationPort:
         return kPort;
+    case Field::IcmpKind:
+        return kIcmpType;
     case Field::Icmpv6Kind:
         return kIcmpv6Type;
     case Field::SocketUid:

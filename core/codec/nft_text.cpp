@@ -72,6 +72,8 @@ struct PartText {
 
     std::string operator()(Port port) const { return std::to_string(port.number()); }
 
+    std::string operator()(IcmpType kind) const { return std::to_string(kind.type); }
+
     std::string operator()(Icmpv6Type kind) const { return std::to_string(kind.type); }
 
     std::string operator()(Uid uid) const { return std::to_string(uid.number); }
@@ -104,6 +106,8 @@ std::string_view field_text(Field field)
         return "th sport";
     case Field::DestinationPort:
         return "th dport";
+    case Field::IcmpKind:
+        return "icmp type";
     case Field::Icmpv6Kind:
         return "icmpv6 type";
     case Field::SocketUid:
@@ -221,6 +225,8 @@ class RuleText {
 
     // In bits: nft(8) has no words for a version and a length together, nor for an option that no
     // other one follows.
+    std::string operator()(const HasLongerHeader&) const { return "@nh,0,8 != 0x45"; }
+
     std::string operator()(const HasIpOptions&) const { return "@nh,0,8 > 0x45 @nh,0,8 < 0x50"; }
 
     std::string operator()(const HasRouterAlertAlone&) const

@@ -2,7 +2,6 @@
 // Lock 1: what may come in.
 #include "core/plan/arriving.hpp"
 
-#include <array>
 #include <string>
 
 #include "core/plan/constants.hpp"
@@ -37,22 +36,14 @@ void add_icmp_errors(std::vector<Rule>& rules, const std::string& about, HasConn
 /// the size of their packets (MLLVD-CR-24-05).
 void add_local_icmp_errors(std::vector<Rule>& rules)
 {
-    constexpr std::array kTypes = {icmp::kDestinationUnreachable, icmp::kTimeExceeded,
-                                   icmp::kParameterProblem};
-    constexpr std::array kTypes6 = {icmpv6::kDestinationUnreachable, icmpv6::kPacketTooBig,
-                                    icmpv6::kTimeExceeded, icmpv6::kParameterProblem};
     const InConntrackState related{.established = false, .related = true};
-    const auto add = [&](const std::string& kind, Family family, const Match& type) {
+    const auto add = [&](const std::string& kind, Family family, const InSet& error) {
         rules.push_back(allow(kind + " errors about the local network",
-                              {type, related, of_flow(kLocalMark), incoming(sets::kLan(family))}));
-        rules.push_back(refuse(kind + " errors about other flows", {type}, Verdict::Drop));
+                              {error, related, of_flow(kLocalMark), incoming(sets::kLan(family))}));
+        rules.push_back(refuse(kind + " errors about other flows", {error}, Verdict::Drop));
     };
-    for (const auto type : kTypes) {
-        add("ICMP", Family::V4, IcmpType{type});
-    }
-    for (const auto type : kTypes6) {
-        add("ICMPv6", Family::V6, Icmpv6Type{type});
-    }
+    add("ICMP", Family::V4, incoming(sets::kIcmpError));
+    add("ICMPv6", Family::V6, incoming(sets::kIcmpv6Error));
 }
 
 /// They have no addresses yet, and ask for them and for routers.
@@ -125,7 +116,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
 {
     Chain chain{"input", BaseChain{Hook::Input, kPriorityFilter, Verdict::Drop}, {}};
     auto& rules = chain.rules;
-    rules.push_back(dispatch(sets::kInputDevice, Direction::Incoming));
+    rules.push_back(dispatch("by device", sets::kInputDevice, Direction::Incoming));
     const InConntrackState established{.established = true, .related = false};
     for (const Family family : kFamilies) {
         rules.push_back(
@@ -143,7 +134,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
             allow("answers to somebody who signs in", {established, of_flow(kPortalMark)}));
         add_icmp_errors(rules, "a sign-in", of_flow(kPortalMark));
     }
-    append(rules, source_route_rules());
+    rules.push_back(no_source_route());
     append(rules, dhcp_in());
     if (needs.downstream) {
         rules.push_back(no_router_behind());

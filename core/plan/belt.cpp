@@ -231,6 +231,7 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
     const Allowances allowed = allowances(in.config);
     const auto devices = belt_devices(in.state, in.config, in.snapshot);
     Table table{TableFamily::Netdev, kTableName, leaving_sets(in), leaving_chains(leaving)};
+    table.sets.push_back(refused_service_ports(leaving));
     table.chains.push_back(source_route());
     for (auto& set : egress_sets(in)) {
         table.sets.push_back(std::move(set));
@@ -244,17 +245,18 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
             table.sets.push_back(filled(sets::kAllowedSource(family), sources));
         }
     }
-    Chain packets{chains::kPacketsOntoTheWire, std::nullopt, source_route_rules()};
+    Chain packets{chains::kPacketsOntoTheWire, std::nullopt, {no_source_route()}};
     append(packets.rules, transport_rules(leaving));
     append(packets.rules, leaving_rules(leaving));
     table.chains.push_back(std::move(packets));
     Chain wire{chains::kOntoTheWire, std::nullopt, {}};
     add_allowances(wire.rules, allowed);
-    add_link_protocols(wire.rules);
+    // Before the types of frames that are rare.
     for (const Family family : kFamilies) {
         wire.rules.push_back(go_to("packets that are what they are said to be",
                                    {AsLabelled{family}}, chains::kPacketsOntoTheWire));
     }
+    add_link_protocols(wire.rules);
     append(wire.rules, refusals("onto the wire past the tunnel", {}, Verdict::Drop));
     table.chains.push_back(std::move(wire));
     for (const auto& device : devices) {

@@ -16,27 +16,23 @@ namespace {
 Chain output(const Leaving& leaving)
 {
     Chain chain{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
-    chain.rules.push_back(dispatch(sets::kInnerDevice, Direction::Outgoing));
+    chain.rules.push_back(dispatch("by device", sets::kInnerDevice, Direction::Outgoing));
     append(chain.rules, transport_rules(leaving));
-    append(chain.rules, source_route_rules()); // transport gets this look at postrouting
     append(chain.rules, leaving_rules(leaving));
     return chain;
 }
 
-/// What comes in and goes out again, but not what a tunnel device of this machine has wrapped into
-/// packets of its own: those too came from a device, and have to be judged as packets from here.
-std::vector<Rule> forwarded_rules(Expressions expressions)
+/// Only what is forwarded. What a tunnel device of this machine has wrapped into packets of its own
+/// came from a device as well, but has an address of this machine.
+std::vector<Rule> forwarded_answers(Expressions expressions)
 {
-    const auto rule = [](std::vector<Match> matches) {
-        return go_to("through this machine", std::move(matches), chains::kForwarded);
-    };
     if (expressions != Expressions::Essential) {
-        return {rule({HasInput{}, FromOthers{}})};
+        return {answers_from_tunnel({FromOthers{}})};
     }
     std::vector<Rule> rules;
     for (const Family family : kFamilies) {
-        rules.push_back(rule({HasInput{}, negated(outgoing(sets::kOwn(family))),
-                              negated(outgoing(sets::kTunnelDestination(family)))}));
+        rules.push_back(answers_from_tunnel({negated(outgoing(sets::kOwn(family))),
+                                             negated(outgoing(sets::kTunnelDestination(family)))}));
     }
     return rules;
 }
@@ -47,11 +43,10 @@ std::vector<Rule> forwarded_rules(Expressions expressions)
 Chain postrouting(const Leaving& leaving, Expressions expressions)
 {
     Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
-    chain.rules.push_back(dispatch(sets::kLeavingDevice, Direction::Outgoing));
-    // Transport first, which is most of it.
-    append(chain.rules, source_route_rules());
+    chain.rules.push_back(dispatch("by device", sets::kLeavingDevice, Direction::Outgoing));
+    chain.rules.push_back(no_source_route());
     append(chain.rules, transport_rules(leaving));
-    append(chain.rules, forwarded_rules(expressions));
+    append(chain.rules, forwarded_answers(expressions));
     append(chain.rules, leaving_rules(leaving));
     return chain;
 }
@@ -121,6 +116,8 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     const Leaving leaving{in, refusals, Place::Output};
     const Leaving at_last{in, refusals, Place::Postrouting};
     Table table{TableFamily::Inet, kTableName, leaving_sets(in), leaving_chains(leaving)};
+    table.sets.push_back(refused_service_ports(leaving));
+    table.sets.push_back(refused_service_ports(at_last));
     if (essential) {
         table.sets.push_back(own_addresses(Family::V4, in));
         table.sets.push_back(own_addresses(Family::V6, in));
@@ -140,7 +137,6 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     add(input(refusals, in.needs));
     add(forward(refusals, in.needs));
     add(output(leaving));
-    add(forwarded(refusals, in.needs));
     add(postrouting(at_last, expressions));
     if (!essential) {
         add(passing_through(refusals, in.needs));

@@ -95,9 +95,9 @@ Rule go_back(std::string comment, std::vector<Match> matches)
     return {.comment = std::move(comment), .matches = std::move(matches), .end = Verdict::Return};
 }
 
-Rule dispatch(const SetOf<InterfaceName, Decision>& devices, Direction direction)
+Rule dispatch(std::string comment, const SetHandle& map, Direction direction)
 {
-    return {.comment = "by device", .end = Dispatch{devices, direction}};
+    return {.comment = std::move(comment), .end = Dispatch{map, direction}};
 }
 
 Rule counted(Rule rule)

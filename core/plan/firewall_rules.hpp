@@ -49,7 +49,7 @@ inline constexpr int kPriorityAfterNat = 300;
 /// Chains that rules lead to by their names.
 namespace chains {
 inline constexpr const char* kAdmittedFlow = "admitted_flow";
-inline constexpr const char* kForwarded = "forwarded";
+inline constexpr const char* kForeignServer = "foreign_server";
 inline constexpr const char* kFromTunnel = "from_tunnel";
 inline constexpr const char* kIntoTunnel = "into_tunnel";
 inline constexpr const char* kOntoTheWire = "onto_the_wire";
@@ -87,8 +87,8 @@ Rule go_to(std::string comment, std::vector<Match> matches, std::string chain);
 /// Ends the chain that was jumped to.
 Rule go_back(std::string comment, std::vector<Match> matches);
 
-/// The device decides.
-Rule dispatch(const SetOf<InterfaceName, Decision>& devices, Direction direction);
+/// The verdict map decides.
+Rule dispatch(std::string comment, const SetHandle& map, Direction direction);
 
 Rule counted(Rule rule);
 

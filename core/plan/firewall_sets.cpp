@@ -77,6 +77,17 @@ void add_neighbours_in(std::vector<Set>& all)
                                                   Icmpv6Type{icmpv6::kNeighbourAdvertisement}}));
 }
 
+void add_icmp_errors(std::vector<Set>& all)
+{
+    all.push_back(filled(sets::kIcmpError,
+                         {IcmpType{icmp::kDestinationUnreachable}, IcmpType{icmp::kTimeExceeded},
+                          IcmpType{icmp::kParameterProblem}}));
+    all.push_back(
+        filled(sets::kIcmpv6Error,
+               {Icmpv6Type{icmpv6::kDestinationUnreachable}, Icmpv6Type{icmpv6::kPacketTooBig},
+                Icmpv6Type{icmpv6::kTimeExceeded}, Icmpv6Type{icmpv6::kParameterProblem}}));
+}
+
 Set lease_servers(const State& state, const Snapshot& snapshot)
 {
     SetBuilder servers(sets::kLeaseServer);
@@ -191,15 +202,6 @@ Set networks_behind(Family family, const FirewallInputs& in)
     return set.take();
 }
 
-Set ports_of(const RefusedService& service)
-{
-    SetBuilder set(service.set);
-    for (const auto& [transport, number] : service.ports) {
-        set.add(transport, port(number));
-    }
-    return set.take();
-}
-
 Set questions_to(const IpAddress& resolver, const SetOf<IpAddress, Transport, Port>& handle)
 {
     SetBuilder questions(handle);
@@ -280,9 +282,6 @@ std::vector<Set> leaving_sets(const FirewallInputs& in)
     }
     add_neighbours_out(all, in);
     all.push_back(lease_servers(in.state, in.snapshot));
-    for (const auto& service : refused_services(in.config)) {
-        all.push_back(ports_of(service));
-    }
     if (in.needs.portal) {
         all.push_back({sets::kPortalUid, {}});
         all.push_back({sets::kPortalGid, {}});
@@ -344,6 +343,7 @@ std::vector<Set> inet_sets(const FirewallInputs& in)
         }
     }
     add_neighbours_in(all);
+    add_icmp_errors(all);
     return all;
 }
 

@@ -50,6 +50,8 @@ struct PartMatches {
 
     bool operator()(Port port) const { return is(std::uint32_t{port.number()}); }
 
+    bool operator()(IcmpType kind) const { return is(std::uint32_t{kind.type}); }
+
     bool operator()(Icmpv6Type kind) const { return is(std::uint32_t{kind.type}); }
 
     bool operator()(Uid uid) const { return is(std::uint32_t{uid.number}); }
@@ -140,6 +142,11 @@ class Walk {
     bool operator()(const LaterFragment& match) const
     {
         return family() == match.family && packet_.later_fragment;
+    }
+
+    bool operator()(const HasLongerHeader&) const
+    {
+        return family() && (family() == Family::V6 || packet_.options != IpOptions::None);
     }
 
     bool operator()(const HasIpOptions&) const
@@ -401,6 +408,10 @@ class Walk {
             return number_of_port(packet_.source_port);
         case Field::DestinationPort:
             return number_of_port(packet_.destination_port);
+        case Field::IcmpKind:
+            return family() == Family::V4 && begins_with(IPPROTO_ICMP)
+                       ? FieldValue(std::uint32_t{packet_.icmp_type})
+                       : FieldValue();
         case Field::Icmpv6Kind:
             return family() == Family::V6 && begins_with(IPPROTO_ICMPV6)
                        ? FieldValue(std::uint32_t{packet_.icmp_type})

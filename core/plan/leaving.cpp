@@ -72,8 +72,7 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
     // output hook has seen that before postrouting.
     if (leaving.place != Place::Postrouting) {
         for (const Family family : kFamilies) {
-            rules.push_back(refuse("a tunnel's address outside of it",
-                                   {outgoing(sets::kTunnelDestination(family))}, refusal(leaving)));
+            rules.push_back(no_tunnel_address_elsewhere(family, refusal(leaving)));
         }
     }
     const auto admit = [&](const SetHandle& who) {
@@ -167,7 +166,7 @@ void add_bootstrap(std::vector<Rule>& rules, const Leaving& leaving)
 {
     for (const Family family : kFamilies) {
         rules.push_back(admit_flow(leaving, "bootstrap DNS, by the refresh helper",
-                                   {FromUid{Uid{0}}, marked(), outgoing(sets::kBootstrap(family))},
+                                   {marked(), FromUid{Uid{0}}, outgoing(sets::kBootstrap(family))},
                                    kUnderlayMark));
     }
 }
@@ -212,30 +211,49 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
     }
 }
 
+/// One look-up leads to the line in the log and the refusal.
+Chain refused(const std::string& name, const Leaving& leaving, const char* reason, bool logged)
+{
+    const auto refuse_it = logged ? leaving.refusals : Refusals(/*logged=*/false);
+    return {chain_at(name, leaving.place), std::nullopt, refuse_it(reason, {}, refusal(leaving))};
+}
+
+const SetOf<Transport, Port, Decision>& refused_service_map(Place place)
+{
+    return place == Place::Postrouting ? sets::kRefusedServiceSilently : sets::kRefusedService;
+}
+
+constexpr const char* kForeignServerComment = "a VPN server by somebody else";
+
 /// What is refused whatever the local network admits: refused services, other people's packets to
 /// servers, and addresses and networks of tunnels.
 Chain past_tunnel(const Leaving& leaving)
 {
     Chain chain{chain_at(chains::kPastTunnel, leaving.place), std::nullopt, {}};
     auto& rules = chain.rules;
-    const Verdict verdict = refusal(leaving);
-    for (const auto& service : refused_services(leaving.in.config)) {
-        const auto refuse_it = service.logged ? leaving.refusals : Refusals(/*logged=*/false);
-        append(rules, refuse_it(service.reason, {outgoing(service.set)}, verdict));
-    }
+    rules.push_back(
+        dispatch("refused services", refused_service_map(leaving.place), Direction::Outgoing));
     for (const Family family : kFamilies) {
-        // A flow whose route was taken away would show that address to the local network.
-        rules.push_back(refuse("a tunnel's address outside of it",
-                               {outgoing(sets::kTunnelDestination(family))}, verdict));
-        append(rules, leaving.refusals("a VPN server by somebody else",
-                                       {outgoing(sets::kServer(family))}, verdict));
+        // Elsewhere it is refused before all that is admitted.
+        if (leaving.place == Place::Postrouting) {
+            rules.push_back(no_tunnel_address_elsewhere(family, Verdict::Drop));
+        }
+        rules.push_back(go_to(kForeignServerComment, {outgoing(sets::kServer(family))},
+                              chain_at(chains::kForeignServer, leaving.place)));
         rules.push_back(refuse("a tunnel's network outside of it",
-                               {outgoing(sets::kTunnelNetwork(family))}, verdict));
+                               {outgoing(sets::kTunnelNetwork(family))}, refusal(leaving)));
     }
     return chain;
 }
 
 } // namespace
+
+/// For example of a flow whose route was taken away: it would show that address to the network.
+Rule no_tunnel_address_elsewhere(Family family, Verdict verdict)
+{
+    return refuse("a tunnel's address outside of it", {outgoing(sets::kTunnelDestination(family))},
+                  verdict);
+}
 
 Rule refused_before_lan(Place place)
 {
@@ -249,24 +267,36 @@ Chain source_route()
     auto& rules = chain.rules;
     rules.push_back(go_back("router alert", {HasRouterAlertAlone{}}));
     rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
-    rules.push_back(refuse("routing header", {HasRoutingHeader{}}, Verdict::Drop));
+    // The first match spares most packets the search through their headers.
+    rules.push_back(
+        refuse("routing header", {HasMoreHeaders{}, HasRoutingHeader{}}, Verdict::Drop));
     return chain;
 }
 
-std::vector<Rule> source_route_rules(const std::vector<Match>& more)
+Rule no_source_route()
 {
-    const auto look = [&](const char* comment, const Match& match) {
-        std::vector<Match> matches = {match};
-        matches.insert(matches.end(), more.begin(), more.end());
-        return jump(comment, std::move(matches), chains::kSourceRoute);
-    };
-    return {look("extension headers of IPv6", HasMoreHeaders{}),
-            look("options of IPv4", HasIpOptions{})};
+    return jump("more than a plain IPv4 header", {HasLongerHeader{}}, chains::kSourceRoute);
+}
+
+Set refused_service_ports(const Leaving& leaving)
+{
+    SetBuilder map(refused_service_map(leaving.place));
+    for (const auto& service : refused_services(leaving.in.config)) {
+        for (const auto& [transport, number] : service.ports) {
+            map.add(transport, port(number), Goto{chain_at(service.chain, leaving.place)});
+        }
+    }
+    return map.take();
 }
 
 std::vector<Chain> leaving_chains(const Leaving& leaving)
 {
-    std::vector<Chain> all = {past_tunnel(leaving)};
+    std::vector<Chain> all;
+    for (const auto& service : refused_services(leaving.in.config)) {
+        all.push_back(refused(service.chain, leaving, service.reason, service.logged));
+    }
+    all.push_back(refused(chains::kForeignServer, leaving, kForeignServerComment, true));
+    all.push_back(past_tunnel(leaving));
     if (leaving.in.needs.portal) {
         all.push_back(portal(leaving));
     }
@@ -295,6 +325,10 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
     rules.push_back(refused_before_lan(leaving.place));
     for (const Family family : kFamilies) {
         add_local(rules, leaving, "local network", outgoing(sets::kLan(family)));
+    }
+    if (leaving.place == Place::Output) {
+        // Elsewhere this stands first. Here postrouting still follows what was admitted.
+        rules.push_back(no_source_route());
     }
     append(rules, leaving.refusals(egress ? "onto the wire past the tunnel" : "out past the tunnel",
                                    {}, refusal(leaving)));

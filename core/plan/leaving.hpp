@@ -30,20 +30,26 @@ struct Leaving {
 /// table that judges what leaves has it once.
 Chain source_route();
 
-/// The rules that jump to source_route(), for packets that meet `more` as well. They stand before
-/// every rule that admits anything past the tunnels, and cost other packets next to nothing.
-std::vector<Rule> source_route_rules(const std::vector<Match>& more = {});
+/// The jump to source_route(). Stands before every rule that admits anything outside the tunnels.
+Rule no_source_route();
 
 /// Chains that leaving_rules() jump to, in an order for Table::chains, without source_route().
 /// Rules of Place::Postrouting need those of Place::Output as well.
 std::vector<Chain> leaving_chains(const Leaving& leaving);
 
+/// The verdict map that leads to the chains of refused services.
+Set refused_service_ports(const Leaving& leaving);
+
 /// What admits packets to VPN servers, by their tunnel programs. Stands before leaving_rules().
 std::vector<Rule> transport_rules(const Leaving& leaving);
 
 /// In the order in which packets meet them; what none of them admits is refused by the last one.
-/// They look into leaving_sets(), and at Place::Egress into egress_sets().
+/// They look into leaving_sets() and refused_service_ports(), and at Place::Egress into
+/// egress_sets().
 std::vector<Rule> leaving_rules(const Leaving& leaving);
+
+/// Refuses packets from the address of a tunnel.
+Rule no_tunnel_address_elsewhere(Family family, Verdict verdict);
 
 /// Stands before every rule that admits the local network, also for what is forwarded (whose
 /// refusals are answered at Place::Output).

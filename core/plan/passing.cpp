@@ -10,40 +10,12 @@
 
 namespace failclosed {
 
-namespace {
-
-/// What of others' packets may pass through this machine. `place` is Output in the forward hook,
-/// where refusals are answered, or Postrouting.
-std::vector<Rule> forwarding_rules(const Refusals& refusals, const Needs& needs, Place place)
+Rule answers_from_tunnel(std::vector<Match> more)
 {
-    const bool answered = place == Place::Output;
-    const InSet from_tunnel = incoming(sets::kTunnelDevice);
-    auto rules = source_route_rules({negated(outgoing(sets::kTunnelDevice))});
-    rules.push_back(allow("answers from a tunnel",
-                          {from_tunnel, InConntrackState{.established = true, .related = true}}));
-    rules.push_back(refuse("new flows from a tunnel", {from_tunnel}, Verdict::Drop));
-    rules.push_back(allow("into a tunnel", {outgoing(sets::kTunnelDevice)}));
-    for (const Family family : kFamilies) {
-        rules.push_back(no_tunnel_network_elsewhere(family));
-        if (needs.downstream) {
-            rules.push_back(
-                allow("between networks behind this machine",
-                      {incoming(sets::kDownstreamDevice), outgoing(sets::kDownstream(family))}));
-        }
-        // Below, refusals are answered: to the local network only, never through a tunnel.
-        append(rules, refusals("forwarded outside the tunnel",
-                               {negated(incoming(sets::kLan(family)))}, Verdict::Drop));
-    }
-    rules.push_back(refused_before_lan(place));
-    for (const Family family : kFamilies) {
-        rules.push_back(allow("between local networks", {outgoing(sets::kLan(family))}));
-    }
-    append(rules, refusals("forwarded outside the tunnel", {},
-                           answered ? Verdict::Reject : Verdict::Drop));
-    return rules;
+    more.insert(more.begin(), incoming(sets::kTunnelDevice));
+    more.emplace_back(InConntrackState{.established = true, .related = true});
+    return allow("answers from a tunnel", std::move(more));
 }
-
-} // namespace
 
 /// The kernel answers what it cannot forward ("time exceeded", "unreachable", redirects) before
 /// any later chain, and to a source elsewhere it would do so through the tunnel. After the
@@ -52,7 +24,7 @@ Chain prerouting_filter()
 {
     return {"prerouting_filter",
             BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
-            {dispatch(sets::kInnerDevice, Direction::Incoming),
+            {dispatch("by device", sets::kInnerDevice, Direction::Incoming),
              go_to("through this machine", {ToOthers{}}, chains::kPassingThrough)}};
 }
 
@@ -72,16 +44,34 @@ Chain passing_through(const Refusals& refusals, const Needs& needs)
     return chain;
 }
 
+/// Forwarded packets have their final device from the start. Postrouting judges them once more as
+/// packets of this machine: admits less than here, but for answers from a tunnel.
 Chain forward(const Refusals& refusals, const Needs& needs)
 {
-    return {"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop},
-            forwarding_rules(refusals, needs, Place::Output)};
-}
-
-Chain forwarded(const Refusals& refusals, const Needs& needs)
-{
-    return {chains::kForwarded, std::nullopt,
-            forwarding_rules(refusals, needs, Place::Postrouting)};
+    Chain chain{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
+    auto& rules = chain.rules;
+    rules.push_back(answers_from_tunnel({}));
+    rules.push_back(
+        refuse("new flows from a tunnel", {incoming(sets::kTunnelDevice)}, Verdict::Drop));
+    rules.push_back(allow("into a tunnel", {outgoing(sets::kTunnelDevice)}));
+    for (const Family family : kFamilies) {
+        rules.push_back(no_tunnel_address_elsewhere(family, Verdict::Drop));
+        rules.push_back(no_tunnel_network_elsewhere(family));
+        if (needs.downstream) {
+            rules.push_back(
+                allow("between networks behind this machine",
+                      {incoming(sets::kDownstreamDevice), outgoing(sets::kDownstream(family))}));
+        }
+        // Below, refusals are answered: to the local network only, never through a tunnel.
+        append(rules, refusals("forwarded outside the tunnel",
+                               {negated(incoming(sets::kLan(family)))}, Verdict::Drop));
+    }
+    rules.push_back(refused_before_lan(Place::Output));
+    for (const Family family : kFamilies) {
+        rules.push_back(allow("between local networks", {outgoing(sets::kLan(family))}));
+    }
+    append(rules, refusals("forwarded outside the tunnel", {}, Verdict::Reject));
+    return chain;
 }
 
 /// Questions of those behind this machine to any resolver but its own go to that of the tunnel.

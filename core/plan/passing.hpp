@@ -16,8 +16,9 @@ Chain passing_through(const Refusals& refusals, const Needs& needs);
 
 Chain forward(const Refusals& refusals, const Needs& needs);
 
-/// The same rules for postrouting, where the device is final; refusals are not answered.
-Chain forwarded(const Refusals& refusals, const Needs& needs);
+/// Admits packets that a tunnel brought, in flows that began here or behind this machine, and that
+/// meet `more` as well.
+Rule answers_from_tunnel(std::vector<Match> more);
 
 /// For networks behind this machine: DNS goes to the tunnel's resolver, and packets into a tunnel
 /// get this machine's address.

@@ -10,7 +10,6 @@
 
 #include "core/model/config.hpp"
 #include "core/plan/constants.hpp"
-#include "core/plan/sets.hpp"
 
 namespace failclosed {
 
@@ -28,8 +27,8 @@ enum class RefusedBy : std::uint8_t {
 struct RefusedService {
     /// The comment of its rules, by which counters and the log name it.
     const char* reason;
-    /// The set of its ports.
-    SetOf<Transport, Port> set;
+    /// The chain of its rules.
+    const char* chain;
     std::span<const RefusedPort> ports;
     RefusedBy refused_by = RefusedBy::Firewall;
     /// Whether the kernel logs it where the configuration wants a log.
@@ -52,8 +51,6 @@ inline constexpr std::array kNamePorts = std::to_array<RefusedPort>({
     {Transport::Tcp, 5355},
 });
 
-inline constexpr KeyFields kServiceKey = {Field::Protocol, Field::DestinationPort};
-
 /// The rules of these stand behind those for VPN servers, answers of inbound services, bootstrap
 /// look-ups and the resolver of a sign-in, and before the one for the local network:
 ///
@@ -62,12 +59,12 @@ inline constexpr KeyFields kServiceKey = {Field::Protocol, Field::DestinationPor
 ///   lifted by an option  as the local network              as "out past the tunnel"
 inline constexpr std::array kRefusedServices = std::to_array<RefusedService>({
     {.reason = "DNS outside the tunnel",
-     .set = {"dns_port", kServiceKey},
+     .chain = "refused_dns",
      .ports = kDnsPorts,
      .refused_by = RefusedBy::FirewallAndRoutes,
      .logged = true},
     {.reason = "local name service",
-     .set = {"name_port", kServiceKey},
+     .chain = "refused_name_service",
      .ports = kNamePorts,
      .lifted_by = &Config::lan_names},
 });

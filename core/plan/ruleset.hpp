@@ -59,12 +59,6 @@ struct ToPort {
     friend bool operator==(const ToPort&, const ToPort&) = default;
 };
 
-/// ICMP type (RFC 792 registry).
-struct IcmpType {
-    std::uint8_t type = 0;
-    friend bool operator==(const IcmpType&, const IcmpType&) = default;
-};
-
 /// IPv6 hop limit, exactly: 255 proves that a packet has not been routed (RFC 4861).
 struct HopLimit {
     std::uint8_t value = 255;
@@ -76,6 +70,11 @@ struct HopLimit {
 struct LaterFragment {
     Family family = Family::V4;
     friend bool operator==(const LaterFragment&, const LaterFragment&) = default;
+};
+
+/// Any packet but an IPv4 packet without options (RFC 791). Cheap: it reads one byte.
+struct HasLongerHeader {
+    friend bool operator==(const HasLongerHeader&, const HasLongerHeader&) = default;
 };
 
 /// An IPv4 packet with options in its header (RFC 791).
@@ -188,9 +187,9 @@ struct InSet {
 
 using Match =
     std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork, OfTransport,
-                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, HasIpOptions,
-                 HasRouterAlertAlone, HasMoreHeaders, HasRoutingHeader, AsLabelled, OfEtherType,
-                 ToMac, FromUid, HasSocket, ToOthers, HasInput, FromOthers, HasMark,
+                 FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, HasLongerHeader,
+                 HasIpOptions, HasRouterAlertAlone, HasMoreHeaders, HasRoutingHeader, AsLabelled,
+                 OfEtherType, ToMac, FromUid, HasSocket, ToOthers, HasInput, FromOthers, HasMark,
                  HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
 
 // ---- Rules ----

@@ -30,7 +30,8 @@ enum class Field : std::uint8_t {
     Protocol,
     SourcePort,
     DestinationPort,
-    Icmpv6Kind, ///< type of an ICMPv6 message; other packets never match
+    IcmpKind,   ///< type of an ICMP message; other packets never match
+    Icmpv6Kind, ///< the same of ICMPv6
     SocketUid,  ///< uid that created the socket; packets without one never match
     SocketGid,  ///< gid of the process that created the socket; packets without one never match
     Mark,       ///< meta mark, whole
@@ -102,6 +103,12 @@ struct Mark {
     friend auto operator<=>(const Mark&, const Mark&) = default;
 };
 
+/// Type of an ICMP message (RFC 792 registry).
+struct IcmpType {
+    std::uint8_t type = 0;
+    friend auto operator<=>(const IcmpType&, const IcmpType&) = default;
+};
+
 /// Type of an ICMPv6 message (RFC 4443 registry).
 struct Icmpv6Type {
     std::uint8_t type = 0;
@@ -109,8 +116,8 @@ struct Icmpv6Type {
 };
 
 /// One part of a key. A prefix stands only in sets with `intervals`.
-using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, Icmpv6Type, Uid,
-                             Gid, Mark, MacAddress>;
+using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, IcmpType,
+                             Icmpv6Type, Uid, Gid, Mark, MacAddress>;
 
 // ---- Verdicts ----
 

@@ -31,6 +31,8 @@ template <typename Part> constexpr bool fits(Field field)
     case Field::SourcePort:
     case Field::DestinationPort:
         return std::is_same_v<Part, Port>;
+    case Field::IcmpKind:
+        return std::is_same_v<Part, IcmpType>;
     case Field::Icmpv6Kind:
         return std::is_same_v<Part, Icmpv6Type>;
     case Field::SocketUid:
@@ -207,8 +209,18 @@ inline constexpr SetOf<Icmpv6Type, IpPrefix> kListenerOut{"listener_out",
 inline constexpr SetOf<Icmpv6Type, IpPrefix> kNeighbourIn{"neighbour_in",
                                                           {Field::Icmpv6Kind, Field::Destination6}};
 inline constexpr SetOf<Icmpv6Type> kNeighbourInside{"neighbour_inside", Field::Icmpv6Kind};
+/// ICMP errors that only this machine's own flows may bring.
+inline constexpr SetOf<IcmpType> kIcmpError{"icmp_error", Field::IcmpKind};
+inline constexpr SetOf<Icmpv6Type> kIcmpv6Error{"icmpv6_error", Field::Icmpv6Kind};
 inline constexpr SetOf<InterfaceName, IpAddress> kLeaseServer{
     "lease_server", {Field::OutputInterface, Field::Destination4}};
+// ---- Services ----
+
+/// The services of RefusedService, with the chains that refuse them.
+inline constexpr SetOf<Transport, Port, Decision> kRefusedService{
+    "refused_service", {Field::Protocol, Field::DestinationPort}};
+inline constexpr SetOf<Transport, Port, Decision> kRefusedServiceSilently{
+    "refused_service_silently", {Field::Protocol, Field::DestinationPort}};
 /// Services of this machine, with the networks that may reach them.
 inline constexpr SetsOf<IpPrefix, Transport, Port> kInbound{
     "inbound", {Field::Destination4, Field::Protocol, Field::SourcePort}};

@@ -440,7 +440,7 @@ inline std::vector<Row> passing_rows()
         forwarded({"fwd-in-tunnel-network", "up", "drop", "a tunnel's network on another device"},
                   "eth0", "br0", anything("10.99.1.1", kGuest) + anything("fd00:8::1", "fd20::2")),
         published({"fwd-published", "up", "drop", elsewhere}, kPublic4),
-        published({"fwd-published-lan", "up", "accept", "between local networks"}, kNeighbour),
+        published({"fwd-published-lan", "up", "accept", "local network"}, kNeighbour),
     };
 }
 
@@ -626,7 +626,7 @@ inline std::vector<Row> forwarded_behind_rows()
                   anything(kGuest, kPublic4) + anything(kGuest6, kPublic6)),
         forwarded({"fwd-behind-closed", "closed, forward", "reject", outside}, "br0", "eth0",
                   anything(kGuest, kPublic4)),
-        forwarded({"fwd-behind-between", deny, "accept", "between networks behind this machine"},
+        forwarded({"fwd-behind-between", deny, "accept", "behind this machine"},
                   "br0", "br1", anything(kGuest, kOtherGuest)),
         forwarded({"fwd-behind-from-lan", deny, "drop", outside}, "eth0", "br0",
                   anything(kNeighbour, kGuest)),
