@@ -63,7 +63,8 @@ std::optional<SeenRules> FirewallMemory::load() const
         (*words)[1] != read_boot_id(boot_id_)) {
         return std::nullopt;
     }
-    seen.batch.assign(text.begin(), text.end());
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+    seen.batch.assign(bytes, bytes + text.size());
     return seen;
 }
 
@@ -75,7 +76,7 @@ Status FirewallMemory::save(const SeenRules& seen) const
           std::to_string(seen.batch.size())}) {
         text.append(" ").append(word);
     }
-    text.append("\n").append(seen.batch.begin(), seen.batch.end());
+    text.append("\n").append(reinterpret_cast<const char*>(seen.batch.data()), seen.batch.size());
     // One that could not be trusted would keep its owner and its mode.
     if (Status forgotten = forget(); !forgotten) {
         return forgotten;

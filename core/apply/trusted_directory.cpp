@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "core/base/file.hpp"
+
 namespace failclosed {
 
 namespace {
@@ -46,25 +48,6 @@ Status check_step(const struct stat& status, const std::string& path, uid_t owne
     return fail(path + (is_of_another ? " belongs to user " + std::to_string(status.st_uid)
                                       : std::string(" is writable by group or others")),
                 EPERM);
-}
-
-Result<std::string> read_all(int descriptor, const std::string& path, std::size_t size_limit)
-{
-    std::string text;
-    std::array<char, 16384> chunk{};
-    while (true) {
-        const ssize_t size = read(descriptor, chunk.data(), chunk.size());
-        if (size == 0) {
-            return text;
-        }
-        if (size < 0 && errno != EINTR) {
-            return fail_errno("read " + path);
-        }
-        text.append(chunk.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
-        if (text.size() > size_limit) {
-            return fail_errno("read " + path, EFBIG);
-        }
-    }
 }
 
 } // namespace
@@ -104,7 +87,7 @@ Result<std::string> TrustedDirectory::read(const std::string& name, std::size_t 
     if (const auto trusted = check_owner(file.get(), path, owner_, S_IFREG); !trusted) {
         return Failure(trusted.error());
     }
-    return read_all(file.get(), path, size_limit);
+    return read_open_file(file.get(), size_limit, path);
 }
 
 Result<std::vector<std::string>> TrustedDirectory::names() const
@@ -278,7 +261,7 @@ Result<std::string> TrustedTree::read(const std::string& path, std::size_t size_
         return Failure(place.error());
     }
     const UniqueFd file = open_again(place->descriptor.get(), O_RDONLY);
-    return file.valid() ? read_all(file.get(), path, size_limit)
+    return file.valid() ? read_open_file(file.get(), size_limit, path)
                         : Result<std::string>(fail_errno("open " + path));
 }
 

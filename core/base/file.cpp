@@ -2,6 +2,7 @@
 // Whole files: reading, and replacing by rename.
 #include "core/base/file.hpp"
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <vector>
@@ -86,30 +87,6 @@ Status write_all(int descriptor, std::string_view contents, const std::string& p
     return {};
 }
 
-/// Reads at most `size_limit` bytes from the beginning.
-Result<std::string> read_all(int descriptor, std::size_t size_limit, const std::string& path)
-{
-    std::string contents;
-    std::array<char, 16384> buffer;
-    for (;;) {
-        const ssize_t got =
-            pread(descriptor, buffer.data(), buffer.size(), static_cast<off_t>(contents.size()));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return fail_errno("read " + path);
-        }
-        if (got == 0) {
-            return contents;
-        }
-        contents.append(buffer.data(), static_cast<std::size_t>(got));
-        if (contents.size() > size_limit) {
-            return fail_errno("read " + path, EFBIG);
-        }
-    }
-}
-
 /// IMA's and EVM's attributes are hashes of the old file; the kernel computes those of the new one.
 bool describes_contents(std::string_view attribute)
 {
@@ -128,6 +105,9 @@ Status copy_attribute(int from, int to, const char* name, const std::string& pat
 
 Status copy_attributes(int from, int to, const std::string& path)
 {
+    if (flistxattr(from, nullptr, 0) == 0) {
+        return {}; // of most files, without the room for the longest list
+    }
     std::vector<char> names(XATTR_LIST_MAX);
     const ssize_t size = flistxattr(from, names.data(), names.size());
     if (size < 0) {
@@ -214,7 +194,7 @@ Status overwrite(int descriptor, const Place& place, std::string_view contents, 
     if (Status cut = set_size(descriptor, contents.size(), place.path); !cut) {
         return cut;
     }
-    const Result<std::string> now = read_all(descriptor, contents.size(), place.path);
+    const Result<std::string> now = read_open_file(descriptor, contents.size(), place.path);
     if (!now) {
         return Failure(now.error());
     }
@@ -289,7 +269,7 @@ Status replace_regular_file(const Place& place, const Occupant& occupant, std::s
     if (!old.valid()) {
         return fail_errno("open " + place.path);
     }
-    const Result<std::string> held = read_all(old.get(), occupant.size, place.path);
+    const Result<std::string> held = read_open_file(old.get(), occupant.size, place.path);
     if (!held) {
         return Failure(held.error());
     }
@@ -315,7 +295,34 @@ Result<std::string> read_file(const std::string& path, std::size_t size_limit)
     if (!S_ISREG(info.st_mode)) {
         return fail(path + ": is not a regular file", EINVAL);
     }
-    return read_all(file.get(), size_limit, path);
+    return read_open_file(file.get(), size_limit, path);
+}
+
+Result<std::string> read_open_file(int descriptor, std::size_t size_limit, const std::string& path)
+{
+    std::string contents;
+    struct stat file{};
+    if (fstat(descriptor, &file) == 0 && file.st_size > 0) {
+        contents.reserve(std::min(static_cast<std::size_t>(file.st_size), size_limit) + 1);
+    }
+    std::array<char, 16384> buffer;
+    for (;;) {
+        const ssize_t got =
+            pread(descriptor, buffer.data(), buffer.size(), static_cast<off_t>(contents.size()));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return fail_errno("read " + path);
+        }
+        if (got == 0) {
+            return contents;
+        }
+        contents.append(buffer.data(), static_cast<std::size_t>(got));
+        if (contents.size() > size_limit) {
+            return fail_errno("read " + path, EFBIG);
+        }
+    }
 }
 
 Status replace_file(const std::string& path, std::string_view contents,

@@ -36,6 +36,10 @@ struct ReplaceOptions {
 /// if there is no file.
 Result<std::string> read_file(const std::string& path, std::size_t size_limit);
 
+/// The contents of the open file `descriptor` from its beginning. EFBIG if they exceed `size_limit`
+/// bytes. `path` is for messages.
+Result<std::string> read_open_file(int descriptor, std::size_t size_limit, const std::string& path);
+
 /// Writes `contents` to `path` and keeps mode, owner and extended attributes (ACLs and the SELinux
 /// label too) of an existing file. Readers see the old or the new contents, never a mixture: a new
 /// file in the same directory is renamed over the old one. A file that is itself a mount point

@@ -30,6 +30,8 @@ constexpr std::uint32_t kMptcpOption = 30; // RFC 8684
 constexpr std::uint32_t kWarning = 4;      // syslog(3); what `log` of nft(8) means without a level
 constexpr std::size_t kRegister32 = 4;
 
+/// libnftnl searches all kinds by name when it allocates one. A rule has five or more, so the
+/// common ones are allocated once for each thread, and all their attributes are set anew each time.
 class Expression {
   public:
     explicit Expression(const char* name) : handle_(nftnl_expr_alloc(name))
@@ -357,8 +359,8 @@ class RuleWriter {
     void operator()(const InSet& match)
     {
         load(fields_of(match.set, match.direction));
-        put(Expression("lookup")
-                .u32(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1)
+        static thread_local Expression lookup("lookup");
+        put(lookup.u32(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1)
                 .text(NFTNL_EXPR_LOOKUP_SET, match.set.name.c_str())
                 .u32(NFTNL_EXPR_LOOKUP_FLAGS, match.negated ? NFT_LOOKUP_F_INV : 0));
     }
@@ -431,14 +433,15 @@ class RuleWriter {
 
     void meta(std::uint32_t key, std::uint32_t target = NFT_REG_1)
     {
-        put(Expression("meta").u32(NFTNL_EXPR_META_KEY, key).u32(NFTNL_EXPR_META_DREG, target));
+        static thread_local Expression load("meta");
+        put(load.u32(NFTNL_EXPR_META_KEY, key).u32(NFTNL_EXPR_META_DREG, target));
     }
 
     void payload(std::uint32_t base, std::uint32_t offset, std::uint32_t length,
                  std::uint32_t target = NFT_REG_1)
     {
-        put(Expression("payload")
-                .u32(NFTNL_EXPR_PAYLOAD_DREG, target)
+        static thread_local Expression load("payload");
+        put(load.u32(NFTNL_EXPR_PAYLOAD_DREG, target)
                 .u32(NFTNL_EXPR_PAYLOAD_BASE, base)
                 .u32(NFTNL_EXPR_PAYLOAD_OFFSET, offset)
                 .u32(NFTNL_EXPR_PAYLOAD_LEN, length));
@@ -451,8 +454,8 @@ class RuleWriter {
 
     void compare(std::uint32_t operation, std::span<const std::uint8_t> value)
     {
-        put(Expression("cmp")
-                .u32(NFTNL_EXPR_CMP_SREG, NFT_REG_1)
+        static thread_local Expression comparison("cmp");
+        put(comparison.u32(NFTNL_EXPR_CMP_SREG, NFT_REG_1)
                 .u32(NFTNL_EXPR_CMP_OP, operation)
                 .data(NFTNL_EXPR_CMP_DATA, value));
     }
@@ -463,8 +466,8 @@ class RuleWriter {
 
     void bitwise(std::span<const std::uint8_t> mask, std::span<const std::uint8_t> exclusive_or)
     {
-        put(Expression("bitwise")
-                .u32(NFTNL_EXPR_BITWISE_SREG, NFT_REG_1)
+        static thread_local Expression operation("bitwise");
+        put(operation.u32(NFTNL_EXPR_BITWISE_SREG, NFT_REG_1)
                 .u32(NFTNL_EXPR_BITWISE_DREG, NFT_REG_1)
                 .u32(NFTNL_EXPR_BITWISE_LEN, static_cast<std::uint32_t>(mask.size()))
                 .u32(NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL)
@@ -572,10 +575,13 @@ class RuleWriter {
 
     void decide(const Decision& decision)
     {
-        Expression immediate("immediate");
+        static thread_local Expression verdict("immediate");
+        static thread_local Expression to_chain("immediate");
+        const std::string* chain = target_chain(decision);
+        Expression& immediate = chain != nullptr ? to_chain : verdict;
         immediate.u32(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT)
             .u32(NFTNL_EXPR_IMM_VERDICT, verdict_code(decision));
-        if (const std::string* chain = target_chain(decision)) {
+        if (chain != nullptr) {
             immediate.text(NFTNL_EXPR_IMM_CHAIN, chain->c_str());
         }
         put(immediate);
