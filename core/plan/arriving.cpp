@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 1: what may come in.
+// Lock 1: which packets for this machine are accepted.
 #include "core/plan/arriving.hpp"
 
 #include <string>
@@ -11,17 +11,16 @@ namespace failclosed {
 
 namespace {
 
-// Order matters in every chain: what is refused by name stands before what is admitted by place, so
-// that DNS, a server's address or a tunnel's network can never pass as "local network".
+// Order matters in every chain: rules that refuse an address come before those that admit a
+// network, so that a tunnel's network can never pass as "local network".
 
-/// A guest that asks in somebody else's name would have this machine send answers there.
+/// A guest could forge the source, so that this machine sends answers to that address.
 InSet not_from_guests()
 {
     return negated(incoming(sets::kGuestDevice));
 }
 
-/// From a server, an inbound service's peer or a page that somebody signs in at: about flows that
-/// are known alone.
+/// Accepts ICMP errors about marked flows only: of VPN servers, inbound services and sign-ins.
 void add_icmp_errors(std::vector<Rule>& rules, const std::string& about, HasConntrackMark flow)
 {
     const InConntrackState related{.established = false, .related = true};
@@ -32,8 +31,8 @@ void add_icmp_errors(std::vector<Rule>& rules, const std::string& about, HasConn
     }
 }
 
-/// Whoever is near could else claim errors about flows inside a tunnel: end them, or mark them by
-/// the size of their packets (MLLVD-CR-24-05).
+/// Otherwise a neighbour could forge errors about flows inside a tunnel, to end them or to mark
+/// them by their packet size (MLLVD-CR-24-05).
 void add_local_icmp_errors(std::vector<Rule>& rules)
 {
     const InConntrackState related{.established = false, .related = true};
@@ -46,7 +45,7 @@ void add_local_icmp_errors(std::vector<Rule>& rules)
     add("ICMPv6", Family::V6, incoming(sets::kIcmpv6Error));
 }
 
-/// They have no addresses yet, and ask for them and for routers.
+/// DHCP and router solicitations, sent before these hosts have an address.
 void add_requests_from_behind(std::vector<Rule>& rules)
 {
     const InSet downstream = incoming(sets::kDownstreamDevice);
@@ -57,7 +56,7 @@ void add_requests_from_behind(std::vector<Rule>& rules)
                           {downstream, Icmpv6Type{icmpv6::kRouterSolicitation}, HopLimit{255}}));
 }
 
-/// A guest that says it is a router would become this machine's way out (CVE-2020-13401).
+/// Otherwise a guest could become this machine's default router (CVE-2020-13401).
 Rule no_router_behind()
 {
     return refuse("router advertisement from behind this machine",
@@ -71,40 +70,40 @@ Chain prerouting_raw()
 {
     Chain chain{"prerouting_raw", BaseChain{Hook::Prerouting, kPriorityRaw, Verdict::Accept}, {}};
     chain.rules.push_back(allow("loopback", {FromInterface{loopback()}}));
-    // CVE-2020-8558: somebody has set route_localnet. The kernel itself refuses ::1.
+    // CVE-2020-8558: if route_localnet is set. The kernel itself refuses ::1.
     chain.rules.push_back(
-        refuse("loopback from outside", {ToNetwork{prefix("127.0.0.0/8")}}, Verdict::Drop));
+        refuse("loopback address from outside", {ToNetwork{prefix("127.0.0.0/8")}}, Verdict::Drop));
     for (const Family family : kFamilies) {
-        chain.rules.push_back(allow("a tunnel's address on its own device",
-                                    {incoming(sets::kTunnelAddress(family))}));
+        chain.rules.push_back(
+            allow("tunnel address on its own device", {incoming(sets::kTunnelAddress(family))}));
         // CVE-2019-14899. Strict rp_filter does not stop it: early demux skips source validation.
-        chain.rules.push_back(refuse("a tunnel's address on another device",
+        chain.rules.push_back(refuse("tunnel address on another device",
                                      {incoming(sets::kTunnelDestination(family))}, Verdict::Drop));
     }
     return chain;
 }
 
-/// rp_filter would look for the other end inside the tunnel; the mark sends it to main.
+/// Without the mark rp_filter would expect these sources inside the tunnel; with it, in main.
 Chain prerouting_mark(const Needs& needs, bool routes)
 {
     Chain chain{
         "prerouting_mark", BaseChain{Hook::Prerouting, kPriorityMangle, Verdict::Accept}, {}};
     auto& rules = chain.rules;
     const InConntrackState answers{.established = true, .related = true};
-    rules.push_back(mark("answers of VPN servers are validated on the underlay",
+    rules.push_back(mark("mark answers of VPN servers for rp_filter",
                          {answers, of_flow(kUnderlayMark)}, mark_packet()));
     if (needs.portal) {
-        rules.push_back(mark("so are those to somebody who signs in",
+        rules.push_back(mark("mark answers to a sign-in for rp_filter",
                              {answers, of_flow(kPortalMark)}, mark_packet()));
     }
     if (needs.inbound) {
         if (routes) {
-            // Else guests would be led past the tunnel to where such a service is open.
-            rules.push_back(allow("through this machine", {ToOthers{}}));
+            // Otherwise packets of guests to the peers of a service would bypass the tunnel.
+            rules.push_back(allow("forwarded packet", {ToOthers{}}));
         }
         const InSet not_inside = negated(incoming(sets::kTunnelDevice));
         for (const Family family : kFamilies) {
-            rules.push_back(mark("and packets to inbound services",
+            rules.push_back(mark("mark packets to inbound services for rp_filter",
                                  {not_inside, not_from_guests(), incoming(sets::kInbound(family))},
                                  mark_packet()));
         }
@@ -130,8 +129,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
     }
     add_icmp_errors(rules, "VPN servers", of_flow(kUnderlayMark));
     if (needs.portal) {
-        rules.push_back(
-            allow("answers to somebody who signs in", {established, of_flow(kPortalMark)}));
+        rules.push_back(allow("answers to a sign-in", {established, of_flow(kPortalMark)}));
         add_icmp_errors(rules, "a sign-in", of_flow(kPortalMark));
     }
     rules.push_back(no_source_route());
@@ -164,7 +162,7 @@ Chain input(const Refusals& refusals, const Needs& needs)
         }
         rules.push_back(allow("local network", {incoming(sets::kLan(family))}));
     }
-    append(rules, refusals("in from outside the tunnel", {}, Verdict::Drop));
+    append(rules, refusals("received outside the tunnel", {}, Verdict::Drop));
     return chain;
 }
 
@@ -175,8 +173,9 @@ Chain from_tunnel()
     rules.push_back(allow("neighbour discovery inside a tunnel",
                           {HopLimit{255}, incoming(sets::kNeighbourInside)}));
     for (const Family family : kFamilies) {
-        rules.push_back(allow("a tunnel's own networks", {incoming(sets::kTunnelSource(family))}));
-        rules.push_back(refuse("private sources that are not the tunnel's",
+        rules.push_back(
+            allow("from the tunnel's own networks", {incoming(sets::kTunnelSource(family))}));
+        rules.push_back(refuse("private source outside the tunnel's networks",
                                {incoming(sets::kPrivateNetwork(family))}, Verdict::Drop));
     }
     rules.push_back(allow("from a tunnel", {}));

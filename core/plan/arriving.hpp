@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 1: what may come in, for this machine or on its way through it.
+// Lock 1: which received packets are accepted, for this machine or to be forwarded.
 #pragma once
 
 #include "core/plan/firewall_rules.hpp"
@@ -10,13 +10,14 @@ namespace failclosed {
 /// another device.
 Chain prerouting_raw();
 
-/// Marks packets whose answers leave past the tunnels. `routes`: the kernel knows ToOthers.
+/// Marks packets of flows outside the tunnels for rp_filter. `routes`: the kernel supports
+/// ToOthers.
 Chain prerouting_mark(const Needs& needs, bool routes);
 
 /// Packets for programs of this machine.
 Chain input(const Refusals& refusals, const Needs& needs);
 
-/// The chain that sets::kInputDevice leads packets from tunnels to.
+/// The chain for packets from tunnels (sets::kInputDevice).
 Chain from_tunnel();
 
 } // namespace failclosed

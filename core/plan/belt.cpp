@@ -153,16 +153,16 @@ Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devi
 void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
 {
     if (!allowed.macs.empty()) {
-        rules.push_back(allow("a guest that is trusted", {outgoing(sets::kAllowedMac)}));
+        rules.push_back(allow("trusted guest (belt-allow)", {outgoing(sets::kAllowedMac)}));
     }
     for (const Family family : kFamilies) {
         if (!of(family, allowed.sources).empty()) {
             rules.push_back(
-                allow("a guest that is trusted", {outgoing(sets::kAllowedSource(family))}));
+                allow("trusted guest (belt-allow)", {outgoing(sets::kAllowedSource(family))}));
         }
     }
     for (const EtherType type : allowed.types) {
-        rules.push_back(allow("frames that are trusted", {OfEtherType{type}}));
+        rules.push_back(allow("trusted frame type (belt-allow)", {OfEtherType{type}}));
     }
 }
 
@@ -183,7 +183,7 @@ void add_link_protocols(std::vector<Rule>& rules)
         allow("spanning tree", {OfEtherType{kWithLength}, to_group("01:80:c2:00:00:00")}));
     rules.push_back(
         allow("link aggregation", {OfEtherType{kSlowProtocols}, to_group("01:80:c2:00:00:02")}));
-    rules.push_back(refuse("a tunnel's address on another device",
+    rules.push_back(refuse("tunnel address on another device",
                            {InSet{sets::kTunnelDestination(Family::V4), Direction::OutgoingArp}},
                            Verdict::Drop));
     rules.push_back(allow("ARP for hosts of the link", {outgoing(sets::kArpTarget)}));
@@ -253,18 +253,18 @@ Table plan_belt(const FirewallInputs& in, const Refusals& refusals)
     add_allowances(wire.rules, allowed);
     // Before the types of frames that are rare.
     for (const Family family : kFamilies) {
-        wire.rules.push_back(go_to("packets that are what they are said to be",
-                                   {AsLabelled{family}}, chains::kPacketsOntoTheWire));
+        wire.rules.push_back(go_to("EtherType matches the IP version", {AsLabelled{family}},
+                                   chains::kPacketsOntoTheWire));
     }
     add_link_protocols(wire.rules);
-    append(wire.rules, refusals("onto the wire past the tunnel", {}, Verdict::Drop));
+    append(wire.rules, refusals("frame outside the tunnel", {}, Verdict::Drop));
     table.chains.push_back(std::move(wire));
     for (const auto& device : devices) {
         BaseChain base{Hook::Egress, 0, Verdict::Drop};
         base.device = device;
         table.chains.push_back({chain_of(device),
                                 base,
-                                {go_to("whatever leaves this device", {}, chains::kOntoTheWire)}});
+                                {go_to("all frames of this device", {}, chains::kOntoTheWire)}});
     }
     return table;
 }

@@ -72,14 +72,14 @@ Chain into_tunnel(Expressions expressions)
     // has the tunnel's address.
     for (const auto type : {icmpv6::kTimeExceeded, icmpv6::kParameterProblem}) {
         rules.push_back(
-            refuse("ICMPv6 answers before any rule", {Icmpv6Type{type}}, Verdict::Drop));
+            refuse("ICMPv6 error sent before filtering", {Icmpv6Type{type}}, Verdict::Drop));
     }
     rules.push_back(from_own(Family::V6));
     rules.push_back(
         allow("neighbour discovery inside a tunnel",
               {FromNetwork{prefix("fe80::/10")}, HopLimit{255}, outgoing(sets::kNeighbourInside)}));
     // Flows older than the tunnel would carry the address of the underlay into it.
-    rules.push_back(refuse("into a tunnel from another address", {}, Verdict::Drop));
+    rules.push_back(refuse("into a tunnel with another source address", {}, Verdict::Drop));
     return chain;
 }
 
@@ -92,9 +92,9 @@ Table plan_arp(const State& state)
         return Chain{
             name,
             BaseChain{hook, kPriorityFilter, Verdict::Accept},
-            {allow("a tunnel's address on its own device",
+            {allow("tunnel address on its own device",
                    {InSet{sets::kTunnelAddress(Family::V4), direction}}),
-             refuse("a tunnel's address on another device",
+             refuse("tunnel address on another device",
                     {InSet{sets::kTunnelDestination(Family::V4), direction}}, Verdict::Drop)}};
     };
     table.chains.push_back(chain("input", Hook::Input, Direction::IncomingArp));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The form that loads before anything else is known.
+// The base ruleset: loaded before state and configuration are read.
 #include "core/plan/constants.hpp"
 #include "core/plan/firewall.hpp"
 #include "core/plan/firewall_rules.hpp"
@@ -8,8 +8,8 @@ namespace failclosed {
 
 namespace {
 
-// Neighbour discovery names addresses, so it goes to the link's own groups and neighbours only;
-// redirects are no part of it.
+// Only to groups and neighbours on the link, because solicitations contain addresses; without
+// redirects.
 std::vector<Rule> neighbour_discovery_out()
 {
     const auto out = [](const char* comment, std::uint8_t type, const char* to) {
@@ -53,8 +53,8 @@ Ruleset base_ruleset()
     Chain forward{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
     Chain output{"output", BaseChain{Hook::Output, kPriorityFilter, Verdict::Drop}, {}};
     output.rules.push_back(allow("loopback", {ToInterface{loopback()}}));
-    output.rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
-    output.rules.push_back(refuse("routing header", {HasRoutingHeader{}}, Verdict::Drop));
+    output.rules.push_back(refuse("IPv4 options", {HasIpOptions{}}, Verdict::Drop));
+    output.rules.push_back(refuse("IPv6 routing header", {HasRoutingHeader{}}, Verdict::Drop));
     append(output.rules, dhcp_out());
     append(output.rules, neighbour_discovery_out());
     Chain postrouting{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop},

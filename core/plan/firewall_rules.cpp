@@ -171,13 +171,13 @@ Rule listener_query()
 
 Rule no_tunnel_network_elsewhere(Family family)
 {
-    return refuse("a tunnel's network on another device", {incoming(sets::kTunnelNetwork(family))},
+    return refuse("tunnel network on another device", {incoming(sets::kTunnelNetwork(family))},
                   Verdict::Drop);
 }
 
 Rule from_behind(Family family)
 {
-    return allow("from behind this machine", {incoming(sets::kDownstream(family))});
+    return allow("from a network behind this machine", {incoming(sets::kDownstream(family))});
 }
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What may leave by a device that is no tunnel.
+// Which packets may leave by a device that is not a tunnel.
 #include "core/plan/leaving.hpp"
 
 #include <utility>
@@ -11,22 +11,22 @@ namespace failclosed {
 
 namespace {
 
-// Order matters: what is refused by name stands before what is admitted by place, so that DNS, a
-// server's address or a tunnel's network can never pass as "local network".
+// Order matters: rules that refuse a service or an address come before those that admit a network,
+// so that DNS, a server's address or a tunnel's network can never pass as "local network".
 
 Verdict refusal(const Leaving& leaving)
 {
     return leaving.place == Place::Output ? Verdict::Reject : Verdict::Drop;
 }
 
-/// The kernel takes no chain that answers refusals where a packet is on its way out already, so
-/// there is another one without answers.
+/// The kernel accepts no chain with `reject` after routing: postrouting has its own chains, which
+/// drop.
 std::string chain_at(const std::string& name, Place place)
 {
     return place == Place::Postrouting ? name + "_silently" : name;
 }
 
-/// Admits, and in the output hook notes the flow, so that its answers are known.
+/// Admits, and in the output hook marks the flow, so that its answers are recognised.
 Rule admit_flow(const Leaving& leaving, std::string comment, std::vector<Match> matches,
                 std::uint32_t mark)
 {
@@ -34,8 +34,8 @@ Rule admit_flow(const Leaving& leaving, std::string comment, std::vector<Match> 
     return leaving.place == Place::Output ? with(mark_flow(mark), std::move(rule)) : rule;
 }
 
-/// Admits, and in the output hook notes the flow before, so that ICMP errors about it are known: a
-/// packet in no known flow goes out as well, but no rule with a connection mark takes it.
+/// Admits, and in the output hook marks the flow before, so that ICMP errors about it are admitted.
+/// Two rules, because a rule that sets a connection mark does not match an untracked packet.
 void add_local(std::vector<Rule>& rules, const Leaving& leaving, const std::string& comment,
                const InSet& where)
 {
@@ -50,7 +50,7 @@ void add_local(std::vector<Rule>& rules, const Leaving& leaving, const std::stri
 void add_later_fragments(std::vector<Rule>& rules, const Needs& needs)
 {
     const auto admit = [&](Family family, const SetHandle& who) {
-        rules.push_back(allow("VPN server, by its tunnel program, a later fragment",
+        rules.push_back(allow("VPN server, by its tunnel program, later fragment",
                               {LaterFragment{family}, outgoing(who)}));
     };
     for (const Family family : kFamilies) {
@@ -67,20 +67,19 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
 {
     const Needs& needs = leaving.in.needs;
     std::vector<Rule> rules;
-    // Before all that is admitted: while a device has no address of its own, the kernel sends by a
-    // route over it with an address of another device, and to a server that is the tunnel's. The
-    // output hook has seen that before postrouting.
+    // First: while a device has no address of its own, the kernel sends over it with an address of
+    // another device, and to a server that address is the tunnel's. At postrouting the output hook
+    // has already checked this.
     if (leaving.place != Place::Postrouting) {
         for (const Family family : kFamilies) {
             rules.push_back(no_tunnel_address_elsewhere(family, refusal(leaving)));
         }
     }
     const auto admit = [&](const SetHandle& who) {
-        // The connection mark admits what answers such a flow, and what the kernel itself sends in
-        // it: data of an offloaded tunnel, resets and final acknowledgements, which belong to no
-        // socket.
+        // The connection mark admits answers to the flow, and packets that the kernel sends in it
+        // without a socket: data of an offloaded tunnel, resets and final acknowledgements.
         auto rule = admit_flow(leaving, kServerComment, {outgoing(who)}, kUnderlayMark);
-        // Once is enough.
+        // One counter per packet.
         rules.push_back(leaving.place == Place::Output ? counted(std::move(rule)) : rule);
     };
     for (const Family family : kFamilies) {
@@ -93,9 +92,9 @@ std::vector<Rule> transport_rules(const Leaving& leaving)
             admit(sets::kVpnPortlessMark(family));
         }
     }
-    // Where nothing is known of flows any more, the output hook has marked the packets.
+    // Egress has no connection marks: the output hook has marked the packets.
     const bool egress = leaving.place == Place::Egress;
-    rules.push_back(jump("in a flow of a tunnel program's",
+    rules.push_back(jump("flow of a tunnel program",
                          {egress ? Match(marked()) : Match(of_flow(kUnderlayMark))},
                          chains::kAdmittedFlow));
     if (egress) {
@@ -109,15 +108,15 @@ namespace {
 Chain admitted_flow(const Leaving& leaving)
 {
     Chain chain{chains::kAdmittedFlow, std::nullopt, {}};
-    // Whoever binds the port of a tunnel program that has ended sends in its flow.
-    chain.rules.push_back(go_back("a socket is admitted by its user only", {HasSocket{}}));
+    // A program that binds the port of an ended tunnel program would send in that flow.
+    chain.rules.push_back(go_back("packet with a socket: not admitted by its flow", {HasSocket{}}));
     for (const Family family : kFamilies) {
         auto rule =
             allow("VPN server, by the kernel in the same flow", {outgoing(sets::kServer(family))});
         if (leaving.place == Place::Output) {
             rule = with(mark_packet(), std::move(rule));
         } else {
-            // A guest's socket is none here, and its packets keep the mark that it has set.
+            // A guest's socket is not visible here, and its packets keep a mark that it has set.
             rule.matches.emplace_back(outgoing(sets::kOwn(family)));
         }
         chain.rules.push_back(std::move(rule));
@@ -125,13 +124,13 @@ Chain admitted_flow(const Leaving& leaving)
     return chain;
 }
 
-// ---- What answers, asks for an address, or signs in ----
+// ---- Inbound answers, DHCP and neighbour discovery, sign-in ----
 
-/// Only flows that somebody outside began: a program here that takes the service's port for a flow
-/// of its own finds no mark. For the belt, which knows of no flows, the packets are marked as well.
-/// Guests can mark theirs: their sockets are another network namespace's, and count as none. But
-/// neither have this machine's own answers a socket where the kernel gives them (WireGuard), or
-/// where a program has closed before all was sent: these are known by their source.
+/// Only flows begun by a remote host have the connection mark, not those that a local program
+/// begins from the service's port. The belt cannot read connection marks, so the packets are marked
+/// as well. Guests can set that mark, but have no socket in this network namespace. Answers of this
+/// machine have no socket either if the kernel sends them (WireGuard), or if the program has closed
+/// its socket before all data was sent: these are recognised by their source.
 void add_inbound_answers(std::vector<Rule>& rules, const Leaving& leaving)
 {
     const auto answers = [&](Family family, std::vector<Match> matches) {
@@ -175,7 +174,7 @@ Chain portal(const Leaving& leaving)
 {
     Chain chain{chain_at(chains::kPortal, leaving.place), std::nullopt, {}};
     for (const Family family : kFamilies) {
-        chain.rules.push_back(admit_flow(leaving, "sign-in to the network: its resolver",
+        chain.rules.push_back(admit_flow(leaving, "sign-in to the network: DNS",
                                          {outgoing(sets::kPortalResolver(family))}, kPortalMark));
     }
     chain.rules.push_back(refused_before_lan(leaving.place));
@@ -195,8 +194,8 @@ void add_portal(std::vector<Rule>& rules, Place place)
         jump("a program signs in to the network", {outgoing(sets::kPortalGid)}, portal));
 }
 
-/// To guests and to the network behind this machine; what is served to them has no address of
-/// theirs yet, or goes to all of them.
+/// To guests and to the networks behind this machine; DHCP and router advertisements go to hosts
+/// without an address, or to groups.
 void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
 {
     const InSet downstream = outgoing(sets::kDownstreamDevice);
@@ -207,7 +206,8 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
                           {downstream, Icmpv6Type{icmpv6::kRouterAdvertisement},
                            ToNetwork{prefix("ff02::1/128")}, HopLimit{255}}));
     for (const Family family : kFamilies) {
-        add_local(rules, leaving, "behind this machine", outgoing(sets::kDownstream(family)));
+        add_local(rules, leaving, "to a network behind this machine",
+                  outgoing(sets::kDownstream(family)));
     }
 }
 
@@ -223,7 +223,7 @@ const SetOf<Transport, Port, Decision>& refused_service_map(Place place)
     return place == Place::Postrouting ? sets::kRefusedServiceSilently : sets::kRefusedService;
 }
 
-constexpr const char* kForeignServerComment = "a VPN server by somebody else";
+constexpr const char* kForeignServerComment = "VPN server, not by its tunnel program";
 
 /// What is refused whatever the local network admits: refused services, other people's packets to
 /// servers, and addresses and networks of tunnels.
@@ -240,7 +240,7 @@ Chain past_tunnel(const Leaving& leaving)
         }
         rules.push_back(go_to(kForeignServerComment, {outgoing(sets::kServer(family))},
                               chain_at(chains::kForeignServer, leaving.place)));
-        rules.push_back(refuse("a tunnel's network outside of it",
+        rules.push_back(refuse("tunnel network outside the tunnel",
                                {outgoing(sets::kTunnelNetwork(family))}, refusal(leaving)));
     }
     return chain;
@@ -251,25 +251,26 @@ Chain past_tunnel(const Leaving& leaving)
 /// For example of a flow whose route was taken away: it would show that address to the network.
 Rule no_tunnel_address_elsewhere(Family family, Verdict verdict)
 {
-    return refuse("a tunnel's address outside of it", {outgoing(sets::kTunnelDestination(family))},
+    return refuse("tunnel address outside the tunnel", {outgoing(sets::kTunnelDestination(family))},
                   verdict);
 }
 
 Rule refused_before_lan(Place place)
 {
-    return jump("refused past the tunnel", {}, chain_at(chains::kPastTunnel, place));
+    return jump("services and addresses refused outside the tunnel", {},
+                chain_at(chains::kPastTunnel, place));
 }
 
-// Dropped, not rejected: the answer to a source route goes back over the same stations.
+// Dropped, not rejected: the answer to a source route follows the reversed route.
 Chain source_route()
 {
     Chain chain{chains::kSourceRoute, std::nullopt, {}};
     auto& rules = chain.rules;
-    rules.push_back(go_back("router alert", {HasRouterAlertAlone{}}));
-    rules.push_back(refuse("options of IPv4", {HasIpOptions{}}, Verdict::Drop));
+    rules.push_back(go_back("Router Alert as the only option", {HasRouterAlertAlone{}}));
+    rules.push_back(refuse("IPv4 options", {HasIpOptions{}}, Verdict::Drop));
     // The first match spares most packets the search through their headers.
     rules.push_back(
-        refuse("routing header", {HasMoreHeaders{}, HasRoutingHeader{}}, Verdict::Drop));
+        refuse("IPv6 routing header", {HasMoreHeaders{}, HasRoutingHeader{}}, Verdict::Drop));
     return chain;
 }
 
@@ -300,7 +301,7 @@ std::vector<Chain> leaving_chains(const Leaving& leaving)
     if (leaving.in.needs.portal) {
         all.push_back(portal(leaving));
     }
-    if (leaving.place != Place::Postrouting) { // there it is that of the output hook
+    if (leaving.place != Place::Postrouting) { // postrouting shares the chain of the output hook
         all.push_back(admitted_flow(leaving));
     }
     return all;
@@ -330,7 +331,7 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
         // Elsewhere this stands first. Here postrouting still follows what was admitted.
         rules.push_back(no_source_route());
     }
-    append(rules, leaving.refusals(egress ? "onto the wire past the tunnel" : "out past the tunnel",
+    append(rules, leaving.refusals(egress ? "frame outside the tunnel" : "sent outside the tunnel",
                                    {}, refusal(leaving)));
     return rules;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What may leave by a device that is no tunnel: judged where programs send (inet), once more where
-// the device is final (inet), and on the way onto the wire (netdev), so that all say the same.
+// Which packets may leave by a device that is not a tunnel: the same rules at output (inet), at
+// postrouting, where the device is final (inet), and at egress (netdev).
 #pragma once
 
 #include <vector>
@@ -9,13 +9,13 @@
 
 namespace failclosed {
 
-/// Where the rules stand.
+/// The hook of the rules.
 enum class Place : std::uint8_t {
-    Output, ///< packets of this machine, with their flows; refusals are answered
-    /// The same packets after their last routing decision, also with their flows: between the two,
-    /// another chain may have led them to another device. Refusals are silent here.
+    Output, ///< packets of this machine, with connection marks; refusals are answered
+    /// The same packets after the last routing decision, which another chain may have changed since
+    /// output, also with connection marks. Refusals are silent.
     Postrouting,
-    Egress, ///< frames, one by one, whoever made them
+    Egress, ///< frames of any sender, without connection marks
 };
 
 struct Leaving {
@@ -24,10 +24,9 @@ struct Leaving {
     Place place = Place::Output;
 };
 
-/// The chain that refuses packets whose sender chooses their way (source routes of IPv4, RFC 791;
-/// routing headers of IPv6, RFC 8200): the destination that all other rules look at is then only
-/// the first station. Of IPv4 it refuses all options but Router Alert, which IGMP needs. Every
-/// table that judges what leaves has it once.
+/// The chain that drops source routes (IPv4 options, RFC 791; IPv6 routing headers, RFC 8200):
+/// other rules would match only their first hop. It drops all IPv4 options except Router Alert,
+/// which IGMP needs. Each table with leaving_rules() has it once.
 Chain source_route();
 
 /// The jump to source_route(). Stands before every rule that admits anything outside the tunnels.

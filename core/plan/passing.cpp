@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 1: what of others' packets may pass through this machine.
+// Lock 1: which packets this machine may forward.
 #include "core/plan/passing.hpp"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ Chain prerouting_filter()
     return {"prerouting_filter",
             BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
             {dispatch("by device", sets::kInnerDevice, Direction::Incoming),
-             go_to("through this machine", {ToOthers{}}, chains::kPassingThrough)}};
+             go_to("forwarded packet", {ToOthers{}}, chains::kPassingThrough)}};
 }
 
 Chain passing_through(const Refusals& refusals, const Needs& needs)
@@ -40,7 +40,7 @@ Chain passing_through(const Refusals& refusals, const Needs& needs)
         chain.rules.push_back(
             allow("from a private network", {incoming(sets::kPrivateNetwork(family))}));
     }
-    append(chain.rules, refusals("through this machine from elsewhere", {}, Verdict::Drop));
+    append(chain.rules, refusals("forwarded from outside the local network", {}, Verdict::Drop));
     return chain;
 }
 
@@ -74,7 +74,8 @@ Chain forward(const Refusals& refusals, const Needs& needs)
     return chain;
 }
 
-/// Questions of those behind this machine to any resolver but its own go to that of the tunnel.
+/// Sends DNS queries of networks behind this machine to the tunnel's resolver, unless they are for
+/// a resolver of this machine.
 Chain redirect_dns(const State& state, const Config& config)
 {
     Chain chain{
@@ -100,7 +101,7 @@ Chain redirect_dns(const State& state, const Config& config)
     return chain;
 }
 
-/// A VPN server knows one address of each family: what comes from behind takes this machine's.
+/// A VPN server accepts one address of each family as source: the tunnel's.
 Chain masquerade()
 {
     Chain chain{"masquerade_downstream",

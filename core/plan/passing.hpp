@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 1: which packets of guests, of networks behind this machine and of other hosts may pass
-// through it.
+// Lock 1: which packets of guests, of networks behind this machine and of other hosts are
+// forwarded.
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace failclosed {
 
-/// Before routing, which answers what it cannot forward: leads packets that are not for this
-/// machine to passing_through().
+/// Sends packets that are not for this machine to passing_through(), before routing answers those
+/// that it cannot forward.
 Chain prerouting_filter();
 Chain passing_through(const Refusals& refusals, const Needs& needs);
 
@@ -21,7 +21,7 @@ Chain forward(const Refusals& refusals, const Needs& needs);
 Rule answers_from_tunnel(std::vector<Match> more);
 
 /// For networks behind this machine: DNS goes to the tunnel's resolver, and packets into a tunnel
-/// get this machine's address.
+/// get the tunnel's address.
 Chain redirect_dns(const State& state, const Config& config);
 Chain masquerade();
 

@@ -56,7 +56,7 @@ inline constexpr std::array kNamePorts = std::to_array<RefusedPort>({
 ///
 ///                        lan = private, on-link or LIST    lan = deny
 ///   refused              with its reason                   with its reason
-///   lifted by an option  as the local network              as "out past the tunnel"
+///   lifted by an option  as the local network              as "sent outside the tunnel"
 inline constexpr std::array kRefusedServices = std::to_array<RefusedService>({
     {.reason = "DNS outside the tunnel",
      .chain = "refused_dns",

@@ -13,7 +13,7 @@ namespace failclosed::test {
 inline std::vector<Row> device_rows()
 {
     const char* const own = "from the tunnel's own address";
-    const char* const foreign = "into a tunnel from another address";
+    const char* const foreign = "into a tunnel with another source address";
     return {
         sent({"out-loopback", "closed", "accept", "by device"}, "lo",
              anything("127.0.0.1", "127.0.0.1") + anything("::1", "::1")),
@@ -28,7 +28,7 @@ inline std::vector<Row> device_rows()
              {icmp("fe80::5", "ff02::1:ff00:1", 135, 255), icmp("fe80::5", "ff02::1", 136, 255)}),
         sent({"out-tunnel-other-linklocal", "up", "drop", foreign}, "tun0",
              {udp("fe80::5", "ff02::fb", 5353), icmp("fe80::5", "ff02::16", 143, 1)}),
-        sent({"out-tunnel-early6", "up", "drop", "ICMPv6 answers before any rule"}, "tun0",
+        sent({"out-tunnel-early6", "up", "drop", "ICMPv6 error sent before filtering"}, "tun0",
              {icmp(kTunnel6, kPublic6, 4), icmp(kTunnel6, kPublic6, 3)}),
     };
 }
@@ -43,24 +43,25 @@ inline std::vector<Row> rerouted_rows()
         return sent(decided, "tun0", packets);
     };
     return {
-        row({"out-rerouted", "up", "drop", "a tunnel's address outside of it"},
+        row({"out-rerouted", "up", "drop", "tunnel address outside the tunnel"},
             anything(kTunnel4, kPublic4) + anything(kTunnel6, kPublic6)),
         row({"out-rerouted-dns", "up", "drop", "DNS outside the tunnel"},
             {udp(kOwn4, kResolver, 53), tcp(kOwn4, kResolver, 53),
              udp(kOwn6, "2001:db8:50::1", 53)}),
-        row({"out-rerouted-own", "up", "drop", "out past the tunnel"},
+        row({"out-rerouted-own", "up", "drop", "sent outside the tunnel"},
             anything(kOwn4, kPublic4) + anything(kOwn6, kPublic6)),
-        row({"out-rerouted-network", "up", "drop", "a tunnel's network outside of it"},
+        row({"out-rerouted-network", "up", "drop", "tunnel network outside the tunnel"},
             anything(kOwn4, "10.99.1.1") + anything(kOwn6, "2001:db8:c0::53")),
-        row({"out-rerouted-server-other-user", "up", "drop", "a VPN server by somebody else"},
+        row({"out-rerouted-server-other-user", "up", "drop",
+             "VPN server, not by its tunnel program"},
             {udp(kOwn4, kServer4, 1194), udp(kOwn6, kServer6, 1194)}),
         row({"out-rerouted-server", "up", "accept", "VPN server, by its tunnel program"},
             {by(0, udp(kOwn4, kServer4, 1194)), by(0, udp(kOwn6, kServer6, 1194))}),
         row({"out-rerouted-lan", "up", "accept", "local network"},
             anything(kOwn4, kNeighbour) + anything(kOwn6, "fd12::1")),
-        row({"out-rerouted-options", "up", "drop", "options of IPv4"},
+        row({"out-rerouted-options", "up", "drop", "IPv4 options"},
             with_stations(anything(kOwn4, kNeighbour))),
-        row({"out-rerouted-routing-header", "up", "drop", "routing header"},
+        row({"out-rerouted-routing-header", "up", "drop", "IPv6 routing header"},
             with_stations(anything(kOwn6, "fd12::1"))),
     };
 }
@@ -68,8 +69,8 @@ inline std::vector<Row> rerouted_rows()
 /// Packets whose senders choose the way, or what looks like it.
 inline std::vector<Row> source_route_rows()
 {
-    const char* const options = "options of IPv4";
-    const char* const header = "routing header";
+    const char* const options = "IPv4 options";
+    const char* const header = "IPv6 routing header";
     const char* const own = "from the tunnel's own address";
     Packet membership = with_options(between(kOwn4, "224.0.0.22"), IpOptions::RouterAlert);
     membership.protocol = IPPROTO_IGMP;
@@ -113,7 +114,7 @@ inline std::vector<Row> source_route_rows()
                with_stations(by_root(anything(kOwn6, "fd12::1"))) +
                    with_stations(anything("2001:db8:50::88", "fd12::1")) +
                    std::vector{with_stations(by(0, udp(kOwn6, kServer6, 1194)))}),
-        framed({"wire-headers-cut", "up", "drop", "onto the wire past the tunnel"}, "eth0",
+        framed({"wire-headers-cut", "up", "drop", "frame outside the tunnel"}, "eth0",
                {with_headers_cut(by(0, udp(kOwn6, "fd12::1", 9))),
                 with_headers_cut(udp("2001:db8:50::88", "fd12::1", 9))}),
     };
@@ -122,8 +123,8 @@ inline std::vector<Row> source_route_rows()
 inline std::vector<Row> server_rows()
 {
     const char* const program = "VPN server, by its tunnel program";
-    const char* const other = "a VPN server by somebody else";
-    const char* const past = "out past the tunnel";
+    const char* const other = "VPN server, not by its tunnel program";
+    const char* const past = "sent outside the tunnel";
     const auto to_server = [] { return udp(kOwn4, kServer4, 1194); };
     const auto in_flow = [](const Packet& datagram, std::optional<uid_t> uid = {}) {
         Packet packet = out_of("eth0", datagram);
@@ -139,7 +140,7 @@ inline std::vector<Row> server_rows()
         sent({"out-server-root", "closed", "accept", program}, "eth0", {by(0, to_server())}),
         sent({"out-server-dropped", "closed", "accept", program}, "eth0", {by(65534, to_server())}),
         sent({"out-server6", "closed", "accept", program}, "eth0", {by(0, to_server6())}),
-        sent({"out-server-tunnel-address", "up", "reject", "a tunnel's address outside of it"},
+        sent({"out-server-tunnel-address", "up", "reject", "tunnel address outside the tunnel"},
              "eth0", {by(0, udp(kTunnel4, kServer4, 1194)), by(0, udp(kTunnel6, kServer6, 1194))}),
         sent({"out-server-other-user", "up", "reject", other}, "eth0", {to_server()}),
         sent({"out-server6-other-user", "up", "reject", other}, "eth0", {to_server6()}),
@@ -167,7 +168,7 @@ inline std::vector<Row> server_rows()
 inline std::vector<Row> housekeeping_rows()
 {
     const char* const discovery = "neighbour discovery";
-    const char* const past = "out past the tunnel";
+    const char* const past = "sent outside the tunnel";
     return {
         sent({"out-dhcp", "closed", "accept", "DHCP requests"}, "eth0",
              {udp(kOwn4, "255.255.255.255", 67, 68)}),
@@ -234,9 +235,9 @@ inline std::vector<Row> dns_rows()
 inline std::vector<Row> place_rows()
 {
     const char* const lan = "local network";
-    const char* const past = "out past the tunnel";
-    const char* const stray = "a tunnel's address outside of it";
-    const char* const inside = "a tunnel's network outside of it";
+    const char* const past = "sent outside the tunnel";
+    const char* const stray = "tunnel address outside the tunnel";
+    const char* const inside = "tunnel network outside the tunnel";
     const auto to = [](std::string_view target) {
         return anything(address(target).family() == Family::V4 ? kOwn4 : kOwn6, target);
     };
@@ -270,9 +271,9 @@ inline std::vector<Row> place_rows()
 
 inline std::vector<Row> tunnel_in_rows()
 {
-    const char* const own = "a tunnel's own networks";
-    const char* const alien = "private sources that are not the tunnel's";
-    const char* const elsewhere = "a tunnel's address on another device";
+    const char* const own = "from the tunnel's own networks";
+    const char* const alien = "private source outside the tunnel's networks";
+    const char* const elsewhere = "tunnel address on another device";
     return {
         received({"in-loopback", "closed", "accept", "by device"}, "lo",
                  anything("127.0.0.1", "127.0.0.1") + anything("::1", "::1")),
@@ -300,7 +301,7 @@ inline std::vector<Row> tunnel_in_rows()
 inline std::vector<Row> server_in_rows()
 {
     using FlowState = TrackedFlow::State;
-    const char* const outside = "in from outside the tunnel";
+    const char* const outside = "received outside the tunnel";
     const Packet to_server = out_of("eth0", by(0, udp(kOwn4, kServer4, 1194)));
     const Packet to_server6 = out_of("eth0", by(0, udp(kOwn6, kServer6, 1194)));
     const Packet troubled = out_of("eth0", by(0, udp(kOwn4, kServer4, 1194)));
@@ -338,7 +339,7 @@ inline std::vector<Row> server_in_rows()
 
 inline std::vector<Row> place_in_rows()
 {
-    const char* const outside = "in from outside the tunnel";
+    const char* const outside = "received outside the tunnel";
     const char* const discovery = "neighbour discovery";
     const auto nd = [](std::string_view to, std::uint8_t type, std::uint8_t hops = 255) {
         return std::vector{icmp(kRouterLinkLocal, to, type, hops)};
@@ -358,13 +359,13 @@ inline std::vector<Row> place_in_rows()
         received({"in-redirect", "closed", "drop", "ICMP redirect"}, "eth0",
                  {icmp(kResolver, kOwn4, 5)}),
         received({"in-redirect6", "closed", "drop", "ICMPv6 redirect"}, "eth0", nd(kOwn6, 137)),
-        received({"in-loopback-outside", "up", "drop", "loopback from outside"}, "eth0",
+        received({"in-loopback-outside", "up", "drop", "loopback address from outside"}, "eth0",
                  {udp(kNeighbour, "127.0.0.1", 631)}),
         received({"in-lan", "up", "accept", "local network"}, "eth0",
                  anything(kNeighbour, kOwn4) + anything("fd12::1", kOwn6)),
         received({"in-lan-deny", "up, lan=deny", "drop", outside}, "eth0",
                  anything(kNeighbour, kOwn4)),
-        received({"in-lan-tunnel-network", "up", "drop", "a tunnel's network on another device"},
+        received({"in-lan-tunnel-network", "up", "drop", "tunnel network on another device"},
                  "eth0", anything("10.99.1.1", kOwn4) + anything("2001:db8:c0::53", kOwn6)),
         received({"in-public", "up", "drop", outside}, "eth0", anything(kPublic4, kOwn4)),
         received({"in-public6", "closed", "drop", outside}, "eth0", anything(kPublic6, kOwn6)),
@@ -393,8 +394,8 @@ inline std::vector<Row> forwarded_rows()
     return {
         through({"fwd-tunnel", "up", "accept", own}),
         through({"fwd-tunnel-lan-deny", "up, lan=deny", "accept", own}),
-        forwarded({"fwd-tunnel-no-nat", "up", "drop", "into a tunnel from another address"}, "br0",
-                  "tun0", anything(kGuest, "10.99.1.1")),
+        forwarded({"fwd-tunnel-no-nat", "up", "drop", "into a tunnel with another source address"},
+                  "br0", "tun0", anything(kGuest, "10.99.1.1")),
         answers({"fwd-answer", "up", "accept", "answers from a tunnel"}),
         answers({"fwd-answer-lan-deny", "up, lan=deny", "accept", "answers from a tunnel"}),
         forwarded({"fwd-new", "up", "drop", "new flows from a tunnel"}, "tun0", "br0",
@@ -405,12 +406,12 @@ inline std::vector<Row> forwarded_rows()
                   anything(kGuest, kNeighbour)),
         forwarded({"fwd-names", "up", "reject", "local name service"}, "br0", "eth0",
                   {udp(kGuest, kNeighbour, 137)}),
-        forwarded({"fwd-tunnel-network6", "up", "reject", "a tunnel's network outside of it"},
+        forwarded({"fwd-tunnel-network6", "up", "reject", "tunnel network outside the tunnel"},
                   "br0", "eth0", {udp("fd20::2", "2001:db8:c0::53", 9)}),
         forwarded({"fwd-dns", "up", "reject", "DNS outside the tunnel"}, "br0", "eth0",
                   {udp(kGuest, kResolver, 53)}),
-        forwarded({"fwd-server", "up", "reject", "a VPN server by somebody else"}, "br0", "eth0",
-                  {udp(kGuest, kServer4, 1194), udp("fd20::2", kServer6, 1194)}),
+        forwarded({"fwd-server", "up", "reject", "VPN server, not by its tunnel program"}, "br0",
+                  "eth0", {udp(kGuest, kServer4, 1194), udp("fd20::2", kServer6, 1194)}),
         forwarded({"fwd-public", "up", "reject", outside}, "br0", "eth0",
                   anything(kGuest, kPublic4)),
         forwarded({"fwd-public6", "closed", "reject", outside}, "br0", "eth0",
@@ -422,7 +423,7 @@ inline std::vector<Row> forwarded_rows()
 /// this machine uses.
 inline std::vector<Row> passing_rows()
 {
-    const char* const elsewhere = "through this machine from elsewhere";
+    const char* const elsewhere = "forwarded from outside the local network";
     const auto published = [](const Decided& decided, std::string_view from) {
         Row row = forwarded(decided, "eth0", "br0", {tcp(from, kOwn4, 8080)});
         row.samples[0].restored_destination = address(kGuest);
@@ -437,7 +438,7 @@ inline std::vector<Row> passing_rows()
                   anything(kPublic4, kNeighbour)),
         forwarded({"fwd-in-tunnel", "up", "drop", elsewhere}, "eth0", "tun0",
                   anything(kPublic4, "10.99.1.1") + anything(kPublic6, "2001:db8:c0::53")),
-        forwarded({"fwd-in-tunnel-network", "up", "drop", "a tunnel's network on another device"},
+        forwarded({"fwd-in-tunnel-network", "up", "drop", "tunnel network on another device"},
                   "eth0", "br0", anything("10.99.1.1", kGuest) + anything("fd00:8::1", "fd20::2")),
         published({"fwd-published", "up", "drop", elsewhere}, kPublic4),
         published({"fwd-published-lan", "up", "accept", "local network"}, kNeighbour),
@@ -446,7 +447,7 @@ inline std::vector<Row> passing_rows()
 
 inline std::vector<Row> arp_rows()
 {
-    const char* const elsewhere = "a tunnel's address on another device";
+    const char* const elsewhere = "tunnel address on another device";
     return {
         received({"arp-in-tunnel-address", "up", "drop", elsewhere}, "eth0",
                  {arp("192.168.50.1", kTunnel4)}),
@@ -462,7 +463,7 @@ inline std::vector<Row> arp_rows()
 inline std::vector<Row> inbound_rows()
 {
     const char* const service = "inbound service";
-    const char* const outside = "in from outside the tunnel";
+    const char* const outside = "received outside the tunnel";
     const char* const answers = "answers of an inbound service";
     const auto to_service = [](std::string_view from, std::string_view to) {
         return std::vector{tcp(from, to, 22), udp(from, to, 51820)};
@@ -497,10 +498,10 @@ inline std::vector<Row> inbound_rows()
         received({"in-inbound-behind", "up, inbound, forward", "drop", outside}, "br1",
                  to_service(kPublic4, kOwn4)),
         received({"in-inbound-tunnel-network", "up, inbound", "drop",
-                  "a tunnel's network on another device"},
+                  "tunnel network on another device"},
                  "eth0", {udp("10.99.1.1", kOwn4, 51820), udp("2001:db8:c0::53", kOwn6, 51820)}),
         received({"in-inbound-tunnel-address", "up, inbound", "drop",
-                  "a tunnel's address on another device"},
+                  "tunnel address on another device"},
                  "eth0", to_service(kPublic4, kTunnel4) + to_service(kPublic6, kTunnel6)),
         received({"in-inbound-tunnel", "up, inbound", "accept", "from a tunnel"}, "tun0",
                  to_service(kPublic4, kTunnel4)),
@@ -514,10 +515,11 @@ inline std::vector<Row> inbound_rows()
              into("eth0", icmp("2001:db8:98::9", kOwn6, 1))}),
         answered(kPublic4, kOwn4),
         answered(kPublic6, kOwn6),
-        sent({"out-inbound-new", "up, inbound", "reject", "out past the tunnel"}, "eth0",
+        sent({"out-inbound-new", "up, inbound", "reject", "sent outside the tunnel"}, "eth0",
              {udp(kOwn4, kPublic4, 9, 51820), udp(kOwn6, kPublic6, 9, 51820)}),
-        forwarded({"fwd-inbound", "up, inbound", "drop", "through this machine from elsewhere"},
-                  "eth0", "br0", to_service(kPublic4, kGuest)),
+        forwarded(
+            {"fwd-inbound", "up, inbound", "drop", "forwarded from outside the local network"},
+            "eth0", "br0", to_service(kPublic4, kGuest)),
     };
 }
 
@@ -525,9 +527,9 @@ inline std::vector<Row> inbound_rows()
 inline std::vector<Row> behind_rows()
 {
     const char* const deny = "up, lan=deny, forward";
-    const char* const from_behind = "from behind this machine";
-    const char* const behind = "behind this machine";
-    const char* const outside = "in from outside the tunnel";
+    const char* const from_behind = "from a network behind this machine";
+    const char* const behind = "to a network behind this machine";
+    const char* const outside = "received outside the tunnel";
     const auto question = [](std::string_view from, std::string_view to) {
         return std::vector{udp(from, to, 53), tcp(from, to, 53)};
     };
@@ -551,7 +553,7 @@ inline std::vector<Row> behind_rows()
                  anything(kGuest, kOwn4) + anything(kGuest6, kOwn6)),
         received({"in-behind-dhcp-other-device", deny, "drop", outside}, "eth0",
                  {udp(kGuest, "255.255.255.255", 67, 68)}),
-        received({"in-behind-tunnel-address", deny, "drop", "a tunnel's address on another device"},
+        received({"in-behind-tunnel-address", deny, "drop", "tunnel address on another device"},
                  "br0", anything(kGuest, kTunnel4) + anything(kGuest6, kTunnel6)),
         sent({"out-behind", deny, "accept", behind}, "br0",
              anything("172.20.0.1", kGuest) + anything("fd20::1", kGuest6)),
@@ -560,16 +562,16 @@ inline std::vector<Row> behind_rows()
              {udp("172.20.0.1", "255.255.255.255", 68, 67)}),
         sent({"out-behind-ra", deny, "accept", "router advertisement behind this machine"}, "br0",
              {icmp("fe80::1", "ff02::1", 134, 255)}),
-        sent({"out-behind-dhcp-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+        sent({"out-behind-dhcp-other-device", deny, "reject", "sent outside the tunnel"}, "eth0",
              {udp(kOwn4, "255.255.255.255", 68, 67)}),
-        sent({"out-behind-ra-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+        sent({"out-behind-ra-other-device", deny, "reject", "sent outside the tunnel"}, "eth0",
              {icmp(kOwnLinkLocal, "ff02::1", 134, 255)}),
-        sent({"out-behind-other-device", deny, "reject", "out past the tunnel"}, "eth0",
+        sent({"out-behind-other-device", deny, "reject", "sent outside the tunnel"}, "eth0",
              anything(kOwn4, kGuest) + anything(kOwn6, kGuest6)),
-        sent({"out-behind-public", deny, "reject", "out past the tunnel"}, "br0",
+        sent({"out-behind-public", deny, "reject", "sent outside the tunnel"}, "br0",
              anything("172.20.0.1", kPublic4)),
         sent({"out-behind-overlap", "up, lan=deny, forward, overlap", "reject",
-              "out past the tunnel"},
+              "sent outside the tunnel"},
              "br0", anything("172.20.0.1", kGuest)),
         sent({"out-behind-overlap6", "up, lan=deny, forward, overlap", "accept", behind}, "br0",
              anything("fd20::1", kGuest6)),
@@ -632,13 +634,14 @@ inline std::vector<Row> forwarded_behind_rows()
                   anything(kNeighbour, kGuest)),
         forwarded({"fwd-behind-to-lan", deny, "drop", outside}, "br0", "eth0",
                   anything(kGuest, kNeighbour)),
-        forwarded({"fwd-behind-server", "up, forward", "reject", "a VPN server by somebody else"},
-                  "br0", "eth0", {udp(kGuest, kServer4, 1194), udp(kGuest6, kServer6, 1194)}),
-        forwarded({"fwd-behind-foreign", deny, "drop", "through this machine from elsewhere"},
-                  "br0", "tun0", anything(kPublic4, "10.99.1.1")),
         forwarded(
-            {"fwd-behind-tunnel-source", deny, "drop", "a tunnel's network on another device"},
-            "br0", "tun0", anything("10.8.0.9", "10.99.1.1") + anything("fd00:8::9", "fd00:8::7")),
+            {"fwd-behind-server", "up, forward", "reject", "VPN server, not by its tunnel program"},
+            "br0", "eth0", {udp(kGuest, kServer4, 1194), udp(kGuest6, kServer6, 1194)}),
+        forwarded({"fwd-behind-foreign", deny, "drop", "forwarded from outside the local network"},
+                  "br0", "tun0", anything(kPublic4, "10.99.1.1")),
+        forwarded({"fwd-behind-tunnel-source", deny, "drop", "tunnel network on another device"},
+                  "br0", "tun0",
+                  anything("10.8.0.9", "10.99.1.1") + anything("fd00:8::9", "fd00:8::7")),
     };
 }
 
@@ -647,9 +650,9 @@ inline std::vector<Row> portal_rows()
 {
     using FlowState = TrackedFlow::State;
     const char* const state = "closed, portal";
-    const char* const resolver = "sign-in to the network: its resolver";
+    const char* const resolver = "sign-in to the network: DNS";
     const char* const web = "sign-in to the network: web pages";
-    const char* const past = "out past the tunnel";
+    const char* const past = "sent outside the tunnel";
     const auto by_guest = [](std::vector<Packet> packets) {
         for (Packet& packet : packets) {
             packet.uid = kGuestOfTheHotel;
@@ -686,24 +689,23 @@ inline std::vector<Row> portal_rows()
         sent({"out-portal-other-user", state, "reject", past}, "eth0", pages()),
         sent({"out-portal-dns-other-user", state, "reject", "DNS outside the tunnel"}, "eth0",
              question(kResolver)),
-        sent({"out-portal-server", state, "reject", "a VPN server by somebody else"}, "eth0",
-             by_guest({tcp(kOwn4, kWebServer, 443)})),
-        sent({"out-portal-tunnel-network", state, "reject", "a tunnel's network outside of it"},
+        sent({"out-portal-server", state, "reject", "VPN server, not by its tunnel program"},
+             "eth0", by_guest({tcp(kOwn4, kWebServer, 443)})),
+        sent({"out-portal-tunnel-network", state, "reject", "tunnel network outside the tunnel"},
              "eth0", by_guest({tcp(kOwn4, "10.99.1.1", 443)})),
-        received_after({"in-portal", state, "accept", "answers to somebody who signs in"}, page,
+        received_after({"in-portal", state, "accept", "answers to a sign-in"}, page,
                        FlowState::Established, {answer(page)}),
-        received_after({"in-portal-dns", state, "accept", "answers to somebody who signs in"},
-                       asked, FlowState::Established, {answer(asked)}),
+        received_after({"in-portal-dns", state, "accept", "answers to a sign-in"}, asked,
+                       FlowState::Established, {answer(asked)}),
         received_after({"in-portal-error", state, "accept", "ICMP errors about a sign-in"}, page,
                        FlowState::Related, {icmp("203.0.113.9", kOwn4, 3)}),
         received_after({"in-portal-error6", state, "accept", "ICMPv6 errors about a sign-in"},
                        page6, FlowState::Related,
                        {icmp("2001:db8:98::9", kOwn6, 2), icmp("2001:db8:98::9", kOwn6, 1)}),
-        received({"in-portal-new", state, "drop", "in from outside the tunnel"}, "eth0",
+        received({"in-portal-new", state, "drop", "received outside the tunnel"}, "eth0",
                  {tcp(kPublic4, kOwn4, 443)}),
         framed({"wire-portal", state, "accept", web}, "eth0", by_guest(pages())),
-        framed({"wire-portal-guest", state, "drop", "onto the wire past the tunnel"}, "eth0",
-               pages()),
+        framed({"wire-portal-guest", state, "drop", "frame outside the tunnel"}, "eth0", pages()),
     };
     for (Row& row : rows) {
         row.portal = true;
@@ -717,7 +719,7 @@ inline std::vector<Row> portal_rows()
 /// What no network has to route: it makes the link, or finds who is on it.
 inline std::vector<Row> link_rows()
 {
-    const char* const wire = "onto the wire past the tunnel";
+    const char* const wire = "frame outside the tunnel";
     const char* const hosts = "ARP for hosts of the link";
     const char* const discovery = "neighbour discovery";
     const auto by_root = [](Packet packet) { return by(0, std::move(packet)); };
@@ -745,7 +747,7 @@ inline std::vector<Row> link_rows()
                {by_root(arp(kOwn4, kPublic4)), arp("192.168.50.88", kPublic4)}),
         framed({"wire-arp-new-device", "closed", "accept", hosts}, "eth1",
                {by_root(arp("0.0.0.0", kPublic4))}),
-        framed({"wire-arp-tunnel-address", "up", "drop", "a tunnel's address on another device"},
+        framed({"wire-arp-tunnel-address", "up", "drop", "tunnel address on another device"},
                "eth0", {by_root(arp(kTunnel4, kNeighbour)), arp(kTunnel4, kNeighbour)}),
         framed({"wire-dhcp", "closed", "accept", "DHCP requests"}, "eth0",
                {by_root(udp("0.0.0.0", "255.255.255.255", 67, 68)),
@@ -767,11 +769,11 @@ inline std::vector<Row> link_rows()
 /// What goes onto the wire past every IP rule.
 inline std::vector<Row> wire_rows()
 {
-    const char* const wire = "onto the wire past the tunnel";
+    const char* const wire = "frame outside the tunnel";
     const char* const program = "VPN server, by its tunnel program";
-    const char* const part = "VPN server, by its tunnel program, a later fragment";
-    const char* const other = "a VPN server by somebody else";
-    const char* const trusted = "a guest that is trusted";
+    const char* const part = "VPN server, by its tunnel program, later fragment";
+    const char* const other = "VPN server, not by its tunnel program";
+    const char* const trusted = "trusted guest (belt-allow)";
     const auto by_root = [](std::vector<Packet> packets) {
         for (Packet& packet : packets) {
             packet = by(0, std::move(packet));
@@ -800,7 +802,7 @@ inline std::vector<Row> wire_rows()
     };
     return {
         framed({"wire-server", "closed", "accept", program}, "eth0", by_root(to_server())),
-        framed({"wire-server-tunnel-address", "up", "drop", "a tunnel's address outside of it"},
+        framed({"wire-server-tunnel-address", "up", "drop", "tunnel address outside the tunnel"},
                "eth0", by_root({udp(kTunnel4, kServer4, 1194), udp(kTunnel6, kServer6, 1194)})),
         framed({"wire-server-other-user", "up", "drop", other}, "eth0", by_somebody(to_server())),
         framed({"wire-server-guest", "up", "drop", other}, "eth0", to_server()),
@@ -825,9 +827,9 @@ inline std::vector<Row> wire_rows()
                    anything("fe80::88", "fd12::1")),
         framed({"wire-lan-deny", "up, lan=deny", "drop", wire}, "eth0",
                by_root(anything(kOwn4, kNeighbour)) + anything("192.168.50.88", kNeighbour)),
-        framed({"wire-tunnel-address", "up", "drop", "a tunnel's address outside of it"}, "eth0",
+        framed({"wire-tunnel-address", "up", "drop", "tunnel address outside the tunnel"}, "eth0",
                by_root(anything(kTunnel4, kNeighbour)) + by_root(anything(kTunnel6, "fd12::1"))),
-        framed({"wire-tunnel-network", "up", "drop", "a tunnel's network outside of it"}, "eth0",
+        framed({"wire-tunnel-network", "up", "drop", "tunnel network outside the tunnel"}, "eth0",
                by_root(anything(kOwn4, "10.99.1.1")) + by_root(anything(kOwn6, "2001:db8:c0::53"))),
         framed({"wire-public", "up", "drop", wire}, "eth0",
                by_root(anything(kOwn4, kPublic4)) + anything("192.168.50.88", kPublic4)),
@@ -850,8 +852,8 @@ inline std::vector<Row> wire_rows()
                 udp("192.168.50.66", kPublic4, 9), udp("2001:db8:50::66", kPublic6, 9)}),
         framed({"wire-other-guest", "up, belt-allow", "drop", wire}, "eth0",
                {udp("192.168.50.67", kPublic4, 9), arp("192.168.50.66", kPublic4)}),
-        framed({"wire-allowed-type", "up, belt-allow", "accept", "frames that are trusted"}, "eth0",
-               {frame(0x88e5), by(0, frame(0x88e5))}),
+        framed({"wire-allowed-type", "up, belt-allow", "accept", "trusted frame type (belt-allow)"},
+               "eth0", {frame(0x88e5), by(0, frame(0x88e5))}),
         framed({"wire-mislabelled", "up, belt-allow", "drop", wire}, "eth0",
                {by(0, mislabelled(frame(0x888e))), by(0, mislabelled(frame(0x8864))),
                 by(0, mislabelled(frame(0x88e5))), by(0, mislabelled(udp(kOwn4, kNeighbour, 9))),

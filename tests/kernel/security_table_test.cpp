@@ -267,7 +267,7 @@ TEST(SecurityMachine, DoesNotAnswerNeighboursThroughATunnel)
     for (Chain& chain : open.tables.front().chains) {
         for (Rule& rule : chain.rules) {
             const std::string why = without_number(rule.comment);
-            if (why == row.rule || why == "ICMPv6 answers before any rule") {
+            if (why == row.rule || why == "ICMPv6 error sent before filtering") {
                 rule.end = std::monostate();
             }
         }

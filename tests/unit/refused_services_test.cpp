@@ -137,7 +137,7 @@ TEST_F(RefusedServicesTest, LiftedOnesGoTheWayOfTheLocalNetwork)
         }
         config_.lan.kind = LanPolicy::Kind::Deny;
         for (const RefusedPort& one : service.ports) {
-            expect_refused(one, "out past the tunnel", "onto the wire past the tunnel");
+            expect_refused(one, "sent outside the tunnel", "frame outside the tunnel");
         }
     }
 }
