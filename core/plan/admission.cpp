@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Every announcement of a tunnel is judged here, from each source.
+// Decides on every announcement of a tunnel, from each source.
 #include "core/plan/admission.hpp"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ bool has_address(const Link& link, const IpAddress& address)
            link.addresses.end();
 }
 
-/// A device that packets past the tunnels can use, other than the tunnel's own.
+/// A device, other than the tunnel's own, that packets outside the tunnels can use.
 bool is_beneath(const State& state, const Link& link, const Tunnel& tunnel)
 {
     return link.name != tunnel.interface && is_underlay(state, link);
@@ -59,8 +59,8 @@ bool is_gateway(const State& state, const Tunnel& tunnel, const IpAddress& addre
     });
 }
 
-/// What only a resolver of the network says is no server here: it could keep any tunnel away by
-/// naming the tunnel's address.
+/// Unverified addresses do not count as servers here: the network's resolver could prevent any
+/// tunnel by answering with the tunnel's address.
 bool is_server(const std::vector<Server>& servers, const IpAddress& address)
 {
     const auto is_known = [&](const LearntAddress& learnt) {
@@ -82,8 +82,8 @@ bool is_dhcp_server(const State& state, const Tunnel& tunnel, const IpAddress& a
     });
 }
 
-/// The transport of every tunnel needs these addresses: one that the tunnel takes over is dropped
-/// on all other devices, which would keep an honest server away as well.
+/// The transport of every tunnel needs these addresses. Packets to a tunnel's address are dropped
+/// on all other devices, so a tunnel with one of them would cut off other servers as well.
 std::optional<Refusal> refusal_of_addresses(const State& state, const Tunnel& tunnel,
                                             const std::vector<Server>& announced,
                                             const Snapshot& snapshot)
@@ -108,8 +108,8 @@ std::optional<Refusal> refusal_of_addresses(const State& state, const Tunnel& tu
     return std::nullopt;
 }
 
-/// A user who is not root can make a profile, and have NetworkManager bring it up: the packets
-/// of all users would go into a tunnel of that user's.
+/// An unprivileged user can create a profile and have NetworkManager activate it: the packets of
+/// all users would go into that user's tunnel.
 std::optional<Refusal> refusal_of_profile(const State& state, const VpnProfileFacts& profile)
 {
     if (profile.uuid.empty() || profile.digest.empty()) {
@@ -229,57 +229,60 @@ std::optional<Refusal> withdrawal(const State& state, const Tunnel& tunnel,
 
 std::string to_text(Refusal refusal, const InterfaceName& interface)
 {
-    const std::string start = interface.text() + " is not taken for a tunnel: ";
-    const std::string learn = "; if it may be one: failclosed reapply, and bring it up again";
+    const std::string start = interface.text() + " is not used as a tunnel: ";
+    const std::string learn = "; if you trust it: failclosed reapply, then bring it up again";
     switch (refusal) {
     case Refusal::NoDevice:
         return "no such device: " + interface.text();
     case Refusal::NoTunnelDevice:
-        return interface.text() +
-               " is no tunnel: what is sent through it would leave in clear; name the device that "
-               "the tunnel program made";
+        return interface.text() + " is not a tunnel: packets sent through it would leave in clear; "
+                                  "name the device that "
+                                  "the tunnel program made";
     case Refusal::UnusableAddress:
-        return start + "it has an address that no host can have; have the VPN server give another";
+        return start +
+               "it has an address that no host can have; configure another one at the VPN server";
     case Refusal::NoAddress:
-        return start + "NetworkManager names no address of it";
+        return start + "NetworkManager announced no address for it";
     case Refusal::AddressOfUnderlay:
         return start + "another device of this machine has its address, whose packets would be "
-                       "dropped; have the VPN server give another, or change the network's";
+                       "dropped; change the address at the VPN server or in the network";
     case Refusal::AddressOfGateway:
-        return start + "its address is that of the network's router; have the VPN server give "
-                       "another";
+        return start + "its address is that of the network's router; configure another one at "
+                       "the VPN server";
     case Refusal::AddressOfServer:
-        return start + "its address is that of a VPN server; have the VPN server give another";
+        return start +
+               "its address is that of a VPN server; configure another one at the VPN server";
     case Refusal::AddressOfDhcpServer:
-        return start + "its address is that of the network's DHCP server; have the VPN server give "
-                       "another";
+        return start + "its address is that of the network's DHCP server; configure another one at "
+                       "the VPN server";
     case Refusal::PiecesOfEverything:
-        return start + "its networks are pieces of all addresses; use a default route instead";
+        return start + "its networks are parts of a default route; use a default route instead";
     case Refusal::NoProfile:
         return start + "its NetworkManager profile could not be read; is libnm installed?";
     case Refusal::PrivateProfile:
-        return start +
-               "its NetworkManager profile belongs to some users alone, who may change it "
-               "as they like; if you trust it, make it everybody's: nmcli connection modify NAME "
-               "connection.permissions '', then failclosed reapply";
+        return start + "its NetworkManager profile is private to some users, who can change it; if "
+                       "you trust "
+                       "it, make it available to all users: nmcli connection modify NAME "
+                       "connection.permissions '', then failclosed reapply";
     case Refusal::UnlearntProfile:
         return start + "its NetworkManager profile was not learnt when the machine was locked" +
                learn;
     case Refusal::ChangedProfile:
         return start + "its NetworkManager profile was changed since it was learnt" + learn;
     case Refusal::OtherSettings:
-        return start + "its program does not run with what its NetworkManager profile says (was it "
-                       "changed while the VPN connected?); bring it up again";
+        return start +
+               "its program runs with other settings than its NetworkManager profile has (was it "
+               "changed while the VPN connected?); bring it up again";
     case Refusal::UnknownMaker:
         return start +
-               "the program that made it was not found; if root's did: failclosed up "
+               "the program that made it was not found; if it is a program of root: failclosed up "
                "--interface " +
                interface.text();
     case Refusal::OfNetworkManager:
-        return start + "it is that of a NetworkManager VPN that was not admitted";
+        return start + "it is held by a NetworkManager VPN that was not admitted";
     case Refusal::RefusedBefore:
         return start +
-               "a device of this name was refused before; if it may be one: failclosed up "
+               "a device of this name was refused before; if you trust it: failclosed up "
                "--interface " +
                interface.text();
     }

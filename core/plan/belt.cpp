@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 3: what leaves a device, whoever made it.
+// Lock 3: all frames that leave a device.
 #include "core/plan/belt.hpp"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ constexpr EtherType kEapol{0x888e};
 constexpr EtherType kPppoeDiscovery{0x8863};
 constexpr EtherType kPppoeSession{0x8864};
 
-/// A chain of nftables is named in letters, digits, '_' and '.'; a device in nearly any bytes.
+/// A chain name may contain letters, digits, '_' and '.'; a device name nearly any byte.
 std::string chain_of(const InterfaceName& device)
 {
     constexpr std::string_view kDigits = "0123456789abcdef";
@@ -40,7 +40,7 @@ std::string chain_of(const InterfaceName& device)
     return name;
 }
 
-/// Sorts the administrator's allowances into sets; a type of frames is a rule of its own.
+/// Sorts the entries of `belt-allow` by type: sets, except for EtherTypes, which get one rule each.
 struct Allowances {
     std::vector<MacAddress> macs;
     std::vector<IpPrefix> sources;
@@ -76,10 +76,10 @@ bool is_one_of(const std::vector<unsigned>& indices, unsigned index)
     return std::ranges::find(indices, index) != indices.end();
 }
 
-/// Devices that are no way out of this machine: bridges whose ports are wires to guests, and such
-/// wires; and what can be a tunnel, known or not: what is sent there comes to a program, or to
-/// another device in packets of this machine's, and is judged there. But where a default route
-/// leads to one, it is an uplink (PPP), or the guest is a router.
+/// Devices that do not lead out of this machine: bridges whose ports all belong to guests, and
+/// these ports; and devices that can be a tunnel: packets sent there reach a program, or leave by
+/// another device as packets of this machine, and are filtered there. A device with a default route
+/// is not one of them: it is an uplink (PPP), or the guest is a router.
 class Inner {
   public:
     Inner(const State& state, const Snapshot& snapshot)
@@ -120,13 +120,14 @@ bool has_address4(const Link& link)
     });
 }
 
-/// Whom the wire may be asked for: who can be on it. A question for anybody else would name him to
-/// the network, and whoever answers it would be sent his packets. Of a device that has no address
-/// yet nobody knows who is a neighbour: it must be able to come up where no hook tells of that.
+/// Addresses that ARP may query: possible neighbours. A query for another address would show it to
+/// the network, and any host could answer and receive its packets. On a device without an address
+/// all addresses, because its neighbours are unknown: it must be able to come up without a hook.
 Set arp_targets(const FirewallInputs& in, const std::vector<InterfaceName>& devices)
 {
     auto neighbours = private_prefixes(Family::V4);
-    // Who asks whether an address is free has none yet: unanswered he would take ours (RFC 5227).
+    // The target of answers to address probes: a host that gets no answer would take our address
+    // (RFC 5227).
     neighbours.push_back(prefix("0.0.0.0/32"));
     const auto connected = connected_prefixes(Family::V4, in.state, in.snapshot);
     neighbours.insert(neighbours.end(), connected.begin(), connected.end());
@@ -166,17 +167,17 @@ void add_allowances(std::vector<Rule>& rules, const Allowances& allowed)
     }
 }
 
-/// Groups that no bridge passes on (IEEE 802.1D).
+/// Group addresses that bridges do not forward (IEEE 802.1D).
 ToMac to_group(const char* address)
 {
     return {*MacAddress::parse(address)};
 }
 
-/// What makes a link one, and is never routed.
+/// Protocols that set up a link, and are never routed.
 void add_link_protocols(std::vector<Rule>& rules)
 {
     rules.push_back(allow("EAPOL", {OfEtherType{kEapol}}));
-    // The device on top of it has a belt of its own.
+    // The PPP device has its own chain.
     rules.push_back(allow("PPPoE", {OfEtherType{kPppoeDiscovery}}));
     rules.push_back(allow("PPPoE", {OfEtherType{kPppoeSession}}));
     rules.push_back(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 3: what leaves a device, whoever made it, by whichever way: frames written to AF_PACKET
-// sockets, and those of macvlan, ipvlan and bridged guests, which no other table sees.
+// Lock 3: all frames that leave a device, also those written to AF_PACKET sockets and those of
+// macvlan, ipvlan and bridged guests, which no other table sees.
 #pragma once
 
 #include <vector>
@@ -9,12 +9,12 @@
 
 namespace failclosed {
 
-/// Bridges of guests, their wires, and what is named in `forward`: nobody outside of this machine
-/// sends by these.
+/// Bridges of guests, their ports, and the devices of `forward`: only guests and networks behind
+/// this machine send on these.
 std::vector<InterfaceName> guest_devices(const State& state, const Config& config,
                                          const Snapshot& snapshot);
 
-/// Devices that get a chain, sorted: not loopback, nor what leads into a tunnel or to a guest.
+/// Devices that get a chain, sorted: all except loopback, tunnels, and devices of guests.
 std::vector<InterfaceName> belt_devices(const State& state, const Config& config,
                                         const Snapshot& snapshot);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one list of events that says what each leads to; core/plan/next_state has the states.
+// Maps each event to its obligations; core/plan/next_state has the states.
 #include "core/plan/decide.hpp"
 
 #include <algorithm>
@@ -18,20 +18,20 @@ bool asks_to_open(const Event& event)
     return std::holds_alternative<UnlockRequested>(event);
 }
 
-/// What an event asks for beside the next state.
+/// What an event needs besides the next state.
 struct Request {
     /// SayWarning or RefuseEvent.
     std::optional<Obligation> objection = {};
     bool links_down = false;
     bool end_older_flows = false;
-    /// The program that the event comes from.
+    /// The program that is the source of the event.
     std::optional<ProcessId> program = {};
     std::optional<LookupTime> lookup = {};
-    /// Warn if no server is known by then: other tunnel programs name theirs.
+    /// Warn if no server is known then: other tunnel programs announce theirs.
     bool needs_server = false;
 };
 
-/// Without a default: each event is judged here.
+/// Without a default: a new event must be added here.
 struct RequestOf {
     const State& before;
     const Snapshot& snapshot;
@@ -79,10 +79,10 @@ struct RequestOf {
                        : Request{};
     }
 
-    /// The network that was signed in to may answer otherwise now.
+    /// After a sign-in the network may give other answers.
     Request operator()(const PortalEnded&) const { return {.lookup = LookupTime::Now}; }
 
-    /// The refresh helper decides for itself when it asks again.
+    /// The refresh helper itself decides when it asks again.
     Request operator()(const ServersResolved&) const { return {}; }
 
     /// A program that root runs learns from the exit code that its tunnel is not used;
@@ -102,7 +102,7 @@ struct RequestOf {
     {
         const auto refused =
             before.armed == Armed::Yes ? refusal(before, event) : std::optional<Refusal>();
-        // NetworkManager announces its VPN twice: the reason is told of the VPN.
+        // NetworkManager announces its VPN twice: the reason is reported once, for the VPN.
         if (!refused || *refused == Refusal::OfNetworkManager) {
             return std::nullopt;
         }
@@ -110,7 +110,7 @@ struct RequestOf {
     }
 };
 
-/// Names the tunnels that are up no more although their program has not said so.
+/// Reports tunnels that are gone without an announcement by their program.
 void warn_of_withdrawn(Consequences& decided, const State& before, const Snapshot& snapshot)
 {
     for (const auto& tunnel : before.tunnels) {
@@ -123,8 +123,8 @@ void warn_of_withdrawn(Consequences& decided, const State& before, const Snapsho
     }
 }
 
-/// Firewall first, then routes, then names: what is closed stays closed if the run is cut short.
-/// Programs are told last, because they find their servers by the new routes and names.
+/// Firewall first, then routes, then names: an interrupted run leaves the machine closed. Programs
+/// are told last, because they need the new routes and names to find their servers.
 void add_closing(Consequences& decided, const State& before, const Request& request)
 {
     const auto add = [&](Obligation obligation) {
@@ -194,8 +194,8 @@ State believed(State loaded, const Traces& traces, const Event& event)
     if (asks_to_open(event)) {
         return loaded;
     }
-    // The program that loaded rules although the file says open loaded no tunnel with them: those
-    // in the file may be over.
+    // The file says open, so its tunnels may be outdated: the rules in the kernel come from a run
+    // that could not save its state.
     if (loaded.armed == Armed::No) {
         loaded.tunnels.clear();
     }

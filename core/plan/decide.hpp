@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What an event leads to: the next state, and what the engine has to do about it.
+// The result of an event: the next state, and the obligations of the engine.
 #pragma once
 
 #include <optional>
@@ -29,8 +29,8 @@ struct RefuseEvent {
     friend bool operator==(const RefuseEvent&, const RefuseEvent&) = default;
 };
 
-/// Makes the next state durable. It comes before every change: the next run repairs what a run that
-/// is cut short has left.
+/// Makes the next state durable. It comes before every change, so that the next run can repair what
+/// an interrupted run has left.
 struct SaveState {
     friend bool operator==(const SaveState&, const SaveState&) = default;
 };
@@ -40,7 +40,7 @@ struct EndSignIn {
     friend bool operator==(const EndSignIn&, const EndSignIn&) = default;
 };
 
-/// Makes the three locks' tables in the kernel what the next state asks for.
+/// Loads the tables of locks 1 and 3 for the next state.
 struct LoadFirewall {
     /// Sets all links down if no table of ours could be loaded.
     bool or_links_down = false;
@@ -48,15 +48,15 @@ struct LoadFirewall {
     friend bool operator==(const LoadFirewall&, const LoadFirewall&) = default;
 };
 
-/// Makes sysctls, policy rules and routes what the next state asks for.
+/// Sets sysctls, policy rules and routes for the next state.
 struct SetRoutes {
     friend bool operator==(const SetRoutes&, const SetRoutes&) = default;
 };
 
-/// Admits the sign-in of the next state for the time that is left of it.
+/// Admits the sign-in of the next state for its remaining time.
 struct AdmitSignIn {
-    /// It was not in the state before. One that was there is admitted again only if the firewall,
-    /// and with it the elements that admit it, was replaced.
+    /// The state before did not have it. Otherwise it is admitted again only if the firewall was
+    /// replaced, and its elements with it.
     bool is_new = false;
 
     friend bool operator==(const AdmitSignIn&, const AdmitSignIn&) = default;
@@ -67,34 +67,33 @@ struct EndOlderFlows {
     friend bool operator==(const EndOlderFlows&, const EndOlderFlows&) = default;
 };
 
-/// Makes DNS and /etc/hosts what the next state asks for. Without a tunnel that puts back what was
-/// there before.
+/// Sets DNS and /etc/hosts for the next state. Without a tunnel this restores the earlier contents.
 struct SetNames {
     friend bool operator==(const SetNames&, const SetNames&) = default;
 };
 
 /// Tells the tunnel programs whose underlay has changed to reconnect, then remembers the underlay.
 struct TellPrograms {
-    /// The program that the event comes from, which is reconnecting already.
+    /// The source of the event, which is reconnecting already.
     std::optional<ProcessId> except = {};
 
     friend bool operator==(const TellPrograms&, const TellPrograms&) = default;
 };
 
-/// Remembers the underlay, and tells no program of it: the machine was open before the event.
+/// Remembers the underlay without telling a program: the machine was open before the event.
 struct RememberPaths {
     friend bool operator==(const RememberPaths&, const RememberPaths&) = default;
 };
 
-/// Has the names of servers looked up when the run is over, if is_lookup_due() by then.
+/// Looks up the names of servers after the run, if is_lookup_due() then.
 struct LookNamesUp {
     LookupTime time = LookupTime::Now;
 
     friend bool operator==(const LookNamesUp&, const LookNamesUp&) = default;
 };
 
-/// Puts names back, takes routes and rules away, then the firewall, then saves. Needs the run's
-/// lock. One value for all of it: a step that fails leaves the machine locked.
+/// Restores names, removes routes and rules, then the firewall, then saves. Needs the run's lock.
+/// One value for all steps: if one fails the machine stays locked.
 struct OpenMachine {
     friend bool operator==(const OpenMachine&, const OpenMachine&) = default;
 };
@@ -118,16 +117,16 @@ struct Consequences {
 Consequences decide(const State& before, const Event& event, const Config& config,
                     const Snapshot& snapshot);
 
-/// What earlier runs have left, besides the state.
+/// What earlier runs have left, except the state.
 struct Traces {
     bool has_state_file = true;
-    /// A table of ours is loaded, or it could not be found out whether one is.
+    /// A table of ours is loaded, or the kernel could not be asked.
     bool has_tables = true;
 };
 
-/// The state before `event`, or between two events if none is given. `loaded` is what was read from
-/// files; rules in the kernel count more, since a file can be out of date if it could not be
-/// written. No file and no rules are a fresh installation, which is open.
+/// The state before `event`, or between two events if none is given. `loaded` was read from files;
+/// rules in the kernel have precedence, because a file that could not be written is out of date.
+/// Without file and rules the installation is new, and open.
 State believed(State loaded, const Traces& traces, const Event& event = ReapplyRequested{});
 
 /// The programs whose tunnels forget_unwatched() may forget. Empty if `state` is armed: then each
@@ -137,13 +136,12 @@ std::vector<ProcessId> unwatched_programs(const State& state);
 /// Forgets the tunnels of unwatched_programs() that are not among `running`.
 void forget_unwatched(State& state, const std::vector<ProcessId>& running);
 
-/// What stands in for a snapshot if the kernel's links could not be read: each tunnel is there.
-/// Otherwise the tunnels would be forgotten, and the underlay's DNS put back.
+/// The snapshot used if the kernel's links could not be read: each tunnel exists. Otherwise the
+/// tunnels would be forgotten, and the underlay's DNS restored.
 Snapshot assumed_snapshot(const State& state);
 
-/// The state between two events: as `before`, with what time and devices have changed. A sign-in
-/// whose time is over stays: the kernel has ended it, and its rules remain, without elements, until
-/// the next event.
+/// The state between two events: `before`, changed by time and devices. An expired sign-in stays:
+/// the kernel has ended it, and its rules remain, without elements, until the next event.
 State current_state(const State& before, const Config& config, const Snapshot& snapshot);
 
 } // namespace failclosed

@@ -16,8 +16,8 @@ template <typename T> void append_once(std::vector<T>& all, const std::vector<T>
     }
 }
 
-/// A question to such a resolver would leave as a VPN server's own packet, past the tunnel: the
-/// firewall knows a tunnel program by its user, who is root.
+/// A query of root to such a resolver would leave outside the tunnel as VPN transport: the firewall
+/// identifies a tunnel program by its user.
 bool is_server_for_dns(const State& state, const IpAddress& resolver)
 {
     for (const Server& server : state.servers) {

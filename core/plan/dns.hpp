@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which resolvers the system is to ask while tunnels are up.
+// The resolvers that the system uses while tunnels are up.
 #pragma once
 
 #include <vector>
@@ -8,19 +8,19 @@
 
 namespace failclosed {
 
-/// What one tunnel brings for name resolution.
+/// Resolvers and domains of one tunnel.
 struct TunnelDns {
     InterfaceName interface;
-    /// Never empty; in the order in which they are to be asked.
+    /// Never empty; in order of precedence.
     std::vector<IpAddress> resolvers;
     std::vector<HostName> search_domains;
 
     friend bool operator==(const TunnelDns&, const TunnelDns&) = default;
 };
 
-/// Tunnels that have resolvers, in the order in which they came up: all names go to the first
-/// one; the next ones are for when it does not answer, or for their own domains. None: the
-/// system's own configuration is to be in force.
+/// Tunnels that have resolvers, in the order in which they came up: all names go to the first one;
+/// the others are used if it does not answer, or for their own domains. Empty: the system's own
+/// configuration applies.
 struct DnsPlan {
     std::vector<TunnelDns> tunnels;
 
@@ -33,9 +33,9 @@ struct DnsPlan {
     friend bool operator==(const DnsPlan&, const DnsPlan&) = default;
 };
 
-/// Resolvers that `config` names stand in the place of every tunnel's own. Addresses that no
-/// resolver inside a tunnel can have (loopback, unspecified, multicast, link-local) are left out;
-/// only `config` may name a loopback address, for a resolver of the administrator's own.
+/// Resolvers of `config` replace those of every tunnel. Addresses that no resolver inside a tunnel
+/// can have (loopback, unspecified, multicast, link-local) are left out; only `config` may name a
+/// loopback address, for a local resolver.
 DnsPlan plan_dns(const State& state, const Config& config);
 
 } // namespace failclosed

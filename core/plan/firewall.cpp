@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The tables, and what packets of this machine meet on their way out.
+// The tables, and the chains for packets that leave.
 #include "core/plan/firewall.hpp"
 
 #include <utility>
@@ -22,8 +22,8 @@ Chain output(const Leaving& leaving)
     return chain;
 }
 
-/// Only what is forwarded. What a tunnel device of this machine has wrapped into packets of its own
-/// came from a device as well, but has an address of this machine.
+/// Admits forwarded packets only. Packets that a tunnel device of this machine has encapsulated have
+/// an input device too, but their source is an address of this machine.
 std::vector<Rule> forwarded_answers(Expressions expressions)
 {
     if (expressions != Expressions::Essential) {
@@ -37,9 +37,9 @@ std::vector<Rule> forwarded_answers(Expressions expressions)
     return rules;
 }
 
-/// The output hook sees the device that was chosen first. A chain of type route or nat there makes
-/// the kernel choose anew, and this hook alone sees the outcome. One chain for all: each costs
-/// every packet into a tunnel more than the rules that it meets there.
+/// After the output hook a chain of type route or nat can make the kernel choose another device;
+/// only postrouting sees the final one. One chain for all packets: a further base chain would cost
+/// each packet into a tunnel more than these rules.
 Chain postrouting(const Leaving& leaving, Expressions expressions)
 {
     Chain chain{"postrouting", BaseChain{Hook::Postrouting, kPriorityAfterNat, Verdict::Drop}, {}};
@@ -67,9 +67,9 @@ Chain into_tunnel(Expressions expressions)
         return allow("from the tunnel's own address", {outgoing(sets::kTunnelAddress(family))});
     };
     rules.push_back(from_own(Family::V4));
-    // A malformed hop-by-hop header and missing fragments are answered before any rule sees them,
-    // from whatever device they came: so a neighbour could ask, in the name of its own host, who
-    // has the tunnel's address.
+    // The kernel answers a malformed hop-by-hop header and missing fragments before any rule sees
+    // them, on every device: a neighbour could use this to find the tunnel's address, with the
+    // source address of its own host.
     for (const auto type : {icmpv6::kTimeExceeded, icmpv6::kParameterProblem}) {
         rules.push_back(
             refuse("ICMPv6 error sent before filtering", {Icmpv6Type{type}}, Verdict::Drop));
@@ -83,7 +83,7 @@ Chain into_tunnel(Expressions expressions)
     return chain;
 }
 
-/// The address of a tunnel is neither answered for nor used in ARP on other links.
+/// ARP on other links neither answers for a tunnel's address nor uses it as source.
 Table plan_arp(const State& state)
 {
     Table table{TableFamily::Arp, kTableName, {}, {}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The words that our tables are written in.
+// Helpers to write rules.
 #include "core/plan/firewall_rules.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The words that our tables are written in: rules by intent, fields by family, numbers by name.
+// Helpers to write rules: rules by intent, fields by family, numbers by name.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +36,8 @@ constexpr std::uint8_t kRedirect = 137;
 constexpr std::uint8_t kListenerReportV2 = 143;
 } // namespace icmpv6
 
-// Priorities of linux/netfilter_ipv4.h. Raw comes before reassembly, which answers what it does
-// not get whole; the last look at what leaves comes after source NAT, so that it sees the addresses
-// that will be on the wire.
+// Priorities of linux/netfilter_ipv4.h. Raw comes before reassembly, which answers missing
+// fragments; postrouting rules come after source NAT, so that they see the addresses on the wire.
 inline constexpr int kPriorityRaw = -450;
 inline constexpr int kPriorityMangle = -150;
 inline constexpr int kPriorityDestinationNat = -100;
@@ -46,7 +45,7 @@ inline constexpr int kPriorityFilter = 0;
 inline constexpr int kPrioritySourceNat = 100;
 inline constexpr int kPriorityAfterNat = 300;
 
-/// Chains that rules lead to by their names.
+/// Names of chains that rules jump to.
 namespace chains {
 inline constexpr const char* kAdmittedFlow = "admitted_flow";
 inline constexpr const char* kForeignServer = "foreign_server";
@@ -62,7 +61,7 @@ inline constexpr const char* kSourceRoute = "source_route";
 
 InterfaceName loopback();
 
-/// `text` and `number` are our own: they are valid.
+/// `text` and `number` must be valid.
 IpPrefix prefix(const char* text);
 Port port(std::uint16_t number);
 
@@ -76,28 +75,28 @@ Rule allow(std::string comment, std::vector<Match> matches);
 /// Counted. `verdict` is Drop or Reject.
 Rule refuse(std::string comment, std::vector<Match> matches, Verdict verdict);
 
-/// Goes on to the next rule.
+/// Continues with the next rule.
 Rule mark(std::string comment, std::vector<Match> matches, Action action);
 
 Rule jump(std::string comment, std::vector<Match> matches, std::string chain);
 
-/// A jump that does not come back.
+/// A jump without return.
 Rule go_to(std::string comment, std::vector<Match> matches, std::string chain);
 
-/// Ends the chain that was jumped to.
+/// Returns to the calling chain.
 Rule go_back(std::string comment, std::vector<Match> matches);
 
-/// The verdict map decides.
+/// The verdict is looked up in `map`.
 Rule dispatch(std::string comment, const SetHandle& map, Direction direction);
 
 Rule counted(Rule rule);
 
-/// Does `action` as well, before the end.
+/// Adds `action`, before the verdict.
 Rule with(Action action, Rule rule);
 
 void append(std::vector<Rule>& rules, std::vector<Rule> more);
 
-/// A refusal, and before it the line in the log where the configuration wants one.
+/// A refusal, preceded by a log rule if the configuration asks for one.
 class Refusals {
   public:
     explicit Refusals(bool logged) : logged_(logged) {}
@@ -119,13 +118,13 @@ SetMark mark_packet();
 HasConntrackMark of_flow(std::uint32_t mark);
 SetConntrackMark mark_flow(std::uint32_t mark);
 
-/// Kinds of rules that not every machine needs.
+/// Optional kinds of rules.
 struct Needs {
-    /// Servers that are admitted by mark.
+    /// A server is admitted by mark.
     bool marks = false;
-    /// Servers without ports.
+    /// A server has a transport without ports.
     bool portless = false;
-    /// Somebody signs in to the network.
+    /// A sign-in to the network is admitted.
     bool portal = false;
     /// Services of this machine are reached from outside the tunnel.
     bool inbound = false;
@@ -135,13 +134,13 @@ struct Needs {
 
 Needs needs_of(const State& state, const Config& config, const Admissions& admitted);
 
-// ---- What every machine needs to have a network at all (also in the base form) ----
+// ---- Rules that every network needs (also in base_ruleset()) ----
 
 std::vector<Rule> dhcp_out();
 std::vector<Rule> dhcp_in();
 Rule listener_query();
 
-// ---- In more than one chain for what comes in ----
+// ---- Rules for received packets in more than one chain ----
 
 Rule no_tunnel_network_elsewhere(Family family);
 Rule from_behind(Family family);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The sets that rules look into.
+// The elements of our sets.
 #include "core/plan/firewall_sets.hpp"
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace failclosed {
 
 namespace {
 
-/// Loopback is accepted. A device that was refused as a tunnel may lead to a server of any user's:
-/// nothing passes it, not even what is for the local network. The refusal outlives the device, so
-/// that its end changes no rule and a device made anew is covered before any hook runs. A network
-/// card of this name is no tunnel and is not concerned.
+/// Loopback is accepted. On a device that was refused as a tunnel all packets are dropped, also
+/// those to the local network: it may lead to a server of any user. The refusal outlives the
+/// device, so that a new device of this name is covered before any hook runs. It does not apply to
+/// a device of this name that cannot be a tunnel.
 Set device_map(const SetOf<InterfaceName, Decision>& handle, const FirewallInputs& in,
                const Decision& for_tunnels)
 {
@@ -44,9 +44,9 @@ std::vector<InterfaceName> tunnel_devices(const State& state)
     return devices;
 }
 
-/// What neighbour discovery and multicast listener discovery say, and to whom. Solicitations go to
-/// the link's own groups and connected networks only, because they name the address that is asked
-/// for; redirects are no part of it.
+/// Destinations of neighbour discovery and multicast listener discovery. Solicitations go only to
+/// groups of the link and connected networks, because they contain the address that is asked for;
+/// redirects are not admitted.
 void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
 {
     SetBuilder neighbours(sets::kNeighbourOut);
@@ -65,7 +65,7 @@ void add_neighbours_out(std::vector<Set>& all, const FirewallInputs& in)
     all.push_back(listeners.take());
 }
 
-/// And what they may say to this machine, by its other devices and inside tunnels.
+/// Sources of neighbour discovery to this machine, on other devices and inside tunnels.
 void add_neighbours_in(std::vector<Set>& all)
 {
     SetBuilder neighbours(sets::kNeighbourIn);
@@ -174,7 +174,7 @@ Set portless_servers(Family family, const Admissions& admitted)
     return servers.take();
 }
 
-/// Ports overlap never, prefixes of the same port are made disjoint.
+/// Prefixes of the same port are made disjoint.
 Set inbound_services(Family family, const Config& config)
 {
     std::map<std::pair<Transport, Port>, std::vector<IpPrefix>> services;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the sets of our tables hold: tunnels, servers and networks are their elements.
+// The elements of our sets: tunnels, servers and networks.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace failclosed {
 
-/// What all tables of one plan are made from.
+/// Inputs of all tables of one plan.
 struct FirewallInputs {
     FirewallInputs(const State& state_, const Config& config_, const Snapshot& snapshot_)
         : state(state_), config(config_), snapshot(snapshot_), admitted(admissions(state_)),
@@ -23,7 +23,7 @@ struct FirewallInputs {
     Needs needs;
 };
 
-/// What leaving_rules() look into.
+/// The sets of leaving_rules().
 std::vector<Set> leaving_sets(const FirewallInputs& in);
 
 /// sets::kOwn
@@ -35,10 +35,10 @@ Set tunnel_addresses(Family family, const State& state);
 /// sets::kTunnelDestination
 Set tunnel_destinations(Family family, const State& state);
 
-/// What leaving_rules() look into at Place::Egress alone.
+/// The sets of leaving_rules() at Place::Egress only.
 std::vector<Set> egress_sets(const FirewallInputs& in);
 
-/// What only the inet table looks into.
+/// The sets of the inet table only.
 std::vector<Set> inet_sets(const FirewallInputs& in);
 
 } // namespace failclosed

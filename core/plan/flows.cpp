@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Judging flows by their ends and their owner.
+// Classifies flows by their addresses and their owner.
 #include "core/plan/flows.hpp"
 
 #include <algorithm>

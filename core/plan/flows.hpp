@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which sockets are connected past the tunnels, so that their packets would carry other addresses.
+// Which sockets are connected outside the tunnels.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace failclosed {
 
-/// A connected TCP or UDP socket of this machine. IPv4 addresses where an IPv6 socket talks IPv4.
+/// A connected TCP or UDP socket of this machine. IPv4 addresses if an IPv6 socket uses IPv4.
 struct Flow {
     Transport transport = Transport::Tcp;
     IpAddress local;
@@ -24,7 +24,7 @@ struct Flow {
     friend bool operator==(const Flow&, const Flow&) = default;
 };
 
-/// Tells flows that may live on from those that may not.
+/// Decides which flows are ended.
 class FlowPolicy {
   public:
     FlowPolicy(const State& state, const Config& config, const Snapshot& snapshot);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which names of servers are to resolve without DNS.
+// Server names that resolve without DNS.
 #pragma once
 
 #include <compare>
@@ -24,9 +24,8 @@ struct HostsPlan {
     friend bool operator==(const HostsPlan&, const HostsPlan&) = default;
 };
 
-/// Every server that is configured by name, with all addresses that `state` has for it, of the
-/// family that the remote asks for. A name that a resolver invents is in no remote, so it cannot
-/// get here.
+/// Every server that is configured by name, with its addresses in `state`, of the family of the
+/// remote. Only names of remotes: a resolver cannot add others.
 HostsPlan plan_hosts(const State& state);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a ruleset does with a packet, worked out without the kernel.
+// Computes the verdict of a ruleset on a packet without the kernel.
 #include "core/plan/interpreter.hpp"
 
 #include <algorithm>
@@ -14,8 +14,8 @@ namespace {
 constexpr int kConntrackPriority = -200; // NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h
 constexpr int kDeepestJump = 16;         // NFT_JUMP_STACK_SIZE in the kernel
 
-/// What a field of a packet holds; nothing where the packet has no such field. A device that is
-/// not known has an empty name, as in the kernel.
+/// The value of a packet's field; nullopt if the packet has no such field. An unknown device has an
+/// empty name, as in the kernel.
 using FieldValue = std::variant<std::monostate, std::string, IpAddress, std::uint32_t, MacAddress>;
 
 std::uint8_t number(Transport transport)
@@ -70,7 +70,7 @@ struct PartMatches {
     }
 };
 
-/// One packet on its way through the chains of one table.
+/// One packet and the chains of one table.
 class Walk {
   public:
     Walk(const Table& table, Packet& packet, bool tracked)
@@ -241,7 +241,7 @@ class Walk {
     void operator()(const Log&) const {}
 
   private:
-    /// Nothing where the chain comes to its end.
+    /// nullopt if no rule of the chain decides.
     std::optional<Step> run_chain(const Chain& chain, int depth)
     {
         for (const Rule& rule : chain.rules) {
@@ -269,8 +269,7 @@ class Walk {
         return std::nullopt;
     }
 
-    /// The chain that a jump or goto leads to. One that leads nowhere, which the kernel would not
-    /// have loaded, drops.
+    /// The target of a jump or goto. A missing chain, which the kernel would not load, drops.
     std::optional<Step> follow(const Decision& decision, const Chain& from, const Rule& rule,
                                int depth)
     {
@@ -285,7 +284,7 @@ class Walk {
 
     bool matches(const Rule& rule) const
     {
-        // Stripping looks at TCP alone, and redirecting at one family, and so does the whole rule.
+        // Stripping applies only to TCP, and redirection to one family, and so does the whole rule.
         const bool strips = std::ranges::any_of(rule.actions, [](const Action& action) {
             return std::holds_alternative<StripMptcpOption>(action);
         });
@@ -320,7 +319,7 @@ class Walk {
             {
                 const std::optional<IpAddress>& source = walk.packet_.masquerade_source;
                 if (!source || source->family() != walk.family()) {
-                    return Verdict::Drop; // as the kernel does where the device has no address
+                    return Verdict::Drop; // as the kernel does if the device has no address
                 }
                 walk.packet_.source = *source;
                 return Verdict::Accept;
@@ -356,7 +355,7 @@ class Walk {
         return family() && packet_.protocol == protocol;
     }
 
-    /// The protocol's header is there as well.
+    /// Also requires the transport header.
     bool begins_with(std::uint8_t protocol) const
     {
         return is_protocol(protocol) && !packet_.later_fragment;
@@ -374,7 +373,8 @@ class Walk {
                    : FieldValue();
     }
 
-    /// Nothing where the packet lacks one of the fields: then it neither is in the set nor out.
+    /// nullopt if the packet lacks one of the fields: then neither the match nor its negation
+    /// holds.
     std::optional<std::vector<FieldValue>> read(const KeyFields& fields) const
     {
         std::vector<FieldValue> values;
@@ -457,7 +457,7 @@ struct HookedChain {
     const Chain* chain;
 };
 
-/// Where the kernel shows a packet at a hook; nothing where it does not.
+/// The table family that sees `packet` at `hook`; nullopt if none does.
 std::optional<TableFamily> family_at(Hook hook, const Packet& packet)
 {
     if (hook == Hook::Egress) {
@@ -469,8 +469,8 @@ std::optional<TableFamily> family_at(Hook hook, const Packet& packet)
     return packet.ether_type ? std::nullopt : std::optional(TableFamily::Inet);
 }
 
-/// Neighbour discovery and multicast listener discovery, of which connection tracking takes no
-/// notice (nf_conntrack_proto_icmpv6.c).
+/// Neighbour discovery and multicast listener discovery, which connection tracking ignores
+/// (nf_conntrack_proto_icmpv6.c).
 bool is_never_tracked(const Packet& packet)
 {
     return packet.protocol == IPPROTO_ICMPV6 &&
@@ -510,7 +510,7 @@ bool is_tracked(const BaseChain& base, const Packet& packet)
     return !first || base.priority > kConntrackPriority;
 }
 
-/// The packet as it is seen at `hook`.
+/// The packet at `hook`.
 Packet seen_at(Hook hook, Packet packet)
 {
     if (hook == Hook::Output || hook == Hook::Egress) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Asking the network as seldom as a machine allows that is to come back.
+// Decides when the network is queried: as rarely as possible.
 #include "core/plan/lookups.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is local, what is inside a tunnel and who is admitted.
+// Local networks, networks inside tunnels, and admitted users.
 #include "core/plan/networks.hpp"
 
 #include <algorithm>
@@ -128,7 +128,7 @@ std::vector<IpPrefix> networks_of(const Tunnel& tunnel)
     std::vector<IpPrefix> networks;
     for (const auto& address : tunnel.addresses) {
         if (!address.address.is_link_local()) {
-            // A server may push a netmask that claims everything.
+            // A server may push a netmask that covers all addresses.
             networks.push_back(address.prefix_length < kShortestNetwork
                                    ? IpPrefix::host(address.address)
                                    : address.prefix());
@@ -137,8 +137,8 @@ std::vector<IpPrefix> networks_of(const Tunnel& tunnel)
     std::ranges::copy_if(
         tunnel.networks, std::back_inserter(networks),
         [](const IpPrefix& network) { return network.length() >= kShortestNetwork; });
-    // Questions go to a tunnel's resolver through that tunnel, even where its address looks like
-    // one of the local network's.
+    // Queries to a tunnel's resolver go through that tunnel, even if its address is in the local
+    // network.
     std::ranges::transform(tunnel.resolvers, std::back_inserter(networks), IpPrefix::host);
     return without_contained(std::move(networks));
 }
@@ -169,8 +169,8 @@ std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
         prefixes.push_back(*IpPrefix::parse("fe80::/10"));
     }
     for (const auto& link : snapshot.links) {
-        // Nobody is a neighbour on a point-to-point link, which may also be the device of a tunnel
-        // that is just ending.
+        // A point-to-point link has no neighbours, and may be the device of a tunnel that is
+        // ending.
         if (link.loopback || link.point_to_point || is_tunnel(state, link.name)) {
             continue;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is local, what is inside a tunnel and who is admitted: shared by firewall and routes, so
-// that the two cannot disagree.
+// Local networks, networks inside tunnels, and admitted users: shared by firewall and routes, so
+// that the two agree.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace failclosed {
 
-/// A VPN endpoint and one identity that may talk to it outside the tunnel.
+/// A VPN endpoint, and a user or mark that is admitted to it outside the tunnel.
 struct AdmittedUid {
     uid_t uid = 0;
     Endpoint endpoint;
@@ -24,7 +24,7 @@ struct AdmittedMark {
     friend auto operator<=>(const AdmittedMark&, const AdmittedMark&) = default;
 };
 
-/// Who may send what past the tunnels; each list sorted, without duplicates.
+/// Admissions outside the tunnels; each list sorted, without duplicates.
 struct Admissions {
     std::vector<AdmittedUid> uids;
     std::vector<AdmittedMark> marks;
@@ -32,16 +32,16 @@ struct Admissions {
     std::vector<Endpoint> endpoints;
 };
 
-/// All servers of `state`, with everybody who may reach them. A server inside a network that a
-/// tunnel was given stays admitted: companies push the network that their own gateway is in.
+/// All servers of `state`, with the users and marks that may reach them. A server inside a pushed
+/// network stays admitted: companies push the network of their own gateway.
 Admissions admissions(const State& state);
 
-/// Destinations that are the local network, disjoint and sorted. What belongs to a tunnel is not
-/// taken out here: rules and routes for tunnel_networks come first. `on-link` needs `snapshot`.
+/// Destinations in the local network, disjoint and sorted. Tunnel networks are not removed: rules
+/// and routes for tunnel_networks come first. `on-link` needs `snapshot`.
 std::vector<IpPrefix> lan_prefixes(Family family, const State& state, const Config& config,
                                    const Snapshot& snapshot);
 
-/// Own and pushed networks and resolvers of one tunnel, of both families; pieces of a default route
+/// Own and pushed networks and resolvers of one tunnel, of both families; parts of a default route
 /// are left out.
 std::vector<IpPrefix> networks_of(const Tunnel& tunnel);
 
@@ -53,8 +53,8 @@ std::vector<IpPrefix> tunnel_networks(Family family, const State& state);
 std::vector<IpPrefix> connected_prefixes(Family family, const State& state,
                                          const Snapshot& snapshot);
 
-/// The devices of `forward=` that lead to what is behind this machine, whether they are there or
-/// not. One that a default route leads over is an uplink, whatever the configuration says.
+/// The devices of `forward=`, whether they exist or not, except uplinks: devices with a default
+/// route.
 std::vector<InterfaceName> downstream_devices(const State& state, const Config& config,
                                               const Snapshot& snapshot);
 
@@ -66,14 +66,14 @@ struct DownstreamNetwork {
     friend auto operator<=>(const DownstreamNetwork&, const DownstreamNetwork&) = default;
 };
 
-/// What downstream_devices() are directly connected to; in IPv6 with fe80::/10. Prefixes that
-/// overlap a tunnel's network are left out, for the tunnel's comes first, and so are pieces of a
-/// default route.
+/// Networks connected to downstream_devices(); in IPv6 with fe80::/10. Prefixes that overlap a
+/// tunnel's network are left out, because the tunnel has precedence, and so are parts of a default
+/// route.
 std::vector<DownstreamNetwork> downstream_networks(Family family, const State& state,
                                                    const Config& config, const Snapshot& snapshot);
 
-/// Leases whose server may be asked past the tunnels: on a device that is there and no tunnel, by
-/// an address outside of all tunnels' networks.
+/// Leases whose server may be reached outside the tunnels: the device exists and is not a tunnel,
+/// and the server's address is outside all tunnel networks.
 std::vector<Lease> usable_leases(const State& state, const Snapshot& snapshot);
 
 /// Private (RFC 1918), unique local (RFC 4193) and link-local blocks, disjoint and sorted.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The state machine: one function per event, then what time and vanished devices change.
+// The state machine: one function per event, then changes by time and vanished devices.
 #include "core/plan/next_state.hpp"
 
 #include <algorithm>
@@ -15,18 +15,17 @@ namespace failclosed {
 
 namespace {
 
-// What is remembered is written to the disk when it changes: not at every event.
+// A newer time is stored only after this interval, so that not every event writes the state file.
 constexpr Seconds kSeenResolution = std::chrono::hours(12);
 constexpr Seconds kUnverifiedSeenResolution = std::chrono::minutes(1);
 
-/// Addresses that a VPN server can have. The answer to its name must not lead to this machine, to a
-/// group or to the link.
+/// Addresses that a VPN server can have: not of this machine, a group or the link.
 bool can_be_server(const IpAddress& address)
 {
     return address.is_unicast_host() && !address.is_link_local();
 }
 
-/// Where an address of a server comes from.
+/// The source of a server's address.
 enum class Source : std::uint8_t {
     Trusted,   ///< the administrator, a tunnel's program, or a resolver inside a tunnel
     PastTunnel ///< a resolver of the network
@@ -42,15 +41,14 @@ LearntAddress& learn(Server& server, const IpAddress& address, Seconds now,
     }
     known->unverified = known->unverified && source == Source::PastTunnel;
     const auto resolution = known->unverified ? kUnverifiedSeenResolution : kSeenResolution;
-    // A clock that was ahead would keep an unverified address beyond its time.
+    // After a clock that was ahead, an unverified address would be kept for too long.
     if (now - known->seen >= resolution || (known->unverified && known->seen > now)) {
         known->seen = now;
     }
     return *known;
 }
 
-/// Two programs may have the same server. Of marks, which stand in place of users, the first
-/// counts.
+/// Two programs may have the same server. Of several marks, which replace users, the first is kept.
 void add_users(Identity& identity, const Identity& more)
 {
     if (identity.mark || more.mark) {
@@ -63,10 +61,10 @@ void add_users(Identity& identity, const Identity& more)
     }
 }
 
-/// What becomes of the users that were admitted to a server before.
+/// Whether users that were admitted to a server before are kept.
 enum class Admitted : std::uint8_t { Replaced, Kept };
 
-/// Adds what an event says of servers; what is known of their addresses stays.
+/// Adds the servers of an event; known addresses are kept.
 void remember(State& state, const std::vector<Server>& servers, Seconds now,
               Admitted before = Admitted::Replaced)
 {
@@ -105,7 +103,7 @@ void mark_worked(Server& server, const IpAddress& address, Seconds now)
     learn(server, address, now).worked_last = true;
 }
 
-/// A tunnel is up whose server proved who it is, so the other addresses are not needed to reach it.
+/// A tunnel is up whose server has proved its identity, so the other addresses are not needed.
 void forget_unverified(State& state)
 {
     for (auto& server : state.servers) {
@@ -125,8 +123,9 @@ bool can_lead_to(const Remote& remote, const Endpoint& endpoint)
            (!remote.family || *remote.family == endpoint.address.family());
 }
 
-/// Notes which address answered. OpenVPN does not say which of several names it belongs to: with
-/// one candidate it is that one's, with more it is remembered by itself until they are resolved.
+/// Records which address answered. OpenVPN does not tell which name it belongs to: with one
+/// candidate it is stored with that name, with several as a server of its own until they are
+/// resolved.
 void remember_connected(State& state, const std::vector<Server>& announced,
                         const Endpoint& endpoint, Seconds now)
 {
@@ -164,7 +163,7 @@ void remember_connected(State& state, const std::vector<Server>& announced,
     state.servers.push_back(std::move(literal));
 }
 
-/// Replaces what the device had inside before; the order changes only with that.
+/// Replaces the remembered networks of the device; the order changes only if they change.
 void remember_inside(State& state, const Tunnel& tunnel)
 {
     Tunnel kept = tunnel;
@@ -182,7 +181,7 @@ void remember_inside(State& state, const Tunnel& tunnel)
     state.inside.push_back({tunnel.interface, std::move(networks)});
 }
 
-/// Appends what is new; of too many the oldest go.
+/// Appends new entries; beyond the limit the oldest are removed.
 template <typename T> void append_new(std::vector<T>& values, const T& value, std::size_t most)
 {
     if (std::ranges::find(values, value) != values.end()) {
@@ -194,7 +193,7 @@ template <typename T> void append_new(std::vector<T>& values, const T& value, st
     values.push_back(value);
 }
 
-/// Of too many the oldest go.
+/// Beyond the limit the oldest are removed.
 void remember_profiles(State& state, const std::vector<LearntProfile>& profiles)
 {
     for (const auto& profile : profiles) {
@@ -204,8 +203,8 @@ void remember_profiles(State& state, const std::vector<LearntProfile>& profiles)
     }
 }
 
-/// What NetworkManager's own VPN is held by. NetworkManager looks after that program: it is no
-/// Program, which would be told to reconnect.
+/// The owner of NetworkManager's own VPN. It is not stored as a Program, which would be told to
+/// reconnect: NetworkManager does that.
 void remember_vpn_program(State& state, const InterfaceName& interface, const ProcessId& id)
 {
     std::erase_if(state.vpn_programs,
@@ -213,8 +212,8 @@ void remember_vpn_program(State& state, const InterfaceName& interface, const Pr
     append_new(state.vpn_programs, VpnProgram{interface, id}, kMostPrograms);
 }
 
-/// Takes the tunnel away, and the networks of one that was found: else networks of its choice would
-/// be kept from the local network.
+/// Removes the tunnel, and the networks of one that was found: otherwise such networks would stay
+/// unreachable in the local network.
 void forget_tunnel(State& state, const InterfaceName& interface)
 {
     const auto tunnel = std::ranges::find(state.tunnels, interface, &Tunnel::interface);
@@ -231,8 +230,8 @@ void withdraw(State& state, const InterfaceName& interface)
     append_new(state.refused, interface, kMostRefused);
 }
 
-/// `id` has just come over the path that there is: nothing to tell it. What is known of its server
-/// stays where this says nothing of it.
+/// `id` has just connected over the present path, so it needs no signal. Its known server is kept
+/// if the event names none.
 void remember_program(State& state, const Snapshot& snapshot, const ProcessId& id,
                       const std::optional<Endpoint>& connected)
 {
@@ -259,9 +258,9 @@ void remember_lease(std::vector<Lease>& leases, const InterfaceName& interface,
     }
 }
 
-/// What the kernel shows of a tunnel that no program described: its addresses, and the routes that
-/// its program has set. Those stay: a program takes them away before it ends, and what was sent
-/// there must not go to the local network of the same addresses.
+/// What the kernel shows of a tunnel without a description: its addresses and the routes of its
+/// program. Known routes are kept: a program removes them before it ends, and packets to them must
+/// not go to a local network with the same addresses.
 void describe(Tunnel& tunnel, const Link& link, const Snapshot& snapshot)
 {
     tunnel.addresses.clear();
@@ -288,8 +287,8 @@ bool has_address_of(const Link* link, const Tunnel& tunnel)
            });
 }
 
-/// A device of the same name that another program has made since. One without any address yet may
-/// still be that of the tunnel: NetworkManager can announce it before it sets them.
+/// Another program has made a device of the same name since. A device without addresses may still
+/// be the tunnel's: NetworkManager can announce it before it sets them.
 bool is_of_another(const Link& link, const Tunnel& tunnel)
 {
     const bool has_addresses = std::ranges::any_of(
@@ -306,14 +305,14 @@ bool is_over(const Tunnel& tunnel, const Snapshot& snapshot)
     return tunnel.word == Tunnel::Word::Found ? !link.up : is_of_another(link, tunnel);
 }
 
-/// Of each tunnel that was found, what the kernel shows now. One that must not be a tunnel any more
-/// is withdrawn before any of it is remembered.
+/// Updates each tunnel that was found from the kernel. A tunnel that is refused now is withdrawn
+/// before its networks are remembered.
 void look_at_tunnels(State& state, const Snapshot& snapshot)
 {
     std::vector<InterfaceName> withdrawn;
     for (auto& tunnel : state.tunnels) {
         const Link& link = *snapshot.find(tunnel.interface);
-        // Where nothing could be observed, links are taken to be there, without a word of them.
+        // If the kernel could not be read, the snapshot has the links without their properties.
         if (tunnel.word == Tunnel::Word::Found && link.is_program_tunnel) {
             describe(tunnel, link, snapshot);
         }
@@ -328,8 +327,7 @@ void look_at_tunnels(State& state, const Snapshot& snapshot)
     }
 }
 
-/// Also where its end is further off than any can be: it is then of an earlier start of the
-/// machine.
+/// Also if its end is later than possible: it is then from before the last boot.
 bool is_over(const Portal& portal, const Snapshot& snapshot)
 {
     return snapshot.uptime > portal.until || portal.until - snapshot.uptime > kLongestPortal;
@@ -341,7 +339,7 @@ struct Apply {
     Seconds server_expiry;
     Seconds now = snapshot.now;
 
-    /// Tunnels that were up before the machine was opened, and still are, count again: their
+    /// Tunnels that were up before the machine was opened, and still are, are tunnels again: their
     /// programs do not announce them a second time.
     void arm() const
     {
@@ -359,7 +357,7 @@ struct Apply {
     void operator()(const ReapplyRequested& event) const
     {
         if (state.armed == Armed::Yes) {
-            // Files say less than an event that named a user or a mark.
+            // An event with a user or a mark has precedence over files.
             remember(state, event.servers, now, Admitted::Kept);
             remember_profiles(state, event.profiles);
         }
@@ -415,7 +413,7 @@ struct Apply {
         }
     }
 
-    /// Root had the servers learnt with the profile, where the machine was locked before.
+    /// On a machine that was locked before, the servers were learnt with the profile.
     void remember_vpn(const TunnelUp& event, bool was_armed) const
     {
         if (!was_armed) {
@@ -427,16 +425,16 @@ struct Apply {
         }
     }
 
-    /// A program that root runs may try again, at another server.
+    /// A program that root runs may reconnect to another server.
     void refuse(const TunnelUp& event, Refusal reason) const
     {
         const InterfaceName& interface = event.tunnel.interface;
         arm();
         if (!event.profile) {
-            // Of a program that root runs: its servers are admitted, so that it can try again.
+            // Servers of a program that root runs are admitted, so that it can reconnect.
             remember(state, event.servers, now);
         }
-        // The name is remembered only if a device that can be a tunnel had it.
+        // The name is remembered only if the device can be a tunnel.
         if (reason == Refusal::NoDevice || reason == Refusal::NoTunnelDevice) {
             forget_tunnel(state, interface);
         } else {
@@ -484,7 +482,7 @@ struct Apply {
         }
     }
 
-    /// The device is that of a VPN which has taken the name of a recorded tunnel's.
+    /// Another VPN holds the device of a recorded tunnel.
     [[nodiscard]] bool is_held_by_another(const Tunnel& tunnel, const TunnelFound& event) const
     {
         if (event.maker != TunnelFound::Maker::NetworkManager || tunnel.owner == event.program) {
@@ -506,7 +504,7 @@ struct Apply {
     void operator()(const TunnelDown& event) const
     {
         std::erase_if(state.tunnels, [&](const Tunnel& tunnel) {
-            // A program that ends late must not take the device from the one that has it now.
+            // A program that ends late must not remove the device of its successor.
             const bool is_of_another = event.owner && tunnel.owner && *event.owner != *tunnel.owner;
             return tunnel.interface == event.interface && !is_of_another;
         });
@@ -554,7 +552,7 @@ struct Apply {
         if (past_tunnel) {
             return;
         }
-        // A server that moved is forgotten in the end, but not while a program may be using it.
+        // The old address of a server that moved is removed, but not while a program may use it.
         for (auto& learnt : server.addresses) {
             learnt.worked_last =
                 learnt.worked_last && (is_given(learnt) || now - learnt.seen <= server_expiry ||
@@ -563,13 +561,13 @@ struct Apply {
     }
 };
 
-/// Most useful first: what worked, then what was seen last.
+/// Addresses that worked first, then by the last answer.
 bool is_more_useful(const LearntAddress& a, const LearntAddress& b)
 {
     return a.worked_last != b.worked_last ? a.worked_last : a.seen > b.seen;
 }
 
-/// What worked is worth more than any number of names that were only seen.
+/// Addresses that worked have precedence over addresses that were only seen.
 std::pair<bool, Seconds> worth(const Server& server)
 {
     std::pair<bool, Seconds> most{false, 0};
@@ -579,8 +577,8 @@ std::pair<bool, Seconds> worth(const Server& server)
     return most;
 }
 
-/// Unverified addresses expire soon, but not beneath a tunnel: which of them its packets go to is
-/// not known, and the first answer through it decides.
+/// Unverified addresses expire soon, but not while a tunnel is up: it may use any of them, and the
+/// first answer through it decides.
 bool is_expired(const LearntAddress& learnt, const State& state, const Config& config, Seconds now)
 {
     if (learnt.unverified) {
@@ -591,7 +589,7 @@ bool is_expired(const LearntAddress& learnt, const State& state, const Config& c
     return !learnt.worked_last && now - learnt.seen > config.server_expiry;
 }
 
-/// The address that worked last stays: an old one is better than a machine that cannot come back.
+/// The address that worked last is kept: without any address the tunnel could not come back.
 void expire(State& state, const Config& config, Seconds now)
 {
     for (auto& server : state.servers) {
@@ -605,7 +603,7 @@ void expire(State& state, const Config& config, Seconds now)
         }
         std::ranges::sort(addresses, {}, &LearntAddress::address);
     }
-    // A name may be looked up again; an address that was not named for so long is over.
+    // A server with a name is kept, so that it can be looked up again.
     std::erase_if(state.servers, [](const Server& server) {
         return server.remote.name() == nullptr && server.addresses.empty();
     });
@@ -621,17 +619,17 @@ void expire(State& state, const Config& config, Seconds now)
 std::optional<Error> refusal(const State& state, const PortalRequested& request,
                              const Snapshot& snapshot)
 {
-    // The highest number is "nobody" (chown(2)).
+    // The highest number means no user (chown(2)).
     constexpr auto kNobody = std::numeric_limits<uid_t>::max();
     if (state.armed == Armed::No) {
-        return Error("the machine is not locked: nothing keeps anybody from signing in");
+        return Error("the machine is not locked: a sign-in needs no portal");
     }
     if (!std::ranges::all_of(state.tunnels,
                              [&](const Tunnel& tunnel) { return is_over(tunnel, snapshot); })) {
-        return Error("a tunnel is up: who has signed in needs no portal");
+        return Error("a tunnel is up: no sign-in is needed");
     }
     if (request.uid == kNobody || request.gid == kNobody || request.gid == gid_t{0}) {
-        return Error("no user or group that a sign-in can be for");
+        return Error("no valid user or group for the sign-in");
     }
     if (request.resolvers.empty() ||
         !std::ranges::all_of(request.resolvers, &IpAddress::is_unicast_host)) {
@@ -663,7 +661,7 @@ State next_state(State state, const Event& event, const Config& config, const Sn
         state.portal.reset();
     }
     look_at_tunnels(state, snapshot);
-    // Everything that has no better place goes into the first tunnel.
+    // The first tunnel gets the default route.
     std::ranges::stable_sort(state.tunnels, {}, &Tunnel::word);
     expire(state, config, snapshot.now);
     return state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// All that a state asks of the machine.
+// The planned protection for a state.
 #include "core/plan/protection.hpp"
 
 #include "core/plan/firewall.hpp"

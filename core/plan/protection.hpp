@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// All that a state asks of the machine.
+// The planned protection for a state.
 #pragma once
 
 #include "core/plan/dns.hpp"
@@ -9,7 +9,7 @@
 
 namespace failclosed {
 
-/// What a state asks of each part of the system.
+/// The plan for each part of the system.
 struct Protection {
     Ruleset firewall;
     RoutingPlan routing;
@@ -17,7 +17,7 @@ struct Protection {
     HostsPlan hosts;
 };
 
-/// Empty, so that no part of ours remains, if `state` is not armed.
+/// Empty if `state` is unarmed: every part of ours is removed.
 Protection plan_protection(const State& state, const Config& config, const Snapshot& snapshot);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Services that programs must not reach outside the tunnels.
+// Services refused outside the tunnels.
 #include "core/plan/refused_services.hpp"
 
 #include <algorithm>

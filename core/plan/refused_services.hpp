@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Services that programs must not reach outside the tunnels, not even in the local network: the one
-// table that the firewall and the routing rules are made from.
+// Services refused outside the tunnels, also in the local network: one table for firewall and
+// routing rules.
 #pragma once
 
 #include <array>
@@ -20,20 +20,20 @@ struct RefusedPort {
 
 /// Which locks refuse a service by its ports.
 enum class RefusedBy : std::uint8_t {
-    Firewall, ///< locks 1 and 3; lock 2 alone leads it to the local network, if there is one
-    FirewallAndRoutes, ///< lock 2 as well: what this machine sends to the local network
+    Firewall,          ///< locks 1 and 3; lock 2 alone leads it to the local network, if allowed
+    FirewallAndRoutes, ///< lock 2 as well: packets of this machine to the local network
 };
 
 struct RefusedService {
-    /// The comment of its rules, by which counters and the log name it.
+    /// The comment of its rules; shown in counters and the log.
     const char* reason;
     /// The chain of its rules.
     const char* chain;
     std::span<const RefusedPort> ports;
     RefusedBy refused_by = RefusedBy::Firewall;
-    /// Whether the kernel logs it where the configuration wants a log.
+    /// Whether it is logged if the configuration asks for a log.
     bool logged = false;
-    /// The option that makes it a part of the local network; nullptr: none does.
+    /// The option that allows it in the local network; nullptr if there is none.
     bool Config::* lifted_by = nullptr;
 };
 
@@ -51,8 +51,8 @@ inline constexpr std::array kNamePorts = std::to_array<RefusedPort>({
     {Transport::Tcp, 5355},
 });
 
-/// The rules of these stand behind those for VPN servers, answers of inbound services, bootstrap
-/// look-ups and the resolver of a sign-in, and before the one for the local network:
+/// Their rules come after those for VPN servers, answers of inbound services, bootstrap look-ups
+/// and DNS of a sign-in, and before those for the local network:
 ///
 ///                        lan = private, on-link or LIST    lan = deny
 ///   refused              with its reason                   with its reason
@@ -69,7 +69,7 @@ inline constexpr std::array kRefusedServices = std::to_array<RefusedService>({
      .lifted_by = &Config::lan_names},
 });
 
-/// Those that no option of `config` lifts, in the order of their rules.
+/// The services that no option of `config` allows, in the order of their rules.
 std::vector<RefusedService> refused_services(const Config& config);
 
 } // namespace failclosed

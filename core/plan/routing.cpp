@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which rules and routes leave everything to the tunnel.
+// Plans rules and routes that lead every packet into the tunnel.
 #include "core/plan/routing.hpp"
 
 #include <algorithm>
@@ -17,10 +17,10 @@ namespace failclosed {
 namespace {
 
 constexpr std::uint32_t kMetric = 1024;
-// Not the very last number: IPv6 keeps that one for its own empty entry.
+// Not the highest number, which IPv6 uses for its own empty entry.
 constexpr std::uint32_t kLastMetric = 0xfffffffe;
 
-/// What all parts of a plan are made from.
+/// Inputs of all parts of a plan.
 struct Inputs {
     const State& state;
     const Config& config;
@@ -53,7 +53,7 @@ bool has_several_tunnels(const State& state)
     return state.tunnels.size() > 1;
 }
 
-/// The device that `tunnel` has for `family` now, or null.
+/// The device of `tunnel` if it can be used for `family` now, otherwise null.
 const Link* usable_link(const Tunnel& tunnel, Family family, const Snapshot& snapshot)
 {
     const auto in_family = [&](const InterfaceAddress& address) {
@@ -111,7 +111,7 @@ void add_unreachable(std::vector<Route>& routes, std::uint32_t table, const IpPr
     routes.push_back({table, destination, kLastMetric, Route::Type::Unreachable, 0, std::nullopt});
 }
 
-/// The networks of all tunnels, the default of the first one, and the end.
+/// The networks of all tunnels, the default route of the first one, and an unreachable default.
 void add_shared_table(std::vector<Route>& routes, const Inputs& in, std::uint32_t table,
                       Family family)
 {
@@ -128,9 +128,9 @@ void add_shared_table(std::vector<Route>& routes, const Inputs& in, std::uint32_
     add_unreachable(routes, table, IpPrefix::any(family));
 }
 
-/// Each network inside of a tunnel; where that tunnel cannot be used, or has ended, into the first
-/// one or nowhere. The kernel forgets the routes of a device that goes away, before anybody is
-/// told.
+/// Each network inside a tunnel; if that tunnel has ended or cannot be used, into the first one or
+/// unreachable. The kernel removes the routes of a device that vanishes before any event announces
+/// it.
 void add_network_table(std::vector<Route>& routes, const Inputs& in, Family family)
 {
     const Link* first = nullptr;
@@ -162,8 +162,7 @@ void add_tables_of_tunnels(std::vector<Route>& routes, const Inputs& in, Family 
     }
 }
 
-/// The underlay's default routes, for packets that belong past the tunnel while main leads them
-/// back into it.
+/// The underlay's default routes, for admitted packets that main would lead back into the tunnel.
 void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family family)
 {
     if (in.state.tunnels.empty()) {
@@ -175,9 +174,8 @@ void add_underlay_defaults(std::vector<Route>& routes, const Inputs& in, Family 
     }
 }
 
-/// A tunnel program adds the networks inside to main as well, where they would lead its own packets
-/// to a server in one of them back into the tunnel: those servers have routes that come before
-/// main.
+/// A tunnel program adds the tunnel's networks to main as well. Its own packets to a server inside
+/// such a network would go back into the tunnel, so these servers have routes that precede main.
 void add_servers_inside(std::vector<Route>& routes, const Inputs& in, const Admissions& admitted,
                         Family family)
 {
@@ -198,8 +196,7 @@ void add_servers_inside(std::vector<Route>& routes, const Inputs& in, const Admi
     }
 }
 
-/// Past the tunnel, for those who come to the table of servers: the servers, and the local
-/// network as everybody else has it.
+/// Table S, for admitted users: throws for the servers and the local network.
 void add_throws(std::vector<Route>& routes, const Inputs& in, const Admissions& admitted,
                 Family family)
 {
@@ -223,7 +220,7 @@ auto key(const Route& route)
     return std::tie(route.table, route.destination, route.metric);
 }
 
-/// Of routes that the kernel could not tell apart the first one stays.
+/// Keeps the first of several routes with the same kernel key.
 std::vector<Route> first_of_each_key(std::vector<Route> routes)
 {
     std::ranges::stable_sort(routes, {}, key);
@@ -236,7 +233,7 @@ std::vector<Route> plan_routes(const Inputs& in, const Admissions& admitted)
 {
     std::vector<Route> routes;
     for (const auto family : kFamilies) {
-        // Before the networks: a server inside a pushed network is reached outside of it.
+        // Before the networks: a server inside a pushed network is reached outside the tunnel.
         add_throws(routes, in, admitted, family);
         add_shared_table(routes, in, kTunnelTable, family);
         add_shared_table(routes, in, kServerTable, family);
@@ -256,7 +253,7 @@ void add_admitted(std::vector<RoutingRule>& rules, const Admissions& admitted)
 {
     for (const auto& [uid, endpoint] : admitted.uids) {
         auto rule = goto_servers(endpoint);
-        // Forwarded packets count as those of uid 0: only this machine's own are meant.
+        // Only packets of this machine: forwarded ones would match uid 0.
         rule.local_only = true;
         rule.uid = uid;
         rule.transport = endpoint.transport;
@@ -270,7 +267,7 @@ void add_admitted(std::vector<RoutingRule>& rules, const Admissions& admitted)
     }
 }
 
-/// A renewal goes to the lease's server alone, which may be beyond the local network.
+/// A renewal goes to the lease's server, which may be outside the local network.
 void add_lease_servers(std::vector<RoutingRule>& rules, const Inputs& in)
 {
     const auto lan = lan_prefixes(Family::V4, in.state, in.config, in.snapshot);
@@ -290,7 +287,7 @@ void add_lease_servers(std::vector<RoutingRule>& rules, const Inputs& in)
     }
 }
 
-/// What is sent from the address of a tunnel stays in that tunnel.
+/// Packets from a tunnel's address stay in that tunnel.
 void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state, std::uint32_t priority)
 {
     for (std::size_t i = 0; i < state.tunnels.size(); ++i) {
@@ -305,15 +302,15 @@ void add_tunnel_sources(std::vector<RoutingRule>& rules, const State& state, std
     }
 }
 
-/// Answers of a service, which whoever asks expects from where he asked: also through a tunnel.
-/// Without a flow of that kind the firewall lets nothing pass.
+/// Answers of an inbound service leave the way the request came, also through a tunnel. The
+/// firewall admits them only in a flow that a remote host began.
 void add_inbound(std::vector<RoutingRule>& rules, const Inputs& in)
 {
     if (!in.config.inbound.empty()) {
         add_tunnel_sources(rules, in.state, kTunnelAnswerPriority);
     }
     for (const auto& service : in.config.inbound) {
-        // A rule about all destinations names none in the kernel.
+        // In the kernel, a rule for all destinations has no destination.
         const bool is_any = service.from.length() == 0;
         rules.push_back({.family = service.from.family(),
                          .priority = kInboundPriority,
@@ -326,7 +323,7 @@ void add_inbound(std::vector<RoutingRule>& rules, const Inputs& in)
     }
 }
 
-/// Whose sign-in it is: the network's resolvers and web pages past the tunnel.
+/// A sign-in: DNS to the network's resolvers and web pages outside the tunnel.
 void add_portal(std::vector<RoutingRule>& rules, const State& state)
 {
     if (!state.portal) {
@@ -363,13 +360,13 @@ RoutingRule to_local_network(const IpPrefix& prefix)
             .to = prefix};
 }
 
-/// Guests and networks behind this machine, whatever the policy for the local network is.
+/// Guests and networks behind this machine, independent of `lan`.
 void add_downstream(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
 {
     for (const auto& network : downstream_networks(family, in.state, in.config, in.snapshot)) {
         if (network.prefix.address().is_link_local()) {
-            // DHCPv6 is answered there. These addresses are every device's: the firewall judges by
-            // which one packets leave.
+            // For answers to DHCPv6. These addresses exist on every device: the firewall checks the
+            // device.
             rules.push_back(to_local_network(network.prefix));
             continue;
         }
@@ -379,9 +376,9 @@ void add_downstream(std::vector<RoutingRule>& rules, const Inputs& in, Family fa
     }
 }
 
-/// A tunnel program that adds a route to its server names the underlay's gateway and no device:
-/// the kernel then looks the gateway up by these rules, as user 0, and would find it behind the
-/// tunnel where the gateway is not in an allowed local network.
+/// A tunnel program that adds a route to its server gives the underlay's gateway without a device.
+/// The kernel then looks up the gateway by these rules, as user 0, and would find it behind the
+/// tunnel if it is not in an allowed local network.
 void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
 {
     for (const auto& found : underlay_defaults(family, in.state, in.snapshot)) {
@@ -394,12 +391,11 @@ void add_gateways(std::vector<RoutingRule>& rules, const Inputs& in, Family fami
     }
 }
 
-/// Whoever brings a network up adds a route through its gateway before anybody can have told us of
-/// that network. For an IPv4 route of main the kernel looks the gateway up by these rules: as user
-/// 0, and for what is on the link alone, so that it passes by the unreachable end of the tunnels'
-/// table. No packet does, but root's that are to be sent to a neighbour or nowhere (SO_DONTROUTE),
-/// and root's over main's own routes while somebody has emptied that table: the firewall judges
-/// those.
+/// A network manager adds a route through the gateway of a new network before it announces the
+/// network. For an IPv4 route of main the kernel looks up the gateway by these rules, as user 0 and
+/// with link scope, so that the unreachable default of table T does not apply. Packets do not
+/// match, except those of root with SO_DONTROUTE, and those of root over main's routes while
+/// another program has emptied table T: the firewall filters these.
 RoutingRule find_next_hops()
 {
     auto rule = lookup(Family::V4, kNextHopPriority, RT_TABLE_MAIN);
@@ -409,8 +405,8 @@ RoutingRule find_next_hops()
     return rule;
 }
 
-/// Only what is sent there by name comes to the last rules: refused services are no part of the
-/// local network, the rest is looked up in main, and in the tunnel where main does not know it.
+/// Packets to the local network: refused services are excluded, other packets are looked up in
+/// main, and go into the tunnel if main has no route.
 void add_local_network(std::vector<RoutingRule>& rules, const Inputs& in, Family family)
 {
     for (const auto& prefix : lan_prefixes(family, in.state, in.config, in.snapshot)) {
@@ -424,8 +420,8 @@ void add_local_network(std::vector<RoutingRule>& rules, const Inputs& in, Family
         for (const auto& [transport, number] : service.ports) {
             rules.push_back({.family = family,
                              .priority = kLocalPriority,
-                             // A rule about ports for other packets too would make the kernel
-                             // dissect each one that it receives.
+                             // If the rule also matched received packets, the kernel would dissect
+                             // each of them.
                              .local_only = true,
                              .transport = transport,
                              .destination_port = Port::make(number)});
@@ -458,22 +454,20 @@ std::vector<RoutingRule> plan_rules(const Inputs& in, const Admissions& admitted
         add_downstream(rules, in, family);
         add_local_network(rules, in, family);
         rules.push_back(lookup(family, kTunnelPriority, kTunnelTable));
-        // Holds where the table of tunnels was emptied: IPv6 forgets even unreachable routes when
-        // `lo` goes down.
+        // Needed if table T was emptied: IPv6 removes even unreachable routes when `lo` goes down.
         rules.push_back({.family = family, .priority = kClosedPriority});
         rules.push_back(lookup(family, kServerPriority, kServerTable));
-        // Only what is thrown out of the table of servers comes here: first to those servers that
-        // have a route of their own.
+        // Packets that table S has thrown: first those to servers with a route of their own.
         auto servers_inside = lookup(family, kPastTunnelPriority, kUnderlayTable);
         servers_inside.suppressed_length = 0;
         rules.push_back(servers_inside);
-        // A tunnel program's pieces of a default route in main (redirect-gateway) would lead its
-        // own packets into the tunnel.
+        // The parts of a default route that a tunnel program adds to main (redirect-gateway) would
+        // lead its own packets into the tunnel.
         auto past_tunnel = lookup(family, kUnderlayMainPriority, RT_TABLE_MAIN);
         past_tunnel.suppressed_length = kShortestNetwork - 1;
         rules.push_back(past_tunnel);
         rules.push_back(lookup(family, kDefaultPriority, kUnderlayTable));
-        // As the kernel's own rule would, which `ip rule flush` takes away.
+        // A copy of the kernel's own rule, which `ip rule flush` removes.
         rules.push_back(lookup(family, kMainPriority, RT_TABLE_MAIN));
     }
     std::ranges::sort(rules);
@@ -599,7 +593,7 @@ std::string to_ip_commands(const RoutingPlan& plan, const Snapshot& snapshot)
         text += "ip ";
         text += family_option(route.destination.family());
         text += " route add " + to_string(route, snapshot);
-        // As append_addition() has it: ip(8) itself takes the link's for a route without a gateway.
+        // As in append_addition(): ip(8) would use scope link for a route without a gateway.
         text += route.type == Route::Type::Unicast && !route.gateway ? " scope global" : "";
         text += protocol;
     }
@@ -616,9 +610,9 @@ std::vector<Sysctl> plan_sysctls(const State& state)
     if (state.armed == Armed::No) {
         return {};
     }
-    // Without it rp_filter looks the way back to a server up without the mark that its packets
-    // were given, finds the tunnel or nothing, and drops them (Documentation/networking/
-    // ip-sysctl.rst). Set even where no rp_filter is in force: others may turn that on later.
+    // Without it rp_filter looks up the route back to a server without the mark of its packets,
+    // finds the tunnel or no route, and drops them (Documentation/networking/ip-sysctl.rst). Set
+    // even without rp_filter: another program may enable it later.
     return {{{"net", "ipv4", "conf", "all", "src_valid_mark"}, "1"}};
 }
 

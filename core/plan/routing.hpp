@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lock 2 as values: rules and routes that leave everything to the tunnel, or unreachable.
+// Lock 2 as values: rules and routes that lead every packet into the tunnel, or make it
+// unreachable.
 #pragma once
 
 #include <compare>
@@ -21,7 +22,7 @@ struct RoutingRule {
     };
 
     Family family = Family::V4;
-    /// Rules are asked in the order of their priorities, low ones first.
+    /// Low priorities are evaluated first.
     std::uint32_t priority = 0;
     Action action = Action::Unreachable;
     std::uint32_t target = 0;
@@ -36,7 +37,7 @@ struct RoutingRule {
     /// (mark & mask) == value.
     std::optional<std::uint32_t> mark = {};
     std::uint32_t mark_mask = 0xffffffff;
-    /// Lookup: a route of this prefix length or less does not count (suppress_prefixlength).
+    /// Lookup: ignores routes of this prefix length or less (suppress_prefixlength).
     std::optional<std::uint32_t> suppressed_length = {};
 
     friend auto operator<=>(const RoutingRule&, const RoutingRule&) = default;
@@ -91,9 +92,10 @@ inline constexpr std::uint32_t kUnderlayMainPriority = 5030;
 inline constexpr std::uint32_t kDefaultPriority = 5031;
 inline constexpr std::uint32_t kMainPriority = 5032;
 
-/// What `state` asks for: nothing unless it is armed, else both families whole. Only the first
-/// tunnel gets a default route. A tunnel whose device is absent from `snapshot`, down, or without
-/// an address of the family has no routes of it: unreachable, and never another way out.
+/// The plan for `state`: empty if unarmed, otherwise for both families. Only the first tunnel gets
+/// a default route. A tunnel whose device is absent from `snapshot`, down, or without an address of
+/// the family gets no routes of that family: its destinations are unreachable, never routed
+/// elsewhere.
 RoutingPlan plan_routing(const State& state, const Config& config, const Snapshot& snapshot);
 
 /// The plan as lines of ip(8), with device names from `snapshot`.
@@ -103,7 +105,7 @@ std::string to_ip_commands(const RoutingPlan& plan, const Snapshot& snapshot);
 std::string to_string(const RoutingRule& rule);
 
 /// One line without the command: "unreachable 0.0.0.0/0 table 64600 metric 4294967294". A device
-/// stands as its index where `snapshot` does not know it.
+/// that is not in `snapshot` is written as its index.
 std::string to_string(const Route& route, const Snapshot& snapshot = {});
 
 /// A kernel parameter under /proc/sys: {"net", "ipv4", "conf", "all", "src_valid_mark"}.

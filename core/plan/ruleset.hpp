@@ -12,8 +12,8 @@
 
 namespace failclosed {
 
-// ---- Matches: all of a rule's must hold. The encoder adds the guards that one needs (address
-// family, protocol) by itself. ----
+// ---- Matches: all matches of a rule must hold. The encoder adds the guards that they need
+// (address family, protocol). ----
 
 struct InFamily {
     Family family = Family::V4;
@@ -65,8 +65,8 @@ struct HopLimit {
     friend bool operator==(const HopLimit&, const HopLimit&) = default;
 };
 
-/// A later fragment of an IP packet, which holds no ports. Elsewhere than in netdev tables nothing
-/// is seen in pieces where connection tracking is at work.
+/// A later fragment of an IP packet, which has no ports. In other tables than netdev connection
+/// tracking has reassembled all packets.
 struct LaterFragment {
     Family family = Family::V4;
     friend bool operator==(const LaterFragment&, const LaterFragment&) = default;
@@ -82,35 +82,33 @@ struct HasIpOptions {
     friend bool operator==(const HasIpOptions&, const HasIpOptions&) = default;
 };
 
-/// An IPv4 packet with the option Router Alert (RFC 2113), and with no other.
+/// An IPv4 packet with Router Alert (RFC 2113) as the only option.
 struct HasRouterAlertAlone {
     friend bool operator==(const HasRouterAlertAlone&, const HasRouterAlertAlone&) = default;
 };
 
-/// An IPv6 packet whose first header is not that of TCP, UDP or ICMPv6. Cheap: it reads one byte.
+/// An IPv6 packet whose first header is not that of TCP, UDP or ICMPv6. Reads one byte.
 struct HasMoreHeaders {
     friend bool operator==(const HasMoreHeaders&, const HasMoreHeaders&) = default;
 };
 
 /// An IPv6 packet with a routing header of any type (RFC 8200, section 4.4), also behind other
-/// extension headers. Where an earlier fragment ends before it, it is not seen: AsLabelled does not
-/// hold then.
+/// extension headers. Not seen if the first fragment ends before it; AsLabelled does not hold then.
 struct HasRoutingHeader {
     friend bool operator==(const HasRoutingHeader&, const HasRoutingHeader&) = default;
 };
 
-/// An IP packet that is what it is said to be: a program with a packet socket may tell the kernel
-/// another type than the frame's own, and rules would then read addresses where none are. Its IP
-/// header is whole, and its Ethernet header, where the device has them, says the same, as it is or
-/// behind one VLAN tag. In netdev tables only.
+/// An IP packet with the EtherType of its IP version: a program with a packet socket may give the
+/// kernel another type than the frame's, and rules would then read wrong fields. The IP header is
+/// complete, and the Ethernet header, if the device has one, has the same type, directly or behind
+/// one VLAN tag. In netdev tables only.
 struct AsLabelled {
     Family family = Family::V4;
     friend bool operator==(const AsLabelled&, const AsLabelled&) = default;
 };
 
-/// A frame of this type (IEEE 802 numbers), by its Ethernet header as well; in netdev tables only.
-/// Numbers below 0x0600 are the kernel's own (linux/if_ether.h) for frames that have a length in
-/// the type's place.
+/// A frame of this EtherType, in its Ethernet header as well; in netdev tables only. Numbers below
+/// 0x0600 are the kernel's own (linux/if_ether.h) for frames with a length in that field.
 struct OfEtherType {
     EtherType type;
     friend bool operator==(const OfEtherType&, const OfEtherType&) = default;
@@ -127,26 +125,25 @@ struct FromUid {
     friend bool operator==(const FromUid&, const FromUid&) = default;
 };
 
-/// The packet belongs to a socket, whoever made it. The kernel's own packets (of its tunnels, of
-/// connections whose socket is closed) and those of other machines belong to none.
+/// The packet belongs to a socket of any user. Packets of the kernel (of its tunnels, of
+/// connections whose socket is closed) and of other machines have no socket.
 struct HasSocket {
     friend bool operator==(const HasSocket&, const HasSocket&) = default;
 };
 
-/// The destination is no address of this machine, no group and no broadcast: what receives the
-/// packet will forward it or answer that it cannot. Needs CONFIG_NFT_FIB_INET.
+/// The destination is not an address of this machine, a group or a broadcast address: the kernel
+/// forwards the packet or answers with an error. Needs CONFIG_NFT_FIB_INET.
 struct ToOthers {
     friend bool operator==(const ToOthers&, const ToOthers&) = default;
 };
 
-/// The packet came in by a device of this machine. At postrouting this holds for what is forwarded,
-/// and for what a tunnel device of this machine has wrapped into packets of its own (Linux 5.7;
-/// before, for no packet).
+/// The packet has an input device. At postrouting this holds for forwarded packets, and for packets
+/// that a tunnel device of this machine has encapsulated (since Linux 5.7; before, for no packet).
 struct HasInput {
     friend bool operator==(const HasInput&, const HasInput&) = default;
 };
 
-/// The source is no address of this machine. Needs CONFIG_NFT_FIB_INET.
+/// The source is not an address of this machine. Needs CONFIG_NFT_FIB_INET.
 struct FromOthers {
     friend bool operator==(const FromOthers&, const FromOthers&) = default;
 };
@@ -177,7 +174,7 @@ struct HasMptcpOption {
     friend bool operator==(const HasMptcpOption&, const HasMptcpOption&) = default;
 };
 
-/// What a packet has in the fields of the set's key is an element of it.
+/// The packet's values of the set's key fields are an element of the set.
 struct InSet {
     SetHandle set;
     Direction direction = Direction::Outgoing;
@@ -213,7 +210,7 @@ struct StripMptcpOption {
     friend bool operator==(const StripMptcpOption&, const StripMptcpOption&) = default;
 };
 
-/// A line in the kernel's log that begins with `prefix`, at most `per_minute` of them.
+/// Logs a line that begins with `prefix`, at most `per_minute` times.
 struct Log {
     std::string prefix;
     unsigned per_minute = 0;
@@ -223,15 +220,14 @@ struct Log {
 
 using Action = std::variant<SetMark, SetConntrackMark, StripMptcpOption, Log>;
 
-/// Looks a packet up in a verdict map; one that is not in it goes on to the next rule.
+/// Looks up the packet in a verdict map; continues with the next rule if it is not in the map.
 struct Dispatch {
     SetHandle map;
     Direction direction = Direction::Outgoing;
     friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 
-/// The source becomes the address of the device that the packet leaves by; in chains of type nat at
-/// postrouting only.
+/// The source becomes the address of the output device; in chains of type nat at postrouting only.
 struct Masquerade {
     friend bool operator==(const Masquerade&, const Masquerade&) = default;
 };
@@ -242,14 +238,14 @@ struct RedirectTo {
     friend bool operator==(const RedirectTo&, const RedirectTo&) = default;
 };
 
-/// Matches, then a counter where `counted`, then actions, then the end.
+/// Matches, then a counter if `counted`, then actions, then the end.
 struct Rule {
-    /// Why the rule is there; goes into the kernel as its comment. At most 127 bytes.
+    /// The rule's reason, stored in the kernel as its comment. At most 127 bytes.
     std::string comment;
     std::vector<Match> matches;
     bool counted = false;
     std::vector<Action> actions;
-    /// Nothing: the packet goes on to the next rule.
+    /// nullopt: continues with the next rule.
     std::variant<std::monostate, Verdict, Jump, Goto, Dispatch, Masquerade, RedirectTo> end;
 
     friend bool operator==(const Rule&, const Rule&) = default;
@@ -261,23 +257,23 @@ enum class Hook : std::uint8_t {
     Forward,
     Output,
     Postrouting,
-    Egress, ///< what leaves one device, whoever made it; in netdev tables only (Linux 5.16)
+    Egress, ///< all frames that leave one device; in netdev tables only (Linux 5.16)
 };
 
 enum class ChainType : std::uint8_t {
     Filter,
-    Nat, ///< sees the first packet of each flow; its translation holds for the rest
+    Nat, ///< sees the first packet of each flow; its translation applies to the flow
 };
 
-/// Where a chain is called by the kernel.
+/// Hook and order in which the kernel calls a chain.
 struct BaseChain {
     Hook hook = Hook::Output;
     /// Lower runs earlier (linux/netfilter_ipv4.h); filter is 0.
     int priority = 0;
-    /// What becomes of packets that no rule decides.
+    /// The verdict if no rule decides.
     Verdict policy = Verdict::Drop;
     ChainType type = ChainType::Filter;
-    /// The device of an Egress chain, and of no other.
+    /// The device; set for Egress chains only.
     std::optional<InterfaceName> device = {};
 
     friend bool operator==(const BaseChain&, const BaseChain&) = default;
@@ -297,7 +293,7 @@ struct Table {
     TableFamily family = TableFamily::Inet;
     std::string name;
     std::vector<Set> sets;
-    /// In an order in which every chain comes after those that it jumps to.
+    /// Every chain comes after those that it jumps to.
     std::vector<Chain> chains;
 
     friend bool operator==(const Table&, const Table&) = default;

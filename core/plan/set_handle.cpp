@@ -7,7 +7,7 @@
 namespace failclosed {
 namespace {
 
-/// Fields that an outgoing and an incoming packet have the same thing in, in both orders.
+/// Pairs of fields with the same meaning in an outgoing and an incoming packet, in both orders.
 constexpr std::array kMirrored = std::to_array<std::pair<Field, Field>>({
     {Field::InputInterface, Field::OutputInterface},
     {Field::Source4, Field::Destination4},

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sets and verdict maps: the handle by which planner, encoder and interpreter know one, and its
-// elements.
+// Sets and verdict maps: the handle that planner, encoder and interpreter share, and the elements.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +18,7 @@ namespace failclosed {
 
 // ---- Keys ----
 
-/// What a packet is looked up by.
+/// A field of a packet in a set's key.
 enum class Field : std::uint8_t {
     InputInterface,
     OutputInterface,
@@ -77,10 +76,10 @@ class KeyFields {
 };
 
 /// Which fields of a packet a lookup reads. Keys are written as an outgoing packet has them: its
-/// destination is the other end's address, its source that of this machine.
+/// destination is the remote address, its source the local one.
 enum class Direction : std::uint8_t {
-    Outgoing, ///< the key's fields as they are written
-    Incoming, ///< input device for output device, source for destination, and the other way round
+    Outgoing,    ///< the key's fields as they are written
+    Incoming,    ///< input device for output device; source and destination exchanged
     OutgoingArp, ///< as Outgoing, with the addresses inside an ARP packet
     IncomingArp,
 };
@@ -115,7 +114,7 @@ struct Icmpv6Type {
     friend auto operator<=>(const Icmpv6Type&, const Icmpv6Type&) = default;
 };
 
-/// One part of a key. A prefix stands only in sets with `intervals`.
+/// One part of a key. Prefixes only in sets with `intervals`.
 using KeyPart = std::variant<InterfaceName, IpAddress, IpPrefix, Transport, Port, IcmpType,
                              Icmpv6Type, Uid, Gid, Mark, MacAddress>;
 
@@ -125,7 +124,7 @@ enum class Verdict : std::uint8_t {
     Accept,
     Drop,   ///< silent
     Reject, ///< ICMP admin-prohibited; ICMPv6 no-route, so that programs fall back at once
-    Return, ///< back to where the chain was jumped to; the policy in a base chain
+    Return, ///< to the calling chain; in a base chain, the policy
 };
 
 struct Jump {
@@ -140,7 +139,7 @@ struct Goto {
     friend auto operator<=>(const Goto&, const Goto&) = default;
 };
 
-/// What a rule, or an element of a verdict map, ends with.
+/// The end of a rule, or of an element of a verdict map.
 using Decision = std::variant<Verdict, Jump, Goto>;
 
 // ---- Sets ----
@@ -150,7 +149,7 @@ class SetName {
   public:
     template <std::size_t size> constexpr SetName(const char (&text)[size])
     {
-        static_assert(size < kRoom, "too long, or no room is left for a family");
+        static_assert(size < kRoom, "too long: no room for the family's number");
         std::ranges::copy(text, text_.begin());
     }
 
@@ -175,7 +174,7 @@ class SetName {
     std::array<char, kRoom> text_{};
 };
 
-/// All that is known of a set or verdict map before it has elements.
+/// Everything about a set or verdict map except its elements.
 struct SetHandle {
     SetName name;
     KeyFields key;
@@ -183,8 +182,8 @@ struct SetHandle {
     bool intervals = false;
     /// A verdict map: each element has a decision.
     bool verdicts = false;
-    /// Elements are added at run time, each with a time after which the kernel removes it; a plan
-    /// holds none of them, and comparing ignores them.
+    /// Elements are added at run time, each with a timeout after which the kernel removes it; plans
+    /// do not contain them, and comparisons ignore them.
     bool timeouts = false;
 
     friend bool operator==(const SetHandle&, const SetHandle&) = default;
@@ -195,7 +194,7 @@ KeyFields fields_of(const SetHandle& set, Direction direction);
 
 struct SetElement {
     std::vector<KeyPart> key;
-    /// Set exactly in verdict maps. Reject cannot stand in a map.
+    /// Set exactly in verdict maps. Never Reject.
     std::optional<Decision> decision;
 
     friend auto operator<=>(const SetElement&, const SetElement&) = default;
@@ -208,7 +207,7 @@ struct Set {
     friend bool operator==(const Set&, const Set&) = default;
 };
 
-/// With the elements in order, repetitions left out.
+/// The set with sorted elements, without duplicates.
 Set sorted(Set set);
 
 } // namespace failclosed

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Every set and verdict map of our tables but those of refused services: its name, its key, and the
-// types that its elements are made of.
+// Every set and verdict map of our tables, except those of refused services: name, key, and types
+// of its elements.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace failclosed {
 
-/// Whether a part of this type can stand in a key for `field`.
+/// Whether a value of this type fits `field` of a key.
 template <typename Part> constexpr bool fits(Field field)
 {
     switch (field) {
@@ -47,17 +47,17 @@ template <typename Part> constexpr bool fits(Field field)
     return false;
 }
 
-/// Not constexpr: a handle whose parts do not fit its key calls it, and so does not compile.
+/// Not constexpr, so that a handle whose parts do not fit its key does not compile.
 void part_does_not_fit_its_field();
 
-/// Where the elements of a set come from.
+/// The source of a set's elements.
 enum class Elements : std::uint8_t {
     Planned,
     Timed, ///< added at run time, and removed by the kernel
 };
 
-/// A handle whose elements are made of `Parts`, one for each field of the key, in its order. With a
-/// Decision behind them it is a verdict map, with prefixes among them a set of intervals.
+/// A handle whose elements consist of `Parts`, one for each field of the key, in its order. A
+/// Decision as the last part makes a verdict map, a prefix a set of intervals.
 template <typename... Parts> struct SetOf : SetHandle {
     consteval SetOf(SetName set_name, KeyFields fields, Elements elements = Elements::Planned)
         : SetHandle{.name = set_name,
@@ -75,7 +75,7 @@ template <typename... Parts> struct SetOf : SetHandle {
     }
 };
 
-/// One handle of each family. The key is written for IPv4.
+/// One handle for each family. The key is given for IPv4.
 template <typename... Parts> class SetsOf {
   public:
     consteval SetsOf(SetName name, KeyFields key, Elements elements = Elements::Planned)
@@ -150,7 +150,7 @@ inline constexpr SetOf<InterfaceName, Decision> kInputDevice{"input_device", kDe
 inline constexpr SetOf<InterfaceName, Decision> kInnerDevice{"inner_device", kDevice};
 inline constexpr SetOf<InterfaceName, Decision> kLeavingDevice{"leaving_device", kDevice};
 inline constexpr SetOf<InterfaceName> kTunnelDevice{"tunnel_device", kDevice};
-/// What is named in `forward=`.
+/// The devices of `forward=`.
 inline constexpr SetOf<InterfaceName> kDownstreamDevice{"downstream_device", kDevice};
 inline constexpr SetOf<InterfaceName> kGuestDevice{"guest_device", kDevice};
 
@@ -161,10 +161,10 @@ inline constexpr SetsOf<IpAddress> kTunnelDestination{"tunnel_destination", Fiel
 /// Of each tunnel, with its device.
 inline constexpr SetsOf<InterfaceName, IpAddress> kTunnelAddress{
     "tunnel_address", {Field::OutputInterface, Field::Source4}};
-/// Outside of tunnels, without link-local ones.
+/// Outside the tunnels, without link-local ones.
 inline constexpr SetsOf<IpAddress> kOwn{"own", Field::Source4};
 
-// ---- Networks elsewhere ----
+// ---- Remote networks ----
 
 /// Of all tunnels.
 inline constexpr SetsOf<IpPrefix> kTunnelNetwork{"tunnel_network", Field::Destination4};
@@ -173,7 +173,7 @@ inline constexpr SetsOf<InterfaceName, IpPrefix> kTunnelSource{
     "tunnel_source", {Field::OutputInterface, Field::Destination4}};
 inline constexpr SetsOf<IpPrefix> kLan{"lan", Field::Destination4};
 inline constexpr SetsOf<IpPrefix> kPrivateNetwork{"private", Field::Destination4};
-/// Behind this machine, with the device that leads there.
+/// Networks behind this machine, with their device.
 inline constexpr SetsOf<InterfaceName, IpPrefix> kDownstream{
     "downstream", {Field::OutputInterface, Field::Destination4}};
 
@@ -185,23 +185,23 @@ inline constexpr SetsOf<Uid, IpAddress, Transport, Port> kVpnUid{
     "vpn_uid", {Field::SocketUid, Field::Destination4, Field::Protocol, Field::DestinationPort}};
 inline constexpr SetsOf<Mark, IpAddress, Transport, Port> kVpnMark{
     "vpn_mark", {Field::Mark, Field::Destination4, Field::Protocol, Field::DestinationPort}};
-/// Of transports without ports.
+/// Transports without ports.
 inline constexpr SetsOf<IpAddress, Transport> kPortlessServer{
     "portless_server", {Field::Destination4, Field::Protocol}};
 inline constexpr SetsOf<Uid, IpAddress, Transport> kVpnPortlessUid{
     "vpn_portless_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
 inline constexpr SetsOf<Mark, IpAddress, Transport> kVpnPortlessMark{
     "vpn_portless_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
-/// Of all transports, for later fragments, which hold no ports.
+/// All transports, for later fragments, which have no ports.
 inline constexpr SetsOf<Uid, IpAddress, Transport> kVpnHostUid{
     "vpn_host_uid", {Field::SocketUid, Field::Destination4, Field::Protocol}};
 inline constexpr SetsOf<Mark, IpAddress, Transport> kVpnHostMark{
     "vpn_host_mark", {Field::Mark, Field::Destination4, Field::Protocol}};
 
-// ---- What else passes outside of tunnels ----
+// ---- Other packets outside the tunnels ----
 
-/// Neighbour and multicast listener discovery: message types, and networks that they go to or come
-/// from.
+/// Neighbour and multicast listener discovery: message types, and networks of their destination or
+/// source.
 inline constexpr SetOf<Icmpv6Type, IpPrefix> kNeighbourOut{
     "neighbour_out", {Field::Icmpv6Kind, Field::Destination6}};
 inline constexpr SetOf<Icmpv6Type, IpPrefix> kListenerOut{"listener_out",
@@ -224,16 +224,16 @@ inline constexpr SetOf<Transport, Port, Decision> kRefusedServiceSilently{
 /// Services of this machine, with the networks that may reach them.
 inline constexpr SetsOf<IpPrefix, Transport, Port> kInbound{
     "inbound", {Field::Destination4, Field::Protocol, Field::SourcePort}};
-/// Addresses that may be asked for by ARP on a device.
+/// Addresses that ARP may query on a device.
 inline constexpr SetOf<InterfaceName, IpPrefix> kArpTarget{
     "arp_target4", {Field::OutputInterface, Field::ArpTarget}};
 /// Guests of `belt-allow=`.
 inline constexpr SetOf<MacAddress> kAllowedMac{"allowed_mac", Field::SourceMac};
 inline constexpr SetsOf<IpPrefix> kAllowedSource{"allowed_source", Field::Source4};
 
-// ---- In all tables that judge what leaves, under the same name ----
+// ---- In all tables that filter leaving packets, under the same name ----
 
-/// Resolvers that the refresh helper may ask past the tunnels, for seconds.
+/// Resolvers that the refresh helper may query outside the tunnels, for seconds.
 inline constexpr SetsOf<IpAddress, Transport, Port> kBootstrap{"bootstrap", kEndpoint,
                                                                Elements::Timed};
 /// Users and programs that sign in to the network, and its resolvers, for minutes.

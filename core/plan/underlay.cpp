@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Longest prefixes in table main, and comparing what they gave before.
+// Finds paths by the longest prefix in table main, and compares them with the remembered ones.
 #include "core/plan/underlay.hpp"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace failclosed {
 
 namespace {
 
-/// Slept for less is not told from reading two clocks one after the other.
+/// A shorter sleep cannot be distinguished from the time between reading two clocks.
 constexpr Seconds kShortestSleep{2};
 
 std::vector<IpAddress> sources_on(const Link& link, Family family)
@@ -24,7 +24,7 @@ std::vector<IpAddress> sources_on(const Link& link, Family family)
     return sources;
 }
 
-/// Whether packets past the tunnels use it: not pieces of a default route (see plan_routing).
+/// Whether packets outside the tunnels use it: not parts of a default route (see plan_routing).
 bool counts(const MainRoute& route)
 {
     return route.destination.length() == 0 || route.destination.length() >= kShortestNetwork;
@@ -46,7 +46,7 @@ bool is_better(const MainRoute& a, const MainRoute& b)
     return a.metric < b.metric;
 }
 
-/// A route past the tunnels that packets can take now.
+/// A usable route outside the tunnels.
 struct WayOut {
     const MainRoute& route;
     const Link& link;
@@ -103,7 +103,7 @@ bool all_are_in(const std::vector<UnderlayPath>& paths, const std::vector<Underl
         paths, [&](const UnderlayPath& path) { return find_same(others, path) != nullptr; });
 }
 
-/// Something leads out that did not before, and not just besides what did.
+/// A new path exists, and a former one is gone, or there was none.
 bool is_other_way_out(const std::vector<UnderlayPath>& before, const std::vector<UnderlayPath>& now)
 {
     return !all_are_in(now, before) && (before.empty() || !all_are_in(before, now));
@@ -261,7 +261,7 @@ std::optional<std::vector<DueSignal>> due_signals(const State& state, const Snap
     }
     std::vector<DueSignal> signals;
     for (const auto& program : lookup.running) {
-        // A program that is searched for is one that has had no tunnel yet.
+        // Only programs without a tunnel so far are searched for.
         const bool had_tunnel =
             std::ranges::find(state.programs, program.id, &Program::id) != state.programs.end();
         const bool is_wanted = had_tunnel ? is_in(wanted.programs, program.id) : wanted.waiting;

@@ -457,7 +457,7 @@ TEST_F(ManagedVpn, AProfileThatIsNewerThanTheLockIsNoTunnelUntilItIsLearnt)
     ASSERT_TRUE(bring_up()) << story();
     ASSERT_TRUE(manager_.wait_for_event_done("vpn-up", "vpn0")) << story();
     EXPECT_TRUE(eventually([&] {
-        return bus_.log().find("vpn0 is not taken for a tunnel") != std::string::npos;
+        return bus_.log().find("vpn0 is not used as a tunnel") != std::string::npos;
     })) << story();
     ASSERT_TRUE(traffic.wait_all_sent(5));
     expect_closed();
@@ -555,7 +555,7 @@ TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
         const Traffic traffic(lab_, slow_traffic());
         ASSERT_TRUE(bring_up()) << story();
         ASSERT_TRUE(traffic.wait_all_sent(5));
-        expect_refused("vpn0 is not taken for a tunnel");
+        expect_refused("vpn0 is not used as a tunnel");
         expect_no_leak(sniffer);
         // The device is made anew, and is no more a tunnel than before.
         manager_.nmcli({"connection", "down", "office"});
@@ -597,7 +597,7 @@ TEST_F(UsersVpn, CarriesNothingThatOthersSendToTheLocalNetwork)
     };
     add_private_office();
     ASSERT_TRUE(bring_up()) << story();
-    expect_refused("vpn0 is not taken for a tunnel");
+    expect_refused("vpn0 is not used as a tunnel");
     send();
     // What did not arrive before this ping's answer does not arrive any more.
     EXPECT_TRUE(answers(client(), addr::gateway4));

@@ -279,7 +279,7 @@ TEST_P(NoTunnel, ADeviceThatIsNoneIsRefusedAndTheMachineIsClosed)
     const auto expect_refused = [&](const Outcome& outcome) {
         EXPECT_EQ(outcome.status, 1) << outcome.err;
         EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
-        EXPECT_THAT(outcome.err, HasSubstr(device + " is no tunnel"));
+        EXPECT_THAT(outcome.err, HasSubstr(device + " is not a tunnel"));
         EXPECT_THAT(client.must({"failclosed", "status"}), Not(HasSubstr("tunnel " + device)));
         EXPECT_EQ(endpoints(client), std::set<std::string>{"203.0.113.2:1194/udp"});
         EXPECT_EQ(failclosed(client, {"check"}).status, 0);

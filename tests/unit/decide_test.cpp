@@ -182,7 +182,7 @@ TEST_F(DecideTest, ATunnelOfRootsProgramThatIsRefusedEndsTheProgram)
     const auto refused = find<RefuseEvent>(decided);
     ASSERT_TRUE(refused);
     EXPECT_TRUE(refused->ends_program);
-    EXPECT_EQ(refused->text.find("tun0 is no tunnel"), 0U);
+    EXPECT_EQ(refused->text.find("tun0 is not a tunnel"), 0U);
     EXPECT_TRUE(refused->text.ends_with("; the machine is locked without it"));
     EXPECT_TRUE(find<LoadFirewall>(decided));
     EXPECT_TRUE(find<EndOlderFlows>(decided));
@@ -225,7 +225,7 @@ TEST_F(DecideTest, AFoundDeviceThatIsRefusedIsAWarningOnALockedMachine)
         EXPECT_FALSE(find<RefuseEvent>(decided));
         return warning ? warning->text : "";
     };
-    EXPECT_EQ(objection(locked_, TunnelFound::Maker::Unknown).find("tun0 is not taken"), 0U);
+    EXPECT_EQ(objection(locked_, TunnelFound::Maker::Unknown).find("tun0 is not used"), 0U);
     EXPECT_EQ(objection(locked_, TunnelFound::Maker::Program), "");
     EXPECT_EQ(objection(locked_, TunnelFound::Maker::NetworkManager), "")
         << "the reason is told of the VPN";

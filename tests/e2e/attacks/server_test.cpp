@@ -272,7 +272,7 @@ TEST_P(TakenAddress, DoesNotKeepAnHonestServerAway)
         EXPECT_TRUE(vpn.process().wait_until([](const std::string& log) {
             return log.find("Exiting due to fatal error") != std::string::npos;
         })) << vpn.log();
-        EXPECT_THAT(vpn.log(), HasSubstr("is not taken for a tunnel: "));
+        EXPECT_THAT(vpn.log(), HasSubstr("is not used as a tunnel: "));
         const auto checked = failclosed(lab.client(), {"check"});
         EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
         EXPECT_TRUE(answers(lab.client(), addr::gateway4)) << "the network is there as before";
@@ -316,7 +316,7 @@ TEST(TunnelsAddress, TakenByTheNetworkEndsTheTunnelAndLetsNothingOut)
     lab.client().ip("address add 10.8.0.2/24 dev eth0\n");
     const Outcome outcome = failclosed(lab.client(), {"reapply"});
     EXPECT_EQ(outcome.status, 0) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("tun0 is not taken for a tunnel: another device"));
+    EXPECT_THAT(outcome.err, HasSubstr("tun0 is not used as a tunnel: another device"));
     EXPECT_THAT(
         lab.client().must({"nft", "list", "set", "inet", "failclosed", "tunnel_destination4"}),
         Not(HasSubstr("elements")));
