@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The engine: every failure on the way ends closed, and says so.
+// The engine: every failure ends closed, and is reported.
 #include "core/engine/engine.hpp"
 
 #include <algorithm>
@@ -19,14 +19,14 @@ namespace {
 
 enum class Loaded : std::uint8_t { Before, Now };
 
-/// Loads `ruleset` and reads it back; what is loaded already is left as it is.
+/// Loads `ruleset` and reads it back; does not change it if it is loaded already.
 Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset)
 {
     const auto held = system.firewall_holds(ruleset);
     if (held && *held) {
         return Loaded::Before;
     }
-    // Another program may take a part away in between: that is no reason to load less.
+    // Another program may remove a part in between, so tries again before it loads less.
     for (int tries = 0; tries < 2; ++tries) {
         if (auto replaced = system.replace_firewall(ruleset); !replaced) {
             return Failure(replaced.error());
@@ -39,18 +39,18 @@ Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset)
             return Loaded::Now;
         }
     }
-    return fail("the kernel took the rules but shows others");
+    return fail("the kernel accepted the rules but shows others");
 }
 
-/// One run over a system; collects what goes wrong.
+/// One run over a system; collects its errors.
 class Run {
   public:
     explicit Run(System& system) : system_(system) {}
 
     Outcome operator()(const Event& event) &&
     {
-        // Without the lock two runs could undo each other's work, so that nothing is opened; but
-        // both can close.
+        // Without the lock two runs could undo each other's changes, so this run may close, but not
+        // open.
         const Status locked = system_.lock();
         locked_ = locked.has_value();
         note(outcome_.errors, "waiting for another run", locked);
@@ -63,7 +63,7 @@ class Run {
         forget_ended_programs();
         auto decided = decide(outcome_.state, event, outcome_.config, snapshot_);
         for (const auto* damage : {&config.damage, &loaded.damage}) {
-            // A machine can be opened although a file is unreadable.
+            // Unlock proceeds even if a file is unreadable.
             auto& lines = decided.opens() ? outcome_.warnings : outcome_.errors;
             lines.insert(lines.end(), damage->begin(), damage->end());
         }
@@ -118,13 +118,13 @@ class Run {
     void carry_out(const SetRoutes&)
     {
         if (saved_) {
-            // Otherwise it would not be known what to put back.
+            // Otherwise the former values would be lost.
             note(outcome_.warnings, "sysctls", system_.set_sysctls(outcome_.state));
         }
         set_routing();
     }
 
-    /// Elements with times go with the rules that are exchanged.
+    /// Elements with timeouts are removed when the rules are replaced.
     void carry_out(const AdmitSignIn& sign_in)
     {
         const auto& portal = *outcome_.state.portal;
@@ -157,7 +157,7 @@ class Run {
         }
     }
 
-    // Of two runs at once without a lock both would tell.
+    // Without the lock two runs at once would both tell the programs.
     void carry_out(const TellPrograms& telling)
     {
         if (observed_ && locked_) {
@@ -210,7 +210,7 @@ class Run {
                  system_.load_beside(base_ruleset()));
         }
         auto loaded = observed_ ? ensure_firewall(system_, wanted_.firewall) : load_without_links();
-        // A device that is not there (ENOENT) may be there again by the time of the second look.
+        // A missing device (ENOENT) may exist again at the second attempt.
         if (!loaded && (look_again() || (observed_ && loaded.error().number() == ENOENT))) {
             loaded = ensure_firewall(system_, wanted_.firewall);
         }
@@ -221,12 +221,12 @@ class Run {
              loaded ? Status{} : Status(Failure(loaded.error())));
         outcome_.enforced = loaded.has_value();
         reloaded_ = loaded && *loaded == Loaded::Now;
-        // A batch that is refused leaves what was loaded before; only the kernel knows that.
+        // After a refused batch the former rules are still loaded; only the kernel knows which.
         const bool closed = loaded || ensure_closed(system_);
         outcome_.protection = closed ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
     }
 
-    /// The devices are unknown: those that have a guard keep it.
+    /// The devices are unknown: existing guards are kept.
     Result<Loaded> load_without_links()
     {
         const auto loaded = system_.load_beside(
@@ -234,7 +234,8 @@ class Run {
         return loaded ? Result<Loaded>(Loaded::Now) : Result<Loaded>(Failure(loaded.error()));
     }
 
-    /// Observes again, since a device may be gone. Returns whether another firewall is wanted now.
+    /// Observes again, because a device may be gone. Returns whether another firewall is planned
+    /// now.
     bool look_again()
     {
         auto snapshot = system_.observe();
@@ -248,7 +249,8 @@ class Run {
         return differs;
     }
 
-    /// Loads as much as this kernel, which refused all of it for the reason `full`, takes.
+    /// Loads the fullest ruleset that the kernel accepts; it has refused the whole one for the
+    /// reason `full`.
     Result<Loaded> load_less(const Error& full)
     {
         const auto load = [&](Expressions form) {
@@ -278,7 +280,7 @@ class Run {
         }
         auto synced = system_.sync_routing(wanted_.routing);
         if (!synced) {
-            // A device may have been made anew since it was looked at.
+            // A device may have been created again since it was observed.
             if (const auto snapshot = system_.observe()) {
                 wanted_.routing = plan_routing(outcome_.state, outcome_.config, *snapshot);
                 synced = system_.sync_routing(wanted_.routing);
@@ -288,8 +290,8 @@ class Run {
         outcome_.enforced = outcome_.enforced && synced.has_value();
     }
 
-    // Opening: the other way round, and what is remembered as armed stays so until the end. A
-    // step that fails stops it: half open is closed.
+    // Opens in reverse order; the saved state stays armed until the end. A failed step stops it,
+    // and the machine stays closed.
     void open()
     {
         const auto done = [&](const char* what, const Status& status) {
@@ -309,7 +311,7 @@ class Run {
         }
         if (!done("saving the state", system_.save_state(outcome_.state))) {
             outcome_.errors.emplace_back(
-                "the machine is open but remembered as locked, and the next change of the network "
+                "the machine is open but saved as locked, and the next change of the network "
                 "locks it: mend this and run failclosed unlock again");
         }
         outcome_.protection =
@@ -330,11 +332,11 @@ class Run {
     bool locked_ = false;
     /// A table of ours was loaded before this run.
     bool had_tables_ = true;
-    /// The state is on the disk as it was decided.
+    /// The decided state is saved.
     bool saved_ = false;
     bool observed_ = false;
     bool refused_ = false;
-    /// The firewall is not the one that an earlier run has left.
+    /// This run has replaced the firewall.
     bool reloaded_ = false;
     Outcome outcome_;
 };
@@ -376,7 +378,8 @@ Status close_after_exception(System& system, const LockRequested& event)
         if (handle(system, event).protection == Outcome::Protection::Closed) {
             return {};
         }
-    } catch (const std::exception&) { // what the caller was ended by may last, as a lack of memory
+    } catch (
+        const std::exception&) { // the cause of the caller's exception may persist (out of memory)
     }
     return ensure_closed(system);
 }

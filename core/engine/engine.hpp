@@ -12,7 +12,7 @@
 
 namespace failclosed {
 
-/// What a run came to.
+/// The result of a run.
 struct Outcome {
     enum class Protection : std::uint8_t {
         Closed,    ///< armed, and the kernel holds a ruleset of ours
@@ -21,17 +21,17 @@ struct Outcome {
     };
 
     Protection protection = Protection::NotClosed;
-    /// The firewall, rules and routes are exactly the wanted ones.
+    /// The firewall, rules and routes are as planned.
     bool enforced = false;
-    /// What kept the machine from being protected in full: firewall, routes, state.
+    /// Errors of the protection: firewall, routes, state.
     std::vector<std::string> errors;
-    /// What went wrong beside protection: names, hosts, sockets of old flows.
+    /// Other errors: names, hosts, sockets of old flows.
     std::vector<std::string> warnings;
-    /// What was done that its owner may wonder about: programs that were told to reconnect.
+    /// Visible actions: programs that were told to reconnect.
     std::vector<std::string> notices;
     /// A program was told to reconnect.
     bool reconnecting = false;
-    /// When names are to be looked up after the run, by the caller.
+    /// When the caller must look up names after the run.
     std::optional<LookupTime> lookup = {};
     /// The state after the run.
     State state;
@@ -45,16 +45,16 @@ struct Outcome {
 /// was never armed, or `outcome.protection` says that it could not be closed.
 Outcome handle(System& system, const Event& event);
 
-/// Adds the error of a failed `status` to `notes`, with `what` was being done.
+/// Adds the error of a failed `status` to `notes`; `what` names the step.
 void note(std::vector<std::string>& notes, const std::string& what, const Status& status);
 
-/// Closes without looking at anything: loads the base form where no ruleset of ours is loaded.
-/// What is done when a run cannot be finished.
+/// Closes without reading state or configuration: loads the base ruleset if no ruleset of ours is
+/// loaded. For a run that cannot be finished.
 Status ensure_closed(System& system);
 
-/// For a caller that an exception has ended, before its run or in it: handles `event` as if nothing
-/// had been learnt, and falls back to ensure_closed() if that throws too or does not close. The
-/// error tells why the machine is not closed.
+/// After an exception before or in a run: handles `event` without learnt data, and falls back to
+/// ensure_closed() if that throws too or does not close. The error tells why the machine is not
+/// closed.
 Status close_after_exception(System& system, const LockRequested& event);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What all hooks do around their work.
+// The common main() of hooks.
 #include "core/engine/hook.hpp"
 
 #include <exception>
@@ -19,7 +19,7 @@ int end_closed(const std::exception& error, WhenUnarmed unarmed)
     report_error(error.what());
     LiveSystem system;
     if (unarmed == WhenUnarmed::LeaveOpen) {
-        // Without a state file, rules in the kernel are all that could be armed.
+        // Without a state file only rules in the kernel tell whether the machine is armed.
         const auto loaded = system.load_state();
         if (loaded.absent || loaded.state.armed == Armed::No) {
             return 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What all hooks do around their work.
+// The common main() of hooks.
 #pragma once
 
 #include <cstdint>
@@ -7,16 +7,16 @@
 
 namespace failclosed {
 
-/// What a hook that cannot go on does on a machine that is not armed.
+/// What a failing hook does on an unarmed machine.
 enum class WhenUnarmed : std::uint8_t {
     Close,    ///< the event would have armed the machine
-    LeaveOpen ///< it would have done nothing
+    LeaveOpen ///< the event would not have armed the machine
 };
 
 /// A hook's main(): reports as `name`, to the system log, too; returns the exit code of `body`. If
-/// `body` throws (out of memory, say), closes without looking at anything: if the machine is armed,
-/// or the file that tells is damaged, or `unarmed` asks for it. The exit code is then 1, or 2 if
-/// the machine could not be closed.
+/// `body` throws (for example out of memory), calls ensure_closed() if the machine is armed, if its
+/// state file is damaged, or if `unarmed` is Close. The exit code is then 1, or 2 if the machine
+/// could not be closed.
 int run_hook(const char* name, WhenUnarmed unarmed, const std::function<int()>& body);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Looks at a machine, and compares it with what is wanted.
+// Reads the machine, and compares it with the plan.
 #include "core/engine/inspect.hpp"
 
 #include <utility>
@@ -42,7 +42,7 @@ std::optional<Expressions> firewall_form(System& system, const Inspection& inspe
             form == Expressions::All ? inspection.wanted.firewall
                                      : plan_firewall(inspection.state, inspection.config.config,
                                                      inspection.snapshot, form));
-        // If this kernel can hold the belt, another program has taken it away.
+        // If this kernel supports the belt, another program has removed it.
         const bool is_taken = form == Expressions::WithoutBelt && system.has_egress_hook();
         if (holds && *holds && !is_taken) {
             return form;

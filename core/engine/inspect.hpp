@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Looks at a machine, and compares it with what is wanted.
+// Reads the machine, and compares it with the plan.
 #pragma once
 
 #include <optional>
@@ -12,19 +12,20 @@
 
 namespace failclosed {
 
-/// Everything that a run can look at without changing it.
+/// Everything that a run can read without a change.
 struct Inspection {
     LoadedConfig config;
     LoadedState loaded;
     Snapshot snapshot;
-    /// The state that a re-apply would end in, but with a sign-in whose time is over.
+    /// The state after a re-apply, except that an expired sign-in is kept.
     State state;
     Protection wanted;
     std::vector<std::string> errors;
 };
 
-/// The fullest form of the wanted firewall that the kernel holds. nullopt if it holds none of them,
-/// holds less than it could, or cannot be read. On an unarmed machine no table of ours is wanted.
+/// The fullest form of the planned firewall that is loaded. nullopt if none is loaded, if less is
+/// loaded than the kernel supports, or if the kernel cannot be read. On an unarmed machine the plan
+/// has no table.
 std::optional<Expressions> firewall_form(System& system, const Inspection& inspection);
 
 /// Loads and observes without locking, changing or saving anything.
@@ -37,14 +38,14 @@ struct Difference {
     Part part = Part::Files;
     /// What differs, and why; without the advice.
     std::string text;
-    /// `failclosed reapply` makes it as planned.
+    /// `failclosed reapply` repairs it.
     bool reapply_mends = false;
 };
 
-/// What a command says of it: the text, then what to do.
+/// The message of a command: the text, then the advice.
 std::string to_string(const Difference& difference);
 
-/// Empty if exactly the wanted protection is in force.
+/// Empty if the protection is exactly as planned.
 std::vector<Difference> differences(System& system, const Inspection& inspection);
 
 } // namespace failclosed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Binds the engine's port to the appliers.
+// Implements the engine's port with the appliers.
 #include "core/engine/live_system.hpp"
 
 #include <array>
@@ -41,11 +41,11 @@ const std::vector<TableName>& our_tables()
     return tables;
 }
 
-/// More than one run may take: programs of others that it waits for are given 15 s at the most.
+/// Longer than a run: a run waits at most 15 s for other programs.
 constexpr Seconds kLongestWait{20};
 
-/// Interrupts system calls after a time, and every second from then on: one that begins just when
-/// the time is over is interrupted too.
+/// Interrupts system calls after a time, then every second, so that a call that starts at the first
+/// signal is interrupted too.
 class Alarm {
   public:
     explicit Alarm(Seconds time) : end_(std::chrono::steady_clock::now() + time)
@@ -121,7 +121,7 @@ Status LiveSystem::lock(Seconds wait)
     if (!file.valid()) {
         return fail_errno("opening " + path);
     }
-    // The kernel frees it when we end, however we end.
+    // The kernel releases it at every end of the process.
     const Alarm limit(wait);
     while (flock(file.get(), LOCK_EX) != 0) {
         if (errno != EINTR) {
@@ -147,7 +147,7 @@ void LiveSystem::wait_for_another_run(std::chrono::milliseconds time)
     lock_.reset();
     alignas(inotify_event) std::array<char, 4096> buffer;
     while (watched && read(events.get(), buffer.data(), buffer.size()) > 0) {
-        // That was our own end.
+        // This event was caused by our own close().
     }
     pollfd polled{events.get(), POLLIN, 0};
     poll(&polled, watched ? 1 : 0, static_cast<int>(time.count()));
@@ -182,7 +182,7 @@ Result<Snapshot> LiveSystem::observe()
 
 void LiveSystem::remember_rules()
 {
-    // Without the lock another run may be writing there.
+    // Without the lock another run may be writing the file.
     if (reading_ == Reading::Changes && lock_.valid() && nftables_) {
         nftables_->remember_in(FirewallMemory(kRunDirectory));
     }
@@ -299,7 +299,7 @@ Status LiveSystem::set_sysctls(const State& state)
     if (changes.empty()) {
         return {};
     }
-    // What is needed to put them back is on the disk before they change.
+    // The former values are durable before they change.
     if (auto noted = JournalFile(kPersistentDirectory).remember_sysctls(changes); !noted) {
         return noted;
     }
@@ -450,7 +450,7 @@ Status LiveSystem::end_portal()
     Status ended;
     for (const auto& table : leaving->names) {
         const auto flushed = leaving->firewall->flush(table, portal_sets());
-        // Rules without a sign-in have none of these sets.
+        // Rules without a sign-in do not have these sets.
         if (!flushed && flushed.error().number() != ENOENT) {
             ended = flushed;
         }

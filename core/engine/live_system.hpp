@@ -14,19 +14,19 @@
 
 namespace failclosed {
 
-/// Opens what it needs when it is first needed, and keeps it for the run.
+/// Opens sockets and files at first use, and keeps them for the run.
 class LiveSystem final : public System {
   public:
     /// How much of the kernel's rules is read.
     enum class Reading : std::uint8_t {
         Everything, ///< for commands
-        Changes,    ///< for hooks, which somebody waits for: what has changed since an earlier hook
+        Changes,    ///< for hooks, which must be fast: changes since an earlier hook
     };
 
-    /// When the kernel's memory of replaced rules is waited for.
+    /// When to wait until the kernel has freed replaced rules.
     enum class Closing : std::uint8_t {
-        AfterExit, ///< by a child that lasts until this process ends: for those that end soon
-        Here,      ///< for milliseconds, when the object is destroyed
+        AfterExit, ///< in a child, after this process has ended: for short-lived processes
+        Here,      ///< milliseconds, in the destructor
     };
 
     explicit LiveSystem(Reading reading = Reading::Everything, Closing closing = Closing::AfterExit)
@@ -38,20 +38,21 @@ class LiveSystem final : public System {
     LiveSystem& operator=(const LiveSystem&) = delete;
     ~LiveSystem() override;
 
-    /// Where the journal and what is remembered for good are.
+    /// The folder of the journal and of persistent state.
     static const char* persistent_directory();
 
-    /// Where what is true until the next start of the machine is.
+    /// The folder of state that is valid until the next boot.
     static const char* run_directory();
 
-    /// The file that tells when servers' names were last looked up.
+    /// The file with the time of the last look-up of servers' names.
     static std::string refresh_stamp();
 
     Status lock() override;
-    /// The same, for no longer than `wait`.
+    /// The same, for at most `wait`.
     Status lock(Seconds wait);
     /// Releases the lock of the run, and returns when another run has released it after that, or
-    /// after `time`. One that ends at the same moment may be missed: look again in either case.
+    /// after `time`. A run that ends at the same moment may be missed: the caller must check again
+    /// in either case.
     void wait_for_another_run(std::chrono::milliseconds time);
     void release() override;
     LoadedConfig load_config() override;
@@ -95,13 +96,13 @@ class LiveSystem final : public System {
 
     Status set_links_down() override;
 
-    /// What our rules have counted since they were first loaded.
+    /// Counters of our rules since they were first loaded.
     Result<Counters> counters();
 
-    /// The devices that lock 3 is on.
+    /// The devices with a chain of lock 3.
     Result<std::vector<std::string>> guarded_devices();
 
-    /// Lets the refresh helper ask this resolver past the tunnel, for `time`.
+    /// Admits queries of the refresh helper to this resolver outside the tunnel, for `time`.
     Status admit_bootstrap(const IpAddress& resolver, Seconds time);
 
   private:
@@ -110,14 +111,13 @@ class LiveSystem final : public System {
         std::vector<TableName> names;
     };
 
-    /// The tables that judge what leaves, the one nearest to the wire first. Not every kernel has
-    /// that one.
+    /// The tables that filter leaving packets, netdev first, which not every kernel supports.
     Result<LeavingTables> leaving_tables();
 
-    /// Adds `elements` in all tables that judge what leaves.
+    /// Adds `elements` in all tables that filter leaving packets.
     Status admit(const Set& set, Seconds time);
 
-    /// Has nftables_ use what earlier runs have noted, where this run may.
+    /// Gives nftables_ the notes of earlier runs, if this run may use them.
     void remember_rules();
 
     Result<Nftables*> nftables();

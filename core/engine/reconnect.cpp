@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The last step of a run: tunnel programs are told that their underlay has changed.
+// The last step of a run: tells tunnel programs that their underlay has changed.
 #include "core/engine/reconnect.hpp"
 
 #include <algorithm>
@@ -19,9 +19,9 @@ void save(System& system, Outcome& outcome)
     note(outcome.errors, "saving the state", system.save_state(outcome.state));
 }
 
-/// Takes the state that another run has left, if there is one. Returns whether there may still be a
-/// program to tell. If the state could not be saved the file is an older one, and the kernel tells
-/// whether `unlock` came.
+/// Loads the state of another run, if there is one. Returns whether a program may still have to be
+/// told. If our state could not be saved the file is older, and the kernel tells whether `unlock`
+/// has run.
 bool look_once_more(System& system, Outcome& outcome, RunSoFar& run)
 {
     if (!run.saved) {
@@ -77,7 +77,7 @@ void tell_programs(System& system, Outcome& outcome, RunSoFar run, const TellPro
     }
     ProgramLookup lookup{{}, wanted.waiting, {}};
     std::ranges::transform(outcome.state.programs, std::back_inserter(lookup.known), &Program::id);
-    // How each program is to be told is in files which programs name: other runs do not wait.
+    // Reads files that programs name, without the lock, so that other runs need not wait.
     system.release();
     lookup.running =
         system.tunnel_programs(lookup.known, lookup.waiting, outcome.config.openvpn_configs,

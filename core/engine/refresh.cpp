@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Deciding about the refresh helper.
+// Starts, wakes and suspends the refresh helper.
 #include "core/engine/refresh.hpp"
 
 #include <array>
@@ -37,8 +37,8 @@ std::string turn_path(const std::string& stamp)
     return stamp + ".turn";
 }
 
-/// The helper that runs locks this much of the turn's file. The lock belongs to the open file, and
-/// the kernel frees it however the helper ends (fcntl(2), "Open file description locks").
+/// The running helper locks this part of the turn file. The lock belongs to the open file, and the
+/// kernel releases it at every end of the helper (fcntl(2), "Open file description locks").
 struct flock turn_lock(short type)
 {
     struct flock range = {};
@@ -66,15 +66,15 @@ bool is_running(const std::string& stamp)
     return turn.valid() && is_running(turn);
 }
 
-/// Wakes the helper that has the turn; false if none has it. The order matters: a helper that ends
-/// gives the turn back before it looks for the last time whether it was woken.
+/// Wakes the helper that has the turn; false if none has it. The order matters: an ending helper
+/// releases the turn before it checks for the last time whether it was woken.
 bool wake(const std::string& stamp)
 {
     const UniqueFd turn = open_turn(stamp);
     return turn.valid() && futimens(turn.get(), nullptr) == 0 && is_running(turn);
 }
 
-/// Also true if the kernel could not be asked: the helper finds out.
+/// Also true if the kernel could not be asked: the helper checks itself.
 bool may_have_network(const State& state)
 {
     const auto snapshot = observe();
@@ -111,8 +111,8 @@ Status refresh_after(const Outcome& outcome, const std::string& stamp)
                                                                    : start_refresh(stamp);
     }
     const bool later = *outcome.lookup == LookupTime::Later;
-    // A helper that runs is woken, but not early for a tunnel that may be on its way back: each
-    // question tells the network which VPN is used.
+    // A running helper is woken, but not early for a tunnel that may come back: each query tells
+    // the network which VPN is used.
     if ((later ? is_running(stamp) : wake(stamp)) || !may_have_network(state)) {
         return {};
     }
@@ -135,7 +135,7 @@ Result<UniqueFd> take_refresh_turn(const std::string& stamp)
         if (errno != EAGAIN && errno != EACCES) {
             return fail_errno("locking " + path);
         }
-        // The other one may have ended meanwhile.
+        // The other helper may have ended in between.
         if (wake(stamp)) {
             return UniqueFd{};
         }
@@ -177,7 +177,7 @@ void Wakeups::read_events()
         for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
             inotify_event event;
             std::memcpy(&event, buffer.data() + at, sizeof event);
-            // What is missing of an overflow may be anything.
+            // After an overflow any event may be missing.
             const bool overflow = (event.mask & IN_Q_OVERFLOW) != 0;
             wanted_ = wanted_ || overflow || event.wd == turn_;
             replaced_ = replaced_ || event.wd == program_;
@@ -193,7 +193,7 @@ Result<Wakeups::Reason> Wakeups::sleep(Seconds time)
 {
     itimerspec until{};
     until.it_value.tv_sec = time.count();
-    until.it_value.tv_nsec = time.count() > 0 ? 0 : 1; // 0 would never end
+    until.it_value.tv_nsec = time.count() > 0 ? 0 : 1; // 0 would disarm the timer
     if (timerfd_settime(timer_.get(), 0, &until, nullptr) != 0) {
         return fail_errno("setting a timer");
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What every entry point does with its event.
+// The common handling of an event by every entry point.
 #include "core/engine/run_event.hpp"
 
 #include "core/base/report.hpp"

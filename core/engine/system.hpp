@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The narrow port through which the engine sees and changes the world.
+// The port through which the engine reads and changes the system.
 #pragma once
 
 #include <memory>
@@ -17,10 +17,10 @@
 
 namespace failclosed {
 
-/// What was found of an earlier run.
+/// What an earlier run has left.
 struct LoadedState {
     State state;
-    /// No state file was found: a fresh installation, as far as files tell.
+    /// No state file was found, as on a new installation.
     bool absent = false;
     /// Why something could not be read; the state is then closed.
     std::vector<std::string> damage;
@@ -28,20 +28,20 @@ struct LoadedState {
 
 struct LoadedConfig {
     Config config;
-    /// Why the strictest configuration stands in for what is written.
+    /// Why the strictest configuration replaces the written one.
     std::vector<std::string> damage;
 };
 
-/// Everything that the engine does outside of itself. One object is one run: it holds the run's
-/// lock from `lock` until `release`, or until it is destroyed.
+/// All side effects of the engine. One object is one run: it holds the run's lock from `lock` until
+/// `release`, or until its destruction.
 class System {
   public:
     virtual ~System() = default;
 
     /// Waits for other runs to end, for a limited time. Fails if the lock cannot be taken by then.
     virtual Status lock() = 0;
-    /// Lets other runs go on. `lock` may be called again; what was loaded before may be outdated
-    /// then.
+    /// Lets other runs continue. `lock` may be called again; data that was loaded before may be
+    /// outdated then.
     virtual void release() = 0;
 
     virtual LoadedConfig load_config() = 0;
@@ -50,22 +50,22 @@ class System {
     virtual Status save_state(const State& state) = 0;
     virtual Result<Snapshot> observe() = 0;
 
-    /// Whether the table of ours that closes the machine is loaded.
+    /// Whether our table that closes the machine is loaded.
     virtual Result<bool> firewall_exists() = 0;
     virtual Result<bool> firewall_holds(const Ruleset& ruleset) = 0;
-    /// Whether this kernel can hold lock 3 (the egress hook of netdev tables). Changes nothing.
+    /// Whether this kernel supports lock 3 (the egress hook of netdev tables). Read-only.
     virtual bool has_egress_hook() = 0;
-    /// All or nothing, without a moment in between.
+    /// Atomic: all or nothing.
     virtual Status replace_firewall(const Ruleset& ruleset) = 0;
-    /// Loads the tables of `ruleset` as it says. Our other tables stay as they are: where less is
-    /// known than when they were loaded, they hold more.
+    /// Loads the tables of `ruleset`. Keeps our other tables: they were loaded with more
+    /// information.
     virtual Status load_beside(const Ruleset& ruleset) = 0;
     virtual Status remove_firewall() = 0;
 
-    /// Lets the user or group of `portal` sign in to the network for `remaining`; the kernel ends
-    /// it by itself. The firewall of a state with that portal is loaded.
+    /// Admits the sign-in of the user or group of `portal` for `remaining`; the kernel ends it. The
+    /// firewall of a state with that portal must be loaded.
     virtual Status admit_portal(const Portal& portal, Seconds remaining) = 0;
-    /// Ends what admit_portal began, whether it lasts or not.
+    /// Ends the sign-in of admit_portal, expired or not.
     virtual Status end_portal() = 0;
 
     virtual Result<bool> routing_holds(const RoutingPlan& plan) = 0;
@@ -91,15 +91,15 @@ class System {
     virtual std::vector<ProcessId> running(const std::vector<ProcessId>& known) = 0;
     /// Those of `known` that still run, and, if `waiting`, this network's OpenVPN clients that run
     /// from one of these configurations or in a systemd unit of OpenVPN's. Reads files that other
-    /// programs name, so no lock may be held that another run waits for.
+    /// programs name, so the run's lock must not be held.
     virtual std::vector<TunnelProgram> tunnel_programs(const std::vector<ProcessId>& known,
                                                        bool waiting,
                                                        const std::vector<std::string>& patterns,
                                                        const std::vector<std::string>& files) = 0;
-    /// Sends `number` to that very process; ESRCH where it is over.
+    /// Sends `number` to exactly this process; ESRCH if it has ended.
     virtual Status signal(const ProcessId& process, int number) = 0;
 
-    /// Sets every link but loopback down: the last resort where no firewall can be loaded at boot.
+    /// Sets every link except loopback down: the last resort if no firewall can be loaded at boot.
     virtual Status set_links_down() = 0;
 };
 
