@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What nftables messages say, in a form in which equal contents are equal values: the same
-// reader for what the kernel dumps and for what we would send.
+// The contents of nftables messages as comparable values: one reader for dumps of the kernel and
+// for our own batches.
 #include "core/codec/nft_contents.hpp"
 
 #include <algorithm>
@@ -43,7 +43,7 @@ template <typename Take> void for_each_attribute(Bytes bytes, Take take)
     }
 }
 
-/// An attribute with its header and its padding, from its payload where it stands.
+/// An attribute with its header and padding, found from its payload.
 std::string whole_attribute(Bytes payload)
 {
     std::string attribute(payload.data() - sizeof(nlattr), sizeof(nlattr) + payload.size());
@@ -51,7 +51,7 @@ std::string whole_attribute(Bytes payload)
     return attribute;
 }
 
-/// The attributes in a message or nest, by type; types that we do not know are left out.
+/// The attributes in a message or nest, by type; unknown types are left out.
 class Attributes {
   public:
     explicit Attributes(Bytes bytes)
@@ -74,16 +74,16 @@ class Attributes {
 
     [[nodiscard]] bool has(std::size_t type) const { return found_[type].data() != nullptr; }
 
-    /// The payload as it is, empty where there is none.
+    /// The payload, empty if absent.
     [[nodiscard]] Bytes bytes(std::size_t type) const { return found_[type]; }
 
-    /// A string without its end.
+    /// A string without its terminating zero byte.
     [[nodiscard]] std::string_view text(std::size_t type) const
     {
         return found_[type].substr(0, found_[type].find('\0'));
     }
 
-    /// A number in network order, 0 where there is none.
+    /// A number in network order, 0 if absent.
     [[nodiscard]] std::uint32_t u32(std::size_t type) const
     {
         std::uint32_t value = 0;
@@ -102,14 +102,14 @@ class Attributes {
         return be64toh(value);
     }
 
-    /// The attributes inside of one.
+    /// The attributes inside an attribute.
     [[nodiscard]] Attributes nest(std::size_t type) const { return Attributes(found_[type]); }
 
   private:
     std::array<Bytes, kMost + 1> found_{};
 };
 
-/// A line of the contents: values with their lengths, so that no two lists of values are alike.
+/// A line of the contents: values with their lengths, so that different lists of values differ.
 class Line {
   public:
     explicit Line(std::string_view kind, const TableName& table)
@@ -118,7 +118,7 @@ class Line {
         add(kind).add(to_string(table.family)).add(table.name);
     }
 
-    /// For values that are longer than one can say.
+    /// For values whose length does not fit.
     std::string& text() { return text_; }
 
     Line& add(std::string_view value)
@@ -152,13 +152,13 @@ std::uint8_t family_of(const nlmsghdr* message)
     return static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family;
 }
 
-/// The names of the devices of a chain. The kernel tells a single one twice, under two attributes.
+/// The device names of a chain. The kernel reports a single one twice, in two attributes.
 std::vector<std::string> devices_of(const Attributes& hook)
 {
     std::vector<std::string> devices;
     const auto take = [&devices](std::uint16_t type, Bytes name) {
-        // Other types, and names without an end, stand for every name that begins like this; no
-        // name has a '/'.
+        // Other types, and names without a zero byte, mean all names with this prefix; '/' marks
+        // them, because no name contains it.
         const bool whole = type == NFTA_DEVICE_NAME && name.ends_with('\0');
         devices.emplace_back(name.substr(0, name.find('\0'))).append(whole ? "" : "/");
     };
@@ -170,7 +170,7 @@ std::vector<std::string> devices_of(const Attributes& hook)
     return devices;
 }
 
-/// The comment in a rule's note to nft(8): type, length, text with its zero byte.
+/// The comment in a rule's user data for nft(8): type, length, text with its zero byte.
 std::string comment_of(std::string_view note)
 {
     if (note.size() < 3 || note[0] != NFTNL_UDATA_RULE_COMMENT ||
@@ -185,7 +185,7 @@ bool is_zero(Bytes bytes)
     return bytes.find_first_not_of('\0') == Bytes::npos;
 }
 
-/// Takes the mark off nests (NLA_F_NESTED), which libmnl sets and the kernel does not.
+/// Removes NLA_F_NESTED, which libmnl sets and the kernel does not.
 void clear_nest_marks(char* bytes, std::size_t size)
 {
     for_each_attribute({bytes, size}, [&](std::uint16_t type, Bytes payload) {
@@ -200,7 +200,7 @@ void clear_nest_marks(char* bytes, std::size_t size)
     });
 }
 
-/// How many attributes of an expression we know. The kernel may come to tell of more.
+/// How many attributes of an expression we know. Later kernels may report more.
 std::size_t known_attributes(std::string_view name)
 {
     static constexpr std::array<std::pair<std::string_view, std::size_t>, 14> kKnown = {{
@@ -224,8 +224,8 @@ std::size_t known_attributes(std::string_view name)
     return found == kKnown.end() ? Attributes::kMost : found->second;
 }
 
-/// What the kernel adds to an address translation: the range's end where there is only its
-/// beginning, and that there is a range.
+/// What the kernel adds to an address translation: the end of the range if only its start is given,
+/// and the range flag.
 bool is_implied(const Attributes& nat, std::size_t type)
 {
     switch (type) {
@@ -238,7 +238,7 @@ bool is_implied(const Attributes& nat, std::size_t type)
     }
 }
 
-/// What a rule consists of, for one expression after the other.
+/// The contents of a rule, expression by expression.
 struct RuleReader {
     std::string& text;
     Counter counter = {};
@@ -259,7 +259,7 @@ struct RuleReader {
         const std::size_t known = known_attributes(name);
         const bool translates = name == "nat";
         for (std::size_t type = 1; type <= known; ++type) {
-            // The kernel answers with zeros where nothing was said.
+            // The kernel reports unset values as zeros.
             if (!is_zero(data.bytes(type)) && !(translates && is_implied(data, type))) {
                 append(static_cast<char>(type), data.bytes(type));
             }
@@ -277,11 +277,11 @@ struct RuleReader {
     }
 };
 
-/// The first message, taken off; null where there is none that is whole.
+/// Removes and returns the first message; null if no complete one is left.
 const nlmsghdr* take_message(std::span<const std::uint8_t>& messages)
 {
     const auto* message = reinterpret_cast<const nlmsghdr*>(messages.data());
-    // mnl_nlmsg_ok() takes lengths of 2^31 and more for negative ones (libmnl 1.0.4).
+    // mnl_nlmsg_ok() treats lengths of 2^31 and more as negative (libmnl 1.0.4).
     if (messages.size() < sizeof(nlmsghdr) || message->nlmsg_len < sizeof(nlmsghdr) ||
         message->nlmsg_len > messages.size()) {
         return nullptr;
@@ -296,7 +296,7 @@ bool is_rule(const nlmsghdr* message)
     return message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE);
 }
 
-/// What the first message about a rule says, which is taken off with all before it.
+/// The contents of the first message about a rule; removes it and all messages before it.
 std::optional<Bytes> take_rule(std::span<const std::uint8_t>& messages)
 {
     while (const nlmsghdr* message = take_message(messages)) {
@@ -359,7 +359,7 @@ void NftContents::add_all_but_rules(std::span<const std::uint8_t> messages)
 void NftContents::finish()
 {
     for (LoadedTable& table : loaded_) {
-        // Objects and flowtables are counted by their table and seen nowhere else.
+        // Objects and flowtables appear only in their table's count.
         const std::size_t named = table.chains.size() + table.set_count;
         if (table.uses > named) {
             table.foreign = true;
@@ -381,8 +381,7 @@ void NftContents::forget_elements(const SetName& set)
     std::erase_if(elements_, [&](const Element& element) { return sets_[element.set] == set; });
 }
 
-/// Makes one element of an interval's beginning and the end that follows it, so that neither is
-/// exchanged without the other.
+/// Joins the start of an interval and its end into one element, so that both are replaced together.
 void NftContents::fold_intervals()
 {
     std::vector<Element> folded;
@@ -525,7 +524,7 @@ void NftContents::add_set(const TableName& table, const nlmsghdr* message)
 
     LoadedTable& loaded = loaded_table(table);
     ++loaded.set_count;
-    if ((flags & NFT_SET_ANONYMOUS) == 0) { // the others go with their rules
+    if ((flags & NFT_SET_ANONYMOUS) == 0) { // anonymous sets are removed with their rules
         loaded.sets.push_back(name);
     }
     if ((flags & NFT_SET_TIMEOUT) == 0) {
@@ -538,7 +537,7 @@ void NftContents::add_elements(const TableName& table, const nlmsghdr* message)
     const Attributes attributes(message);
     const SetName name{table, std::string(attributes.text(NFTA_SET_ELEM_LIST_SET))};
     const auto set = std::ranges::find(sets_, name);
-    if (set == sets_.end()) { // one with timeouts
+    if (set == sets_.end()) { // a set with timeouts
         return;
     }
     const auto place = static_cast<std::size_t>(set - sets_.begin());
@@ -551,7 +550,8 @@ void NftContents::add_elements(const TableName& table, const nlmsghdr* message)
                            Line line("element", table);
                            line.add(name.set)
                                .add(parts.nest(NFTA_SET_ELEM_KEY).bytes(NFTA_DATA_VALUE))
-                               // Where one interval ends and the next begins, the end sorts first.
+                               // If one interval ends where the next one starts, the end sorts
+                               // first.
                                .add_number(~flags)
                                .add(parts.nest(NFTA_SET_ELEM_KEY_END).bytes(NFTA_DATA_VALUE))
                                .add(data.bytes(NFTA_DATA_VALUE))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What nftables messages say, in a form in which equal contents are equal values: the same
-// reader for what the kernel dumps and for what we would send.
+// The contents of nftables messages as comparable values: one reader for dumps of the kernel and
+// for our own batches.
 #pragma once
 
 #include <algorithm>
@@ -27,23 +27,23 @@ class NftContents {
         friend auto operator<=>(const SetName&, const SetName&) = default;
     };
 
-    /// Reads messages about other tables than `tables` as nothing.
+    /// Ignores messages about other tables than `tables`.
     explicit NftContents(std::vector<TableName> tables) : tables_(std::move(tables)) {}
 
-    /// Takes one message about a table, chain, set, set element or rule, as NFT_MSG_NEW*; other
-    /// messages say nothing.
+    /// Reads one message about a table, chain, set, set element or rule (NFT_MSG_NEW*); ignores
+    /// others.
     void add(const nlmsghdr* message);
 
-    /// Takes every message of a batch.
+    /// Reads every message of a batch.
     void add_all(std::span<const std::uint8_t> messages);
 
-    /// Takes every message of a batch but those about rules, which are the most.
+    /// Reads every message of a batch except those about rules, which are the most.
     void add_all_but_rules(std::span<const std::uint8_t> messages);
 
-    /// Puts what was read into an order of its own; call after the last add().
+    /// Sorts the contents; call after the last add().
     void finish();
 
-    /// Forgets the elements of a set, so that they can be added again.
+    /// Removes the elements of a set, so that they can be added again.
     void forget_elements(const SetName& set);
 
     /// Comparable after finish().
@@ -53,36 +53,36 @@ class NftContents {
                std::ranges::equal(a.elements_, b.elements_, {}, &Element::line, &Element::line);
     }
 
-    /// What makes this into `wanted`, where they differ in nothing but elements of sets; nothing
-    /// where they differ in more. Both are finished.
+    /// The changes from this to `wanted`; nullopt if they differ in more than elements of sets.
+    /// Both are finished.
     [[nodiscard]] std::optional<std::vector<ElementChange>>
     changes_to(const NftContents& wanted) const;
 
-    /// Whether `others` has the same tables with the same chains, base chains in the same places.
+    /// Whether `others` has the same tables with the same chains, base chains at the same hooks.
     [[nodiscard]] bool has_chains_of(const NftContents& others) const;
 
-    /// The tables that messages are read about.
+    /// The tables that are read.
     [[nodiscard]] const std::vector<TableName>& tables() const { return tables_; }
 
     /// Sums of the counters by chain and comment.
     [[nodiscard]] const Counters& counters() const { return counters_; }
 
-    /// The tables that were met, with the names of what they hold.
+    /// The tables that were read, with the names of their contents.
     [[nodiscard]] const std::vector<LoadedTable>& loaded() const { return loaded_; }
 
-    /// The sets whose elements count.
+    /// The sets whose elements are compared.
     [[nodiscard]] const std::vector<SetName>& comparable_sets() const { return sets_; }
 
   private:
     struct Element {
         std::string line;
-        /// As ElementChange has them: two for an interval of a single field.
+        /// As in ElementChange: two for an interval of a single field.
         std::string attributes;
-        /// Place of its set in sets_.
+        /// Index of its set in sets_.
         std::size_t set = 0;
-        /// Where an interval ends, not what is in it.
+        /// The end of an interval, which is not part of it.
         bool is_end = false;
-        /// An interval's beginning and end in one.
+        /// Start and end of an interval.
         bool is_whole = false;
     };
 
@@ -102,14 +102,14 @@ class NftContents {
     std::vector<LoadedTable> loaded_;
     std::vector<SetName> sets_;
     Counters counters_;
-    /// Where the last rule was, its table by its place in tables_, and its place there: rules come
-    /// chain by chain, in their order.
+    /// Index in tables_ of the last rule's table, its chain, and its index there: rules come chain
+    /// by chain, in order.
     std::ptrdiff_t rule_table_ = 0;
     std::string rule_chain_;
     unsigned rule_place_ = 0;
 };
 
-/// Whether two batches of encode() load the same rules in the same order, whatever else they do.
+/// Whether two batches of encode() load the same rules in the same order; ignores other messages.
 bool same_rules(std::span<const std::uint8_t> one, std::span<const std::uint8_t> other);
 
 } // namespace failclosed

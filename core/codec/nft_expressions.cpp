@@ -27,7 +27,7 @@ namespace failclosed {
 namespace {
 
 constexpr std::uint32_t kMptcpOption = 30; // RFC 8684
-constexpr std::uint32_t kWarning = 4;      // syslog(3); what `log` of nft(8) means without a level
+constexpr std::uint32_t kWarning = 4;      // syslog(3); the default level of `log` in nft(8)
 constexpr std::size_t kRegister32 = 4;
 
 /// libnftnl searches all kinds by name when it allocates one. A rule has five or more, so the
@@ -102,8 +102,8 @@ std::array<std::uint8_t, 2> network_order(std::uint16_t value)
     return {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value & 0xff)};
 }
 
-/// The register that stands `offset` bytes behind the first one. The kernel has two numberings
-/// for them and answers with the 16-byte one where it can.
+/// The register `offset` bytes after the first one. The kernel has two numberings for registers,
+/// and reports the 16-byte one if possible.
 std::uint32_t register_at(std::size_t offset)
 {
     const auto words = static_cast<std::uint32_t>(offset / kRegister32);
@@ -125,7 +125,7 @@ class RuleWriter {
         }
         header(guards);
         if (guards.arp) {
-            // Addresses stand where we read them only after 6-byte hardware addresses.
+            // The offsets of the addresses are valid only after 6-byte hardware addresses.
             payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 4);
             equals(std::to_array<std::uint8_t>({0x00, 0x01, 0x08, 0x00}));
             payload(NFT_PAYLOAD_NETWORK_HEADER, 4, 2);
@@ -136,7 +136,7 @@ class RuleWriter {
             equals_byte(*guards.protocol);
         }
         if (guards.valid) {
-            meta(NFT_META_L4PROTO); // ends the rule where the IP header is broken
+            meta(NFT_META_L4PROTO); // does not match a malformed IP header
             compare(NFT_CMP_GTE, std::to_array<std::uint8_t>({0}));
         }
     }
@@ -220,7 +220,7 @@ class RuleWriter {
 
     void operator()(const LaterFragment& match)
     {
-        // Where the fragment's bytes belong, without the flags beside it (RFC 791, RFC 8200).
+        // The fragment offset without the flags (RFC 791, RFC 8200).
         if (match.family == Family::V4) {
             payload(NFT_PAYLOAD_NETWORK_HEADER, 6, 2);
             bitwise(network_order(0x1fff), network_order(0));
@@ -293,7 +293,7 @@ class RuleWriter {
 
     void operator()(const HasSocket&)
     {
-        meta(NFT_META_SKUID); // ends the rule for packets without a socket
+        meta(NFT_META_SKUID); // does not match packets without a socket
         compare(NFT_CMP_NEQ, host_order(kNoUid));
     }
 
@@ -413,7 +413,7 @@ class RuleWriter {
         if (guards.header == FrameHeader::Any) {
             return;
         }
-        meta(NFT_META_IIFTYPE); // of the device that the packet is at, also where it leaves
+        meta(NFT_META_IIFTYPE); // of the current device, also at egress
         compare(guards.header == FrameHeader::None ? NFT_CMP_NEQ : NFT_CMP_EQ,
                 host_order_16(ARPHRD_ETHER));
         std::uint32_t offset = 12;
@@ -485,7 +485,7 @@ class RuleWriter {
 
     void interface(std::uint32_t key, const InterfaceName& name, bool negated)
     {
-        // Compared to its full 16 bytes: a shorter comparison would match longer names too.
+        // Compares all 16 bytes: a shorter comparison would match longer names too.
         std::array<std::uint8_t, 16> padded{};
         std::ranges::copy(name.text(), padded.begin());
         meta(key);
@@ -496,7 +496,7 @@ class RuleWriter {
     {
         const std::span bytes = prefix.address().bytes();
         if (prefix.length() == 0) {
-            return; // the family guard says it all
+            return; // the family guard is sufficient
         }
         if (prefix.length() % 8 == 0) {
             payload(NFT_PAYLOAD_NETWORK_HEADER, offset, prefix.length() / 8);

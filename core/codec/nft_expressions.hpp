@@ -9,19 +9,19 @@ struct nlmsghdr;
 namespace failclosed {
 
 /// Appends the expressions of `rule` to `message`, inside its NFTA_RULE_EXPRESSIONS. A counter
-/// begins with the given values.
+/// starts with the given values.
 void append_expressions(nlmsghdr* message, const KernelRule& rule, std::uint64_t packets,
                         std::uint64_t bytes);
 
-/// Where the `hook` of a chain is called, as the kernel numbers it (linux/netfilter.h,
-/// linux/netfilter_arp.h); nothing where the family has no such hook.
+/// The kernel's number of `hook` (linux/netfilter.h, linux/netfilter_arp.h); nullopt if the family
+/// has no such hook.
 std::optional<std::uint32_t> hook_number(TableFamily family, Hook hook);
 
-/// What the kernel calls a verdict (linux/netfilter.h, linux/netfilter/nf_tables.h). Not for
-/// Reject, which is no verdict to it.
+/// The kernel's number of a verdict (linux/netfilter.h, linux/netfilter/nf_tables.h). Not for
+/// Reject, which is an expression in the kernel.
 std::uint32_t verdict_code(const Decision& decision);
 
-/// The chain that a decision goes to, or null.
+/// The target chain of a decision, or null.
 const std::string* target_chain(const Decision& decision);
 
 } // namespace failclosed

@@ -22,23 +22,23 @@
 namespace failclosed {
 namespace {
 
-/// What one message of any kind may need at most, without the parts of a rule and the elements.
+/// The maximum size of one message, without the parts of a rule and the elements.
 constexpr std::size_t kMessageRoom = 4 * 1024;
-/// What one match or action of a rule may need.
+/// The maximum size of one match or action of a rule.
 constexpr std::size_t kPartRoom = 2 * 1024;
-/// What one element may need: two keys of all registers, and the name of a chain.
+/// The maximum size of one element: two keys of all registers, and the name of a chain.
 constexpr std::size_t kElementRoom = 512;
 constexpr std::size_t kMostMatches = 64;
 constexpr std::size_t kLongestComment = NFTNL_UDATA_COMMENT_MAXLEN - 1;
-/// Where a chunk of elements ends, so that its attribute's 16-bit length holds it.
+/// The maximum size of a chunk of elements, which must fit a 16-bit attribute length.
 constexpr std::size_t kElementChunk = 60000;
 constexpr std::uint32_t kVerdictType = NFT_DATA_VERDICT;
 constexpr std::uint32_t kTypeBits = 6;
-/// The byte orders of nft(8)'s own notes to itself.
+/// Byte orders in nft(8)'s user data.
 constexpr std::uint32_t kNftHostOrder = 1;
 constexpr std::uint32_t kNftNetworkOrder = 2;
 
-/// Puts one message behind the other.
+/// Appends messages to a batch.
 class BatchWriter {
   public:
     BatchWriter() { control(NFNL_MSG_BATCH_BEGIN); }
@@ -48,8 +48,8 @@ class BatchWriter {
         mnl_attr_put_u32(open_, NFNL_BATCH_GENID, htonl(generation));
     }
 
-    /// The message stays open for attributes until the next one begins; they may take `room`
-    /// bytes more than kMessageRoom.
+    /// The message takes attributes until the next begin(), up to `room` bytes more than
+    /// kMessageRoom.
     nlmsghdr* begin(const TableName& table, std::uint16_t type, std::uint16_t flags,
                     std::string operation, std::size_t room = 0)
     {
@@ -137,13 +137,13 @@ void append_host_order(Key& key, std::uint32_t value)
     append_bytes(key, bytes);
 }
 
-/// First and last key of an element; the same but for prefixes.
+/// First and last key of an element; they differ for prefixes.
 struct KeyRange {
     Key first;
     Key last;
 };
 
-/// Appends a part; false where it is not of the field's type.
+/// Appends a part; false if it is not of the field's type.
 class PartWriter {
   public:
     PartWriter(KeyRange& range, Field field, bool intervals)
@@ -218,7 +218,7 @@ class PartWriter {
     bool intervals_;
 };
 
-/// Nothing where a part does not fit its field.
+/// nullopt if a part does not fit its field.
 std::optional<KeyRange> key_range(const SetHandle& set, const SetElement& element)
 {
     if (element.key.size() != set.key.size()) {
@@ -229,7 +229,7 @@ std::optional<KeyRange> key_range(const SetHandle& set, const SetElement& elemen
         if (!std::visit(PartWriter(range, set.key[i], set.intervals), element.key[i])) {
             return std::nullopt;
         }
-        if (set.key.size() > 1) { // parts of a concatenation begin at whole registers
+        if (set.key.size() > 1) { // parts of a concatenation are aligned to registers
             range.first.resize((range.first.size() + 3) / 4 * 4);
             range.last.resize(range.first.size());
         }
@@ -237,7 +237,7 @@ std::optional<KeyRange> key_range(const SetHandle& set, const SetElement& elemen
     return range;
 }
 
-/// Adds one to a number in network order; false where it was the highest.
+/// Adds one to a number in network order; false if it was the highest.
 bool increment(Key& key)
 {
     for (auto byte = key.rbegin(); byte != key.rend(); ++byte) {
@@ -265,7 +265,7 @@ std::uint32_t set_flags(const SetHandle& set)
     return flags;
 }
 
-/// An element as the kernel takes it: an interval of a single field is two of them.
+/// An element in the kernel's form: an interval of a single field consists of two.
 struct RawElement {
     Key key;
     /// Set for intervals in concatenations.
@@ -284,8 +284,8 @@ Failure misfit(const SetHandle& set)
     return fail(describe(set) + ": an element does not fit the set's key");
 }
 
-/// The intervals of a single field as the kernel's tree has them: where each begins, and behind
-/// its last key where it ends, unless the address space ends there.
+/// The intervals of a single field in the kernel's form: the start, and as end the key after the
+/// last one, unless the address space ends there.
 std::vector<RawElement> half_open(std::vector<RawElement> ranges)
 {
     std::ranges::sort(ranges, {}, &RawElement::key);
@@ -353,7 +353,8 @@ void put_set(BatchWriter& batch, const TableName& table, const SetHandle& set, s
         mnl_attr_nest_end(message, description);
     }
     if (!is_concatenation(set)) {
-        // nft(8) prints keys by this note; without it network order is shown backwards.
+        // nft(8) prints keys by this user data; without it numbers in network order appear
+        // reversed.
         std::array<std::uint8_t, 6> note = {NFTNL_UDATA_SET_KEYBYTEORDER, 4};
         const std::uint32_t order =
             field_type(set.key[0]).host_order ? kNftHostOrder : kNftNetworkOrder;
@@ -395,7 +396,7 @@ void put_element(nlmsghdr* message, const RawElement& element, std::uint64_t tim
     mnl_attr_nest_end(message, nest);
 }
 
-/// For a message of `count` elements, or of as many of them as one message takes.
+/// For a message of `count` elements, or as many as fit into one message.
 std::size_t element_room(std::ptrdiff_t count)
 {
     return std::min(static_cast<std::size_t>(count) * kElementRoom, kElementChunk + kElementRoom);
@@ -440,7 +441,7 @@ void put_attributes(BatchWriter& batch, const ElementChange& change, std::uint16
 
 // ---- Chains and rules ----
 
-/// Nothing where a table of this family cannot have such a chain.
+/// nullopt if a table of this family cannot have such a chain.
 std::optional<LoadedTable::LoadedChain::Base> kernel_base(TableFamily family, const BaseChain& base)
 {
     const std::optional<std::uint32_t> hook = hook_number(family, base.hook);
@@ -477,7 +478,7 @@ Status put_chain(BatchWriter& batch, const TableName& table, const Chain& chain)
     if (!base->devices.empty()) {
         nlattr* devices = mnl_attr_nest_start(message, NFTA_HOOK_DEVS);
         for (const std::string& device : base->devices) {
-            // With its zero byte: without it, the kernel takes a name for the beginning of names.
+            // With its zero byte: without it, the kernel takes the name as a prefix.
             mnl_attr_put_strz(message, NFTA_DEVICE_NAME, device.c_str());
         }
         mnl_attr_nest_end(message, devices);
@@ -505,7 +506,7 @@ void put_comment(nlmsghdr* message, const std::string& comment)
     mnl_attr_put(message, NFTA_RULE_USERDATA, comment.size() + 3, note.data());
 }
 
-/// Whether nft(8) could print and read back what the rule says in words.
+/// Whether nft(8) can print and read back the texts of the rule.
 bool is_printable(const Rule& rule)
 {
     const auto plain = [](const std::string& text) {
@@ -517,7 +518,7 @@ bool is_printable(const Rule& rule)
            });
 }
 
-/// Why `rule` cannot stand where it is; empty where it can.
+/// Why `rule` is invalid in its chain; empty if valid.
 std::string_view misfit_of(TableFamily family, const Chain& chain, const Rule& rule)
 {
     const auto translates_at = [&](Hook hook) {
@@ -525,7 +526,7 @@ std::string_view misfit_of(TableFamily family, const Chain& chain, const Rule& r
     };
     if ((std::holds_alternative<Masquerade>(rule.end) && !translates_at(Hook::Postrouting)) ||
         (std::holds_alternative<RedirectTo>(rule.end) && !translates_at(Hook::Prerouting))) {
-        return "translates addresses where one cannot";
+        return "address translation is not possible in this chain";
     }
     return misfit_in(family, rule);
 }
@@ -547,7 +548,7 @@ Status put_rule(BatchWriter& batch, const TableName& table, const Chain& chain, 
         mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain.name.c_str());
         Counter counter;
         if (part.counted && !counters.empty()) {
-            // What was counted goes to the first of the rules that share the key.
+            // The first of several rules with the same key gets the old counter values.
             const auto earlier = counters.extract({table, chain.name, rule.comment});
             counter = earlier ? earlier.mapped() : counter;
         }
@@ -568,7 +569,7 @@ void put_table(BatchWriter& batch, const TableName& table)
     put_u32(message, NFTA_TABLE_FLAGS, 0);
 }
 
-/// Adding first makes deleting succeed where there is nothing.
+/// Adding first makes deleting succeed if the table does not exist.
 void put_removal(BatchWriter& batch, const TableName& table)
 {
     put_table(batch, table);
@@ -583,7 +584,7 @@ bool stays(const LoadedTable::LoadedChain& loaded, const Table& table)
            });
 }
 
-/// Empties what is loaded down to the base chains that stay.
+/// Removes all contents of a loaded table except the base chains that are kept.
 void put_clearing(BatchWriter& batch, const LoadedTable& loaded, const Table& table)
 {
     const std::string of_table = " of " + to_string(loaded.name);

@@ -17,7 +17,7 @@
 
 namespace failclosed {
 
-/// A table by what the kernel knows it by.
+/// The kernel's key of a table: family and name.
 struct TableName {
     TableFamily family = TableFamily::Inet;
     std::string name;
@@ -28,7 +28,7 @@ struct TableName {
 /// "inet failclosed".
 std::string to_string(const TableName& table);
 
-/// What the kernel calls the family of a table in its messages (linux/netfilter.h).
+/// The kernel's number of a table's family (linux/netfilter.h).
 std::uint8_t protocol_family(TableFamily family);
 
 /// The counted rules of one comment in one chain.
@@ -49,10 +49,11 @@ struct Counter {
 
 using Counters = std::map<CounterKey, Counter>;
 
-/// What a loaded table holds that has a name.
+/// The named contents of a loaded table.
 struct LoadedTable {
     struct LoadedChain {
-        /// Where a base chain is called, as the kernel says it: what cannot change in place.
+        /// Hook, priority and devices of a base chain, as the kernel reports them: these cannot
+        /// change in place.
         struct Base {
             std::string type;
             std::uint32_t hook = 0;
@@ -72,17 +73,17 @@ struct LoadedTable {
 
     TableName name;
     std::vector<LoadedChain> chains;
-    /// Without anonymous sets, which go with their rules.
+    /// Without anonymous sets, which are removed with their rules.
     std::vector<std::string> sets;
     /// How many sets there are, anonymous ones included.
     std::size_t set_count = 0;
-    /// How many things with names the kernel counts in it.
+    /// The kernel's count of named contents.
     std::size_t uses = 0;
-    /// Holds something else that has to go too: objects, flowtables, flags.
+    /// The table has other contents that must be removed: objects, flowtables, flags.
     bool foreign = false;
 };
 
-/// One batch: all of it takes effect at once, or nothing.
+/// One batch: takes effect as a whole, or not at all.
 struct NftBatch {
     /// From NFNL_MSG_BATCH_BEGIN to NFNL_MSG_BATCH_END. Only the last operation asks for an
     /// acknowledgement: the kernel reports errors of all others unasked.
@@ -90,7 +91,7 @@ struct NftBatch {
     /// What each message does, by sequence number from 0; BATCH_BEGIN is the first.
     std::vector<std::string> operations;
 
-    /// The operation that the kernel answers with `sequence`.
+    /// The operation with number `sequence` in the kernel's answer.
     [[nodiscard]] std::string describe(std::uint32_t sequence) const;
 
     /// Sequence number of the operation that is acknowledged.
@@ -98,25 +99,23 @@ struct NftBatch {
 };
 
 struct EncodeOptions {
-    /// Values that the counters of rules with these keys begin with.
+    /// Start values of the counters of rules with these keys.
     Counters counters;
-    /// Our tables that are loaded now. Base chains that stay the same keep standing while their
-    /// rules are exchanged, so that a packet meets the old rules or the new ones. Without this a
-    /// table is deleted and made anew: for a moment both chains are there, one of them empty, and
-    /// a new chain has its policy only some microseconds after its rules. Loaded tables that the
-    /// ruleset does not have are removed.
+    /// Our tables that are loaded now. Unchanged base chains are kept while their rules are
+    /// replaced, so that each packet passes either the old rules or the new ones. Without this a
+    /// table is deleted and created again: for a moment both chains exist, one of them empty, and a
+    /// new chain gets its policy some microseconds after its rules. Loaded tables that are not in
+    /// the ruleset are removed.
     std::vector<LoadedTable> loaded;
 };
 
-/// A batch that makes every table of `ruleset` exactly as it is there, and names no others than
-/// these and the loaded ones.
-/// Fails, with the rule or set in the message, where a value cannot stand where it is: a key part
-/// of another type than its field, Reject in a verdict map, a comment of over 127 bytes, a match or
-/// a chain that the table's family does not have.
+/// A batch that replaces every table of `ruleset`, and changes no others except the loaded ones.
+/// Fails, with the rule or set in the message, if a value is invalid in its place: a key part of
+/// another type than its field, Reject in a verdict map, a comment of over 127 bytes, a match or a
+/// chain that the table's family does not have.
 Result<NftBatch> encode(const Ruleset& ruleset, const EncodeOptions& options = {});
 
-/// What is to change in a set: elements as attributes of nftables (NFTA_LIST_ELEM), with their
-/// headers and padding.
+/// Changes of a set: elements as nftables attributes (NFTA_LIST_ELEM), with headers and padding.
 struct ElementChange {
     TableName table;
     std::string set;
@@ -124,11 +123,11 @@ struct ElementChange {
     std::vector<std::string> added;
 };
 
-/// A batch that changes nothing but elements of loaded sets, and that the kernel refuses with
-/// ERESTART where its rulesets are no longer those of `generation` (NFTA_GEN_ID).
+/// A batch that changes only elements of loaded sets. The kernel refuses it with ERESTART if its
+/// ruleset is not that of `generation` (NFTA_GEN_ID).
 NftBatch encode_changes(const std::vector<ElementChange>& changes, std::uint32_t generation);
 
-/// A batch after which `tables` are gone, whether they were there or not.
+/// A batch that removes `tables`, whether they exist or not.
 NftBatch encode_removal(const std::vector<TableName>& tables);
 
 /// A batch that adds the elements of `set`, which hold no decision, to the set of that name in
@@ -136,8 +135,8 @@ NftBatch encode_removal(const std::vector<TableName>& tables);
 Result<NftBatch> encode_timed_elements(const TableName& table, const Set& set,
                                        std::chrono::milliseconds timeout);
 
-/// A batch after which `sets` of `table` hold no element. The kernel refuses it with ENOENT where
-/// there is no such table or set.
+/// A batch that empties `sets` of `table`. The kernel refuses it with ENOENT if a table or set does
+/// not exist.
 NftBatch encode_flush(const TableName& table, const std::vector<SetHandle>& sets);
 
 } // namespace failclosed

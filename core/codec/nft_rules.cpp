@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rules in the form that nftables can hold: guards made explicit, one reject type each.
+// Rules in the form of nftables: explicit guards, one reject type each.
 #include "core/codec/nft_rules.hpp"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ std::uint8_t number(Transport transport)
     return static_cast<std::uint8_t>(transport);
 }
 
-/// Collects what a rule's parts need; `possible` turns false where they contradict each other.
+/// Collects the guards of a rule's parts; `possible` becomes false if they contradict each other.
 class GuardCollector {
   public:
     Guards guards;
@@ -114,7 +114,7 @@ class GuardCollector {
 
     void operator()(const Dispatch& end) { fields(fields_of(end.map, end.direction)); }
 
-    // These can be read from any packet.
+    // These need no guard.
     void operator()(const HasLongerHeader&) {}
 
     void operator()(const HasIpOptions&) {}
@@ -145,7 +145,7 @@ class GuardCollector {
 
     void operator()(const Masquerade&) {}
 
-    /// The same in a netdev table, which tells packets apart by what their frames carry.
+    /// The same in a netdev table, which distinguishes packets by EtherType.
     void make_frames()
     {
         if (guards.family) {
@@ -192,7 +192,7 @@ class GuardCollector {
             break;
         case Field::SourcePort:
         case Field::DestinationPort:
-            // Where the protocol is looked up with it, the elements are guard enough.
+            // If the key contains the protocol, the elements are a sufficient guard.
             needs_ports = needs_ports || std::ranges::count(key, Field::Protocol) == 0;
             break;
         case Field::IcmpKind:
@@ -302,25 +302,25 @@ std::string_view misfit_in(TableFamily family, const Rule& rule)
     const bool translates = std::holds_alternative<Masquerade>(rule.end) ||
                             std::holds_alternative<RedirectTo>(rule.end);
     if (family != TableFamily::Netdev && is_frame) {
-        return "matches frames where there are only packets";
+        return "matches frames in a table without frames";
     }
     if (family == TableFamily::Arp && is_ip) {
-        return "matches IP where there is only ARP";
+        return "matches IP in an ARP table";
     }
     if (family == TableFamily::Inet && needs.guards.arp) {
-        return "matches ARP where there is only IP";
+        return "matches ARP in an IP table";
     }
     if (family != TableFamily::Inet && needs.needs_flows) {
-        return "asks for connections where there are none";
+        return "needs connection tracking, which this table does not have";
     }
     if (family != TableFamily::Inet && needs.needs_routes) {
-        return "asks for routes where there are none";
+        return "needs routes, which this table does not have";
     }
     if (family != TableFamily::Inet && is_reject(rule)) {
-        return "rejects where one can only drop";
+        return "this table can drop, but not reject";
     }
     if (family != TableFamily::Inet && translates) {
-        return "translates addresses where one cannot";
+        return "address translation is not possible in this chain";
     }
     return {};
 }

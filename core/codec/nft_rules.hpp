@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rules in the form that nftables can hold: guards made explicit, one reject type each.
+// Rules in the form of nftables: explicit guards, one reject type each.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,29 @@
 
 namespace failclosed {
 
-/// The user of no socket (setreuid(2)): that a socket's is another one says that there is a socket.
+/// A uid that no socket has (setreuid(2)): another uid means that the packet has a socket.
 inline constexpr std::uint32_t kNoUid = 0xffffffff;
 
-/// What an Ethernet header has to be and to say.
+/// What a rule requires of the Ethernet header.
 enum class FrameHeader : std::uint8_t {
     Any,
     Ethernet, ///< there is one
-    Plain,    ///< it says the frame's type
-    Tagged,   ///< it has a VLAN tag, and says the frame's type behind it
+    Plain,    ///< it has the frame's type
+    Tagged,   ///< it has a VLAN tag, followed by the frame's type
     None,     ///< the device has other headers or none
 };
 
-/// What must hold of a packet before the bytes that a rule's matches read mean anything.
+/// Conditions under which a rule's matches read the intended bytes of a packet.
 struct Guards {
     std::optional<Family> family;
-    /// What the frame carries (IEEE 802 numbers); set in netdev tables only, and there also where
-    /// `family` or `arp` is.
+    /// EtherType of the frame; set in netdev tables only, there also with `family` or `arp`.
     std::optional<EtherType> ether_type;
     /// IP protocol of the packet itself.
     std::optional<std::uint8_t> protocol;
     /// An ARP packet for IPv4 over Ethernet.
     bool arp = false;
     FrameHeader header = FrameHeader::Any;
-    /// The IP header is whole.
+    /// The IP header is complete.
     bool valid = false;
 };
 
@@ -46,23 +45,23 @@ struct KernelRule {
     Guards guards;
     bool counted = false;
     std::vector<Action> actions;
-    /// Whether the rule's end belongs to this one.
+    /// Whether this rule has the end of the original rule.
     bool ends = false;
 };
 
-/// The rules of nftables that together do what `rule` says: several where one kernel rule cannot
-/// hold it (a reject of each family; a log limit, which would otherwise stop the end as well;
-/// ports of either transport); none where its matches contradict each other. `family` is that of
-/// the rule's table. Borrows `rule`.
+/// The nftables rules that together implement `rule`: several if one kernel rule is not enough (a
+/// reject of each family; a log limit, which would otherwise apply to the end as well; ports of
+/// either transport); empty if its matches contradict each other. `family` is that of the rule's
+/// table. Borrows `rule`.
 std::vector<KernelRule> kernel_rules(const Rule& rule, TableFamily family);
 
-/// Why `rule` cannot stand in a table of this family; empty where it can.
+/// Why `rule` is invalid in a table of this family; empty if valid.
 std::string_view misfit_in(TableFamily family, const Rule& rule);
 
 /// "inet", "arp" or "netdev".
 std::string_view to_string(TableFamily family);
 
-/// How nft(8) and the kernel know the type of a field's value.
+/// The type of a field's value in nft(8) and the kernel.
 struct FieldType {
     std::string_view name;
     /// Number in NFTA_SET_KEY_TYPE; the parts of a concatenation take 6 bits each.

@@ -31,7 +31,7 @@ std::string nft_string(std::string text)
 std::string nft_string(const InterfaceName& name)
 {
     std::string text = name.text();
-    if (text.back() == '*') { // would stand for every name that begins like this
+    if (text.back() == '*') { // would match every name with this prefix
         text.insert(text.size() - 1, 1, '\\');
     }
     return nft_string(std::move(text));
@@ -163,7 +163,7 @@ struct DecisionText {
 
 // ---- Rules ----
 
-/// Every part of a rule as its own piece of text; an empty one is left out.
+/// Every part of a rule as a text; empty texts are left out.
 class RuleText {
   public:
     explicit RuleText(const Guards& guards) : guards_(guards) {}
@@ -223,8 +223,7 @@ class RuleText {
         return match.family == Family::V4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0";
     }
 
-    // In bits: nft(8) has no words for a version and a length together, nor for an option that no
-    // other one follows.
+    // As raw bits: nft(8) has no syntax for version and length together, nor for a single option.
     std::string operator()(const HasLongerHeader&) const { return "@nh,0,8 != 0x45"; }
 
     std::string operator()(const HasIpOptions&) const { return "@nh,0,8 > 0x45 @nh,0,8 < 0x50"; }
@@ -373,7 +372,7 @@ std::string ether_type_name(EtherType type)
     }
 }
 
-/// In numbers: the words of nft(8) exclude each other, or take something for granted.
+/// As raw payload: the keywords of nft(8) exclude each other, or add conditions.
 std::string header_text(const Guards& guards)
 {
     std::string type = guards.ether_type ? guards.ether_type->to_string() : "";

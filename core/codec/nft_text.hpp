@@ -8,9 +8,8 @@
 
 namespace failclosed {
 
-/// What `nft -f` reads to make every table of `ruleset` exactly as it is there, and to touch no
-/// other. A device name with a quotation mark, which nft(8) cannot say, is shown with '?' in its
-/// place.
+/// Input of `nft -f` that replaces every table of `ruleset`, and changes no other. In a device name
+/// a quotation mark, which nft(8) cannot write, is replaced by '?'.
 std::string to_nft(const Ruleset& ruleset);
 
 /// One element of a set as nft(8) writes it: `0 . 203.0.113.2 . udp . 1194`.

@@ -250,7 +250,7 @@ TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
                   "table " + std::string(to_string(family)) + " t: rule 'x' in chain c: " + reason)
             << rule.matches.size();
     };
-    const char* const frames = "matches frames where there are only packets";
+    const char* const frames = "matches frames in a table without frames";
     for (const TableFamily family : {TableFamily::Inet, TableFamily::Arp}) {
         refused(family, matching(OfEtherType{{0x888e}}), frames);
         refused(family, matching(ToMac{test::mac("02:00:00:00:00:01")}), frames);
@@ -258,18 +258,17 @@ TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
         refused(family, matching(InSet{{.name = "s", .key = {Field::SourceMac}}}), frames);
     }
     refused(TableFamily::Inet, matching(InSet{{.name = "s", .key = {Field::ArpTarget}}}),
-            "matches ARP where there is only IP");
-    refused(TableFamily::Arp, matching(LaterFragment{Family::V4}),
-            "matches IP where there is only ARP");
-    const char* const flows = "asks for connections where there are none";
+            "matches ARP in an IP table");
+    refused(TableFamily::Arp, matching(LaterFragment{Family::V4}), "matches IP in an ARP table");
+    const char* const flows = "needs connection tracking, which this table does not have";
     for (const TableFamily family : {TableFamily::Netdev, TableFamily::Arp}) {
         refused(family, matching(HasConntrackMark{}), flows);
         refused(family, matching(InConntrackState{true, false}), flows);
         refused(family, {"x", {}, false, {SetConntrackMark{}}, {}}, flows);
-        refused(family, matching(ToOthers{}), "asks for routes where there are none");
-        refused(family, ends(Masquerade{}), "translates addresses where one cannot");
+        refused(family, matching(ToOthers{}), "needs routes, which this table does not have");
+        refused(family, ends(Masquerade{}), "address translation is not possible in this chain");
     }
-    refused(TableFamily::Netdev, ends(Verdict::Reject), "rejects where one can only drop");
+    refused(TableFamily::Netdev, ends(Verdict::Reject), "this table can drop, but not reject");
     EXPECT_EQ(error_of(TableFamily::Netdev, matching(OfEtherType{{0x888e}})), "");
     EXPECT_EQ(error_of(TableFamily::Inet, matching(LaterFragment{Family::V6})), "");
 }
