@@ -34,7 +34,7 @@ DeviceFacts find_device(const InterfaceName& device)
     return {.is_program_tunnel = true, .is_wireguard = link->is_wireguard};
 }
 
-/// OpenVPN's command line shows what it runs with; those of other VPNs do not.
+/// Only OpenVPN's command line shows the settings of the VPN; those of other VPNs do not.
 VpnProfileFacts::Settings read_settings(const VpnProfile& profile,
                                         const std::optional<ProcessInfo>& program)
 {
@@ -50,7 +50,7 @@ VpnProfileFacts::Settings read_settings(const VpnProfile& profile,
     return VpnProfileFacts::Settings::Other;
 }
 
-/// Adds what NetworkManager and the kernel know of the VPN's profile and program.
+/// Adds the VPN's profile and program, from NetworkManager and the kernel.
 void complete(TunnelUp& up, Warnings& warnings)
 {
     auto& facts = *up.profile;
@@ -78,7 +78,7 @@ void complete(TunnelUp& up, Warnings& warnings)
     }
 }
 
-/// Adds who made the device. What the kernel makes itself has no process.
+/// Adds the process that made the device. Devices made by the kernel have none.
 void complete(TunnelFound& found)
 {
     if (found.maker == TunnelFound::Maker::Kernel) {
@@ -116,7 +116,7 @@ int run(std::span<const char* const> arguments)
     return run_event(system, *parsed->event, parsed->warnings).exit_code();
 }
 
-/// A VPN of NetworkManager's own arms the machine.
+/// A NetworkManager VPN arms the machine.
 bool arms(std::span<const char* const> arguments)
 {
     const std::string_view action = arguments.size() == 2 ? arguments[1] : "";

@@ -18,12 +18,12 @@ using namespace failclosed;
 
 namespace {
 
-// OpenVPN, and what may stand between it and us (a wrapper script of the administrator's).
+// OpenVPN, and possibly a wrapper script between it and this hook.
 constexpr std::size_t kMostAncestors = 3;
 constexpr int kUsageError = 64;
 
-/// What the kernel and OpenVPN's own command line and files tell. The command line is that of the
-/// ancestor that the environment names, where it is one.
+/// Data from the kernel, and from OpenVPN's command line and files. The command line is that of the
+/// process named in the environment, if it is an ancestor.
 OpenvpnFacts gather_facts(const Environment& environment)
 {
     OpenvpnFacts facts;
@@ -55,7 +55,7 @@ OpenvpnFacts gather_facts(const Environment& environment)
     return facts;
 }
 
-/// The servers that are known without a usable environment, so that OpenVPN can try again.
+/// Admits the servers that are known without a usable environment, so that OpenVPN can reconnect.
 LockRequested lock_with(const OpenvpnFacts& facts)
 {
     LockRequested lock;
@@ -73,8 +73,8 @@ LockRequested lock_with(const OpenvpnFacts& facts)
     return lock;
 }
 
-/// What OpenVPN that dropped its privileges runs has none either. Exiting otherwise than with 0
-/// ends OpenVPN, which is right only where no lock would outlast it.
+/// A hook of OpenVPN that has dropped its privileges has none either. An exit code other than 0
+/// ends OpenVPN, which is right only if the machine is not locked.
 int run_without_privileges(std::string_view type)
 {
     LiveSystem system;
@@ -114,7 +114,7 @@ int run(std::span<const char* const> arguments)
     if (!parsed) {
         report_error(parsed.error().message());
         if (is_up) {
-            // OpenVPN ends when we fail, and must not leave an open machine behind.
+            // OpenVPN ends if the hook fails, and must not leave an open machine.
             run_event(system, lock_with(facts));
         }
         return is_up ? 1 : 0;
@@ -126,8 +126,8 @@ int run(std::span<const char* const> arguments)
         return 0;
     }
     const Outcome outcome = run_event(system, *parsed->event);
-    // `down` that fails is fatal to OpenVPN, and so is `up`: only a machine that is not protected
-    // is worth that.
+    // A failure of `up` or `down` ends OpenVPN, so the hook fails only if the machine is not
+    // protected.
     return is_up && !outcome.enforced ? outcome.exit_code() : 0;
 }
 
@@ -136,6 +136,6 @@ int run(std::span<const char* const> arguments)
 int main(int argc, char** argv)
 {
     const std::span<const char* const> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-    // OpenVPN ends when `up` fails; the machine must not stay open.
+    // OpenVPN ends if `up` fails; the machine must not stay open.
     return run_hook("openvpn-hook", WhenUnarmed::Close, [&] { return run(arguments); });
 }
