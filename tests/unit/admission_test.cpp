@@ -350,7 +350,7 @@ TEST(AdmissionRefuses, RefusedBefore)
     EXPECT_EQ(refusal(state, event), Refusal::RefusedBefore);
 }
 
-TEST(AdmissionRefuses, InOneLineThatNamesTheDevice)
+TEST(AdmissionRefuses, WithOneLineThatNamesTheDevice)
 {
     for (int i = 0; i <= static_cast<int>(Refusal::RefusedBefore); ++i) {
         const auto text = to_text(static_cast<Refusal>(i), device("vpn0"));
@@ -399,7 +399,7 @@ TEST(Admission, ARefusedVpnDoesNotInheritATunnelOfTheSameName)
     EXPECT_EQ(next_state(vpn, found(TunnelFound::Maker::NetworkManager, kVpn), {}, network()), vpn);
 }
 
-TEST(Admission, AFoundTunnelIsJudgedByWhatTheKernelShows)
+TEST(Admission, AFoundTunnelIsCheckedAgainstTheKernel)
 {
     const auto event = found(TunnelFound::Maker::Program, kVpn);
     for (const char* own : {"240.0.0.2", "192.168.50.10", "192.168.50.1", "203.0.113.2"}) {
@@ -424,7 +424,7 @@ TEST(Admission, AFoundTunnelIsJudgedByWhatTheKernelShows)
 }
 
 // The tunnel's address is dropped on other devices: its own transport would be, too.
-TEST(Admission, ATunnelGivesWayToAnUnderlayThatGetsItsAddress)
+TEST(Admission, ATunnelIsWithdrawnIfAnUnderlayGetsItsAddress)
 {
     const State up = next_state(locked(), program_up(), {}, network());
     ASSERT_EQ(up.tunnels.size(), 1U);

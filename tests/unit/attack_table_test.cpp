@@ -118,7 +118,7 @@ TEST(SecondReviewTable, NamesTestsAndLimitsThatExist)
     }
 }
 
-TEST(AttackTable, StatesEachLockInItsWords)
+TEST(AttackTable, UsesOnlyTheDefinedVerdicts)
 {
     const std::set<std::string> words = {"holds", "leaks", "denied", "-"};
     for (const auto& row : rows()) {

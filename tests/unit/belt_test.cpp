@@ -107,7 +107,7 @@ class BeltTest : public testing::Test {
 
 // ---- Which devices ----
 
-TEST_F(BeltTest, EveryDeviceThatLeadsOutHasOne)
+TEST_F(BeltTest, EveryUplinkHasAChain)
 {
     add("wlan0");
     add("ppp0").point_to_point = true;
@@ -116,7 +116,7 @@ TEST_F(BeltTest, EveryDeviceThatLeadsOutHasOne)
     EXPECT_EQ(belts(), devices({"down", "eth0", "eth0.5", "ppp0", "wlan0"}));
 }
 
-TEST_F(BeltTest, TunnelsHaveNone)
+TEST_F(BeltTest, TunnelsHaveNoChain)
 {
     add("tun0").can_be_tunnel = true;
     add("wg0").is_program_tunnel = true;
@@ -125,7 +125,7 @@ TEST_F(BeltTest, TunnelsHaveNone)
     EXPECT_EQ(belts(), devices({"eth0"}));
 }
 
-TEST_F(BeltTest, WhatCanBeATunnelHasOneWhereItIsTheUplinkOrABridgesPort)
+TEST_F(BeltTest, ATunnelDeviceThatIsUplinkOrBridgePortHasAChain)
 {
     Link& uplink = add("ppp0");
     uplink.can_be_tunnel = true;
@@ -140,7 +140,7 @@ TEST_F(BeltTest, WhatCanBeATunnelHasOneWhereItIsTheUplinkOrABridgesPort)
     EXPECT_EQ(belts(), devices({"br0", "eth0", "eth1", "ppp0", "tun1"}));
 }
 
-TEST_F(BeltTest, WhatLeadsToGuestsHasNone)
+TEST_F(BeltTest, DevicesOfGuestsHaveNoChain)
 {
     add_bridge();
     EXPECT_EQ(belts(), devices({"eth0"}));
@@ -150,7 +150,7 @@ TEST_F(BeltTest, WhatLeadsToGuestsHasNone)
     EXPECT_EQ(belts(), devices({"eth0"}));
 }
 
-TEST_F(BeltTest, ABridgeWithANetworkCardHasOneAndTheWiresToItsGuestsHaveNone)
+TEST_F(BeltTest, ABridgeWithANetworkCardHasAChainAndItsGuestPortsHaveNone)
 {
     const unsigned bridge = add_bridge();
     add("eth1").bridge = bridge;
@@ -161,7 +161,7 @@ TEST_F(BeltTest, ABridgeWithANetworkCardHasOneAndTheWiresToItsGuestsHaveNone)
 }
 
 // The guest is a router then, and whatever is sent to it may be on its way out.
-TEST_F(BeltTest, ABridgeThatADefaultRouteLeadsOverHasOne)
+TEST_F(BeltTest, ABridgeWithADefaultRouteHasAChain)
 {
     const unsigned bridge = add_bridge();
     snapshot_.main_routes = {
@@ -169,7 +169,7 @@ TEST_F(BeltTest, ABridgeThatADefaultRouteLeadsOverHasOne)
     EXPECT_EQ(belts(), devices({"br0", "eth0", "vnet0"}));
 }
 
-TEST_F(BeltTest, AnUplinkHasOneWhateverTheConfigurationSays)
+TEST_F(BeltTest, AnUplinkNamedInForwardHasAChain)
 {
     config_.forward = devices({"eth0"});
     EXPECT_EQ(belts(), devices({}));
@@ -185,7 +185,7 @@ TEST_F(BeltTest, AnUplinkHasOneWhateverTheConfigurationSays)
 }
 
 // A tunnel's device that goes with its program is no reason to load anything.
-TEST_F(BeltTest, IsTheSameWhetherATunnelsDeviceIsThereOrNot)
+TEST_F(BeltTest, IsTheSameWithAndWithoutTheTunnelsDevice)
 {
     const Ruleset before = plan();
     Link& device = add("tun0");
@@ -198,7 +198,7 @@ TEST_F(BeltTest, IsTheSameWhetherATunnelsDeviceIsThereOrNot)
 
 // ---- Form ----
 
-TEST_F(BeltTest, EachDeviceHasAChainOfItsOwnThatDropsTheRest)
+TEST_F(BeltTest, EachDeviceHasItsOwnChainWithPolicyDrop)
 {
     add("wlan0");
     std::set<std::string> of;
@@ -213,7 +213,7 @@ TEST_F(BeltTest, EachDeviceHasAChainOfItsOwnThatDropsTheRest)
     EXPECT_EQ(of, (std::set<std::string>{"eth0", "wlan0"}));
 }
 
-TEST_F(BeltTest, ChainsOfOddDevicesAreNamedInLettersThatNftKnows)
+TEST_F(BeltTest, ChainsOfUnusualDeviceNamesAreValidForNft)
 {
     for (const char* name : {"a-b", "a_b", "a_2db", "wl\"x", "en\xc3\xa9", "a;b", "*", "eth0.5"}) {
         add(name);
@@ -247,7 +247,7 @@ TEST_F(BeltTest, DevicesChangeNoRule)
     EXPECT_EQ(rules(), before);
 }
 
-TEST_F(BeltTest, AsksForNothingThatDevicesDoNotKnow)
+TEST_F(BeltTest, HasNoMatchThatNetdevTablesLack)
 {
     config_.forward = devices({"br0"});
     config_.inbound = {{Transport::Tcp, port(22), prefix("0.0.0.0/0")}};
@@ -270,7 +270,7 @@ TEST_F(BeltTest, AsksForNothingThatDevicesDoNotKnow)
 
 // ---- Who is asked for ----
 
-TEST_F(BeltTest, ArpAsksForWhoCanBeOnTheLink)
+TEST_F(BeltTest, ArpQueriesOnlyPossibleNeighbours)
 {
     EXPECT_TRUE(passes(arp_for("192.168.50.1")));
     EXPECT_TRUE(passes(arp_for("10.1.2.3"))) << "any private address";
@@ -296,7 +296,7 @@ TEST_F(BeltTest, ADeviceWithoutAnAddressCanComeUp)
 
 // ---- Allowances ----
 
-TEST_F(BeltTest, WithoutAllowancesNothingIsTrusted)
+TEST_F(BeltTest, WithoutAllowancesNoFrameIsTrusted)
 {
     for (const char* name : {"allowed_mac", "allowed_source4", "allowed_source6"}) {
         EXPECT_EQ(find(belt(), name), nullptr) << name;
@@ -330,7 +330,7 @@ TEST_F(BeltTest, AllowancesAreOfAddressesAndTypes)
     EXPECT_FALSE(passes(frame));
 }
 
-TEST_F(BeltTest, AllowancesLetNoProgramOfThisMachineOut)
+TEST_F(BeltTest, AllowancesAdmitNoLocalProgram)
 {
     config_.belt_allow = {prefix("192.168.50.10/32")};
     Packet packet = datagram("192.168.50.10", "198.51.100.20");
@@ -341,7 +341,7 @@ TEST_F(BeltTest, AllowancesLetNoProgramOfThisMachineOut)
 
 // ---- Fragments and flows ----
 
-TEST_F(BeltTest, LaterFragmentsAreThoseOfTunnelPrograms)
+TEST_F(BeltTest, AdmitsLaterFragmentsOfTunnelProgramsOnly)
 {
     state_.servers = {{Remote::parse("203.0.114.2:1194/udp").value(), {{65534}, {}}, {}}};
     Packet fragment = datagram("192.168.50.10", "203.0.114.2");
@@ -358,7 +358,7 @@ TEST_F(BeltTest, LaterFragmentsAreThoseOfTunnelPrograms)
     EXPECT_FALSE(passes(fragment)) << "another port";
 }
 
-TEST_F(BeltTest, AnswersOfInboundServicesAreThoseThatTheOutputHookSaw)
+TEST_F(BeltTest, AdmitsOnlyInboundAnswersMarkedByTheOutputHook)
 {
     config_.inbound = {{Transport::Udp, port(51820), prefix("0.0.0.0/0")}};
     Packet answer = datagram("192.168.50.10", "198.51.100.20");

@@ -46,7 +46,7 @@ TEST(Child, MuchOutputDoesNotBlockIt)
     EXPECT_EQ(told_by("yes | head -n 200000; echo end"), "/bin/sh failed: end");
 }
 
-TEST(Child, ControlCharactersAreNotPassedOn)
+TEST(Child, ControlCharactersAreNotReported)
 {
     EXPECT_EQ(told_by("printf '\\033[2Jx'"), "/bin/sh failed: ");
 }
@@ -58,7 +58,7 @@ TEST(Child, EnvironmentHasOnlyThePath)
               "/bin/sh failed: PATH=/usr/sbin:/usr/bin:/sbin:/bin ");
 }
 
-TEST(Child, HoldsNoDescriptorOfOurs)
+TEST(Child, InheritsNoDescriptor)
 {
     const int leaked = open("/dev/null", O_RDONLY);
     ASSERT_GT(leaked, 2);

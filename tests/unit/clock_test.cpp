@@ -105,7 +105,7 @@ TEST_P(Clock, KeepsTheServerThatAnsweredLastAndThoseThatAreConfigured)
 }
 
 // The machine starts without the time, connects, and is told it through the tunnel.
-TEST_P(Clock, OfTheStartThatIsSetRightLaterLosesNoServerThatAnswered)
+TEST_P(Clock, CorrectedAfterBootKeepsServersThatAnswered)
 {
     const State there = connected(GetParam());
     const State right = next_state(there, ReapplyRequested{}, with_server(), at(kNow));
@@ -141,7 +141,7 @@ TEST_P(Clock, NeitherProlongsNorEndsASignIn)
 
 INSTANTIATE_TEST_SUITE_P(Times, Clock, testing::ValuesIn(kOddTimes));
 
-TEST(ClockThatWasAhead, KeepsWhatItSawUntilItsTime)
+TEST(ClockThatWasAhead, KeepsAddressesUntilTheirTime)
 {
     const State ahead = connected(kNow + kYear);
     const auto later = [&](Seconds now) {

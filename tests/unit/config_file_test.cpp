@@ -14,7 +14,7 @@ Result<Config> read(const std::string& body)
     return read_config(std::array{ConfigText{"test.conf", "[failclosed]\n" + body}});
 }
 
-TEST(ConfigFile, NothingMeansDefaults)
+TEST(ConfigFile, AnEmptyFileMeansDefaults)
 {
     EXPECT_EQ(read_config({}).value(), Config{});
     EXPECT_EQ(read("").value(), Config{});
@@ -88,7 +88,7 @@ TEST(ConfigFile, InboundServices)
                                             service(Transport::Tcp, 443, "fd00::1")}));
 }
 
-TEST(ConfigFile, WhatTheBeltAllows)
+TEST(ConfigFile, BeltAllowances)
 {
     const auto config =
         read("belt-allow=52:54:00:AB:34:56;192.168.50.77;fd00::/8;10.0.0.0/8;0x88E5\n");
@@ -123,7 +123,7 @@ TEST(ConfigFile, LaterFilesReplaceKeys)
     EXPECT_FALSE(config->log);
 }
 
-TEST(ConfigFile, WhatIsNotAllowedIsAnError)
+TEST(ConfigFile, InvalidValuesAreErrors)
 {
     for (const char* line : {"lan=",
                              "lan=public",

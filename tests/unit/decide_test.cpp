@@ -150,7 +150,7 @@ TEST_F(DecideTest, EveryEventButUnlockClosesALockedMachine)
     }
 }
 
-TEST_F(DecideTest, AnOpenMachineIsChangedByLockAndTunnelUpAlone)
+TEST_F(DecideTest, OnlyLockAndTunnelUpChangeAnOpenMachine)
 {
     for (const auto& event : every_event()) {
         const auto decided = decide(open_, event);
@@ -166,7 +166,7 @@ TEST_F(DecideTest, AnOpenMachineIsChangedByLockAndTunnelUpAlone)
     }
 }
 
-TEST_F(DecideTest, OpeningIsOneObligationByItself)
+TEST_F(DecideTest, OpeningIsASingleObligation)
 {
     for (const auto& before : {locked_, open_}) {
         const auto decided = decide(before, UnlockRequested{});
@@ -175,7 +175,7 @@ TEST_F(DecideTest, OpeningIsOneObligationByItself)
     }
 }
 
-TEST_F(DecideTest, ATunnelOfRootsProgramThatIsRefusedEndsTheProgram)
+TEST_F(DecideTest, ARefusedTunnelOfRootsProgramEndsTheProgram)
 {
     snapshot_.links.back().can_be_tunnel = false;
     const auto decided = decide(open_, tunnel_up());
@@ -189,7 +189,7 @@ TEST_F(DecideTest, ATunnelOfRootsProgramThatIsRefusedEndsTheProgram)
     EXPECT_TRUE(decided.state.tunnels.empty());
 }
 
-TEST_F(DecideTest, AVpnOfNetworkManagersThatIsRefusedIsAWarning)
+TEST_F(DecideTest, ARefusedNetworkManagerVpnIsAWarning)
 {
     TunnelUp event = vpn_up();
     event.profile->digest = std::string(64, 'b');
@@ -201,7 +201,7 @@ TEST_F(DecideTest, AVpnOfNetworkManagersThatIsRefusedIsAWarning)
     EXPECT_TRUE(warning->text.ends_with("; the machine is locked without it"));
 }
 
-TEST_F(DecideTest, AVpnOfNetworkManagersWithoutAnyServerIsAWarning)
+TEST_F(DecideTest, ANetworkManagerVpnWithoutAServerIsAWarning)
 {
     const auto warns = [&](const State& before, const TunnelUp& event) {
         const auto warning = find<SayWarning>(decide(before, event));
@@ -217,7 +217,7 @@ TEST_F(DecideTest, AVpnOfNetworkManagersWithoutAnyServerIsAWarning)
     EXPECT_FALSE(warns(locked_, of_root));
 }
 
-TEST_F(DecideTest, AFoundDeviceThatIsRefusedIsAWarningOnALockedMachine)
+TEST_F(DecideTest, ARefusedFoundDeviceIsAWarningOnALockedMachine)
 {
     const auto objection = [&](const State& before, TunnelFound::Maker maker) {
         const auto decided = decide(before, TunnelFound{device("tun0"), maker});
@@ -232,7 +232,7 @@ TEST_F(DecideTest, AFoundDeviceThatIsRefusedIsAWarningOnALockedMachine)
     EXPECT_EQ(objection(open_, TunnelFound::Maker::Unknown), "");
 }
 
-TEST_F(DecideTest, ATunnelThatIsWithdrawnIsAWarning)
+TEST_F(DecideTest, AWithdrawnTunnelIsAWarning)
 {
     const State up = after(locked_, tunnel_up());
     ASSERT_EQ(up.tunnels.size(), 1U);
@@ -255,7 +255,7 @@ TEST_F(DecideTest, ASignInIsAdmittedAfterTheRoutes)
                 Contains(Obligation(AdmitSignIn{false})));
 }
 
-TEST_F(DecideTest, ASignInThatIsOverIsEndedBeforeTheFirewallIsLoaded)
+TEST_F(DecideTest, AnExpiredSignInIsEndedBeforeTheFirewallIsLoaded)
 {
     const State signed_in = after(locked_, sign_in());
     for (const Event& event : {Event(PortalEnded{}), Event(tunnel_up())}) {
@@ -275,7 +275,7 @@ TEST_F(DecideTest, ASignInThatIsOverIsEndedBeforeTheFirewallIsLoaded)
     EXPECT_TRUE(find<EndSignIn>(decide(signed_in, UnderlayChanged{})));
 }
 
-TEST_F(DecideTest, ASignInThatIsRefusedIsAnErrorAndEndsNoProgram)
+TEST_F(DecideTest, ARefusedSignInIsAnErrorAndEndsNoProgram)
 {
     for (const auto& before : {open_, after(locked_, tunnel_up())}) {
         const auto decided = decide(before, sign_in());
@@ -306,7 +306,7 @@ TEST_F(DecideTest, OnlyATunnelThatComesUpEndsOlderFlows)
     }
 }
 
-TEST_F(DecideTest, ProgramsAreToldButTheOneThatTheEventComesFrom)
+TEST_F(DecideTest, ProgramsAreToldExceptTheSourceOfTheEvent)
 {
     for (const Event& event : {Event(tunnel_up()), Event(TunnelRestarted{.owner = kProgram}),
                                Event(TunnelDown{.interface = device("tun0"), .owner = kProgram})}) {
@@ -321,7 +321,7 @@ TEST_F(DecideTest, ProgramsAreToldButTheOneThatTheEventComesFrom)
     }
 }
 
-TEST_F(DecideTest, WhereTheMachineWasOpenTheUnderlayIsOnlyRemembered)
+TEST_F(DecideTest, OnAnOpenMachineTheUnderlayIsOnlyRemembered)
 {
     for (const Event& event : {Event(tunnel_up()), Event(LockRequested{})}) {
         const auto decided = decide(open_, event);
@@ -364,7 +364,7 @@ TEST_F(DecideTest, AFreshInstallationIsOpenAndRulesCountMoreThanFiles)
     EXPECT_EQ(armed(open_, {}), Armed::Yes) << "unknown counts as loaded";
 }
 
-TEST_F(DecideTest, RulesThatAnotherProgramLoadsBringNoTunnelBack)
+TEST_F(DecideTest, RulesLoadedByAnotherProgramRestoreNoTunnel)
 {
     State before = after(open_, tunnel_up());
     EXPECT_EQ(believed(before, {}, UnderlayChanged{}), before);
@@ -374,7 +374,7 @@ TEST_F(DecideTest, RulesThatAnotherProgramLoadsBringNoTunnelBack)
         << "they are there for the next lock";
 }
 
-TEST_F(DecideTest, OfAnOpenMachineTunnelsOfEndedProgramsAreForgotten)
+TEST_F(DecideTest, OnAnOpenMachineTunnelsOfEndedProgramsAreForgotten)
 {
     State state = after(open_, tunnel_up());
     EXPECT_THAT(unwatched_programs(state), IsEmpty()) << "its end is an event";
@@ -397,7 +397,7 @@ TEST_F(DecideTest, LinksThatCouldNotBeReadForgetNoTunnel)
     EXPECT_EQ(decided.state.tunnels, up.tunnels);
 }
 
-TEST_F(DecideTest, LookingEndsNoSignIn)
+TEST_F(DecideTest, ReadingTheStateEndsNoSignIn)
 {
     const State signed_in = after(locked_, sign_in());
     snapshot_.uptime = signed_in.portal->until + Seconds{1};

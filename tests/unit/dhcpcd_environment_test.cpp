@@ -32,7 +32,7 @@ TEST_P(RecordedHookTest, GivesTheExpectedEvent)
     EXPECT_EQ(text(Call::load(GetParam()).entries), test::read_text(expected));
 }
 
-TEST_P(RecordedHookTest, ChangedInAnyWayIsNoMoreThanAChange)
+TEST_P(RecordedHookTest, ChangedInAnyWayIsOnlyANetworkChange)
 {
     const auto original = Call::load(GetParam());
     for (unsigned seed = 0; seed < test::kRounds && !HasFailure(); ++seed) {
@@ -115,7 +115,7 @@ TEST(DhcpcdEnvironment, ClearedEnvironmentIsAChange)
     EXPECT_EQ(text({"PATH=/bin"}), "UnderlayChanged\n");
 }
 
-TEST(DhcpcdEnvironment, NothingIsDoneWhereDhcpcdDoesNothing)
+TEST(DhcpcdEnvironment, TestAndDumpGiveNoEvent)
 {
     for (const char* reason : {"TEST", "DUMP", "DUMP6"}) {
         EXPECT_EQ(text({std::string("reason=") + reason, "interface=eth0"}), "no event\n");

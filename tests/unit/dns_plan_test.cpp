@@ -40,7 +40,7 @@ DnsPlan plan(std::vector<Tunnel> tunnels, const Config& config = {})
     return plan_dns(state, config);
 }
 
-TEST(DnsPlan, WithoutTunnelsOrResolversNothingIsOurs)
+TEST(DnsPlan, WithoutTunnelsOrResolversThePlanIsEmpty)
 {
     Config config;
     config.dns_servers = addresses({"192.0.2.53"});
@@ -68,7 +68,7 @@ TEST(DnsPlan, TheFirstTunnelThatHasResolversComesFirst)
     EXPECT_EQ(dns.search_domains(), names({"one.example", "two.example"}));
 }
 
-TEST(DnsPlan, ConfiguredResolversStandInThePlaceOfPushedOnes)
+TEST(DnsPlan, ConfiguredResolversReplacePushedOnes)
 {
     Config config;
     config.dns_servers = addresses({"192.0.2.53"});
@@ -86,7 +86,7 @@ TEST(DnsPlan, OnlyTheAdministratorMayNameALoopbackResolver)
 }
 
 // The firewall takes what root sends there for the tunnel program's own packets.
-TEST(DnsPlan, AResolverAtTheAddressAndPortOfAServerIsNotAsked)
+TEST(DnsPlan, AResolverAtTheAddressAndPortOfAServerIsNotUsed)
 {
     State state;
     state.tunnels = {tunnel("tun0", {"203.0.113.2", "203.0.113.3", "10.8.0.1"})};

@@ -385,7 +385,7 @@ std::size_t position(const FakeSystem& system, const std::string& call)
         std::distance(system.calls.begin(), std::ranges::find(system.calls, call)));
 }
 
-TEST(Engine, AFreshInstallIsLeftAlone)
+TEST(Engine, AFreshInstallIsNotChanged)
 {
     FakeSystem system;
     const Outcome outcome = handle(system, ReapplyRequested{});
@@ -432,7 +432,7 @@ TEST(Engine, UnlockOpensNamesFirstThenRoutesThenFirewall)
     EXPECT_FALSE(system.closed());
 }
 
-TEST(Engine, DownKeepsTheLockAndPutsNamesBack)
+TEST(Engine, DownKeepsTheLockAndRestoresNames)
 {
     FakeSystem system;
     handle(system, tunnel_up());
@@ -447,7 +447,7 @@ TEST(Engine, DownKeepsTheLockAndPutsNamesBack)
 /// where the firewall could be loaded at all, and the exit code says the truth.
 class EngineFailure : public testing::TestWithParam<const char*> {};
 
-TEST_P(EngineFailure, EndsClosedOrSaysThatItDoesNot)
+TEST_P(EngineFailure, EndsClosedOrReportsThatItDoesNot)
 {
     for (const Event& event : {Event(tunnel_up()), Event(LockRequested{})}) {
         FakeSystem system;
@@ -506,7 +506,7 @@ TEST(Engine, AnOldKernelGetsTheEssentialRules)
     EXPECT_TRUE(differences(system, found).empty());
 }
 
-TEST(Engine, WhoTakesATableAwayAtTheSameTimeDoesNotMakeItLoadLess)
+TEST(Engine, AConcurrentRemovalOfATableDoesNotMakeItLoadLess)
 {
     FakeSystem system;
     system.meddled = true;
@@ -517,7 +517,7 @@ TEST(Engine, WhoTakesATableAwayAtTheSameTimeDoesNotMakeItLoadLess)
     EXPECT_TRUE(differences(system, inspect(system)).empty());
 }
 
-TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
+TEST(Engine, AKernelWithoutEgressGetsAllExceptTheBeltAndEveryRunReportsIt)
 {
     FakeSystem system;
     system.has_egress = false;
@@ -537,7 +537,7 @@ TEST(Engine, AKernelWithoutEgressGetsAllButTheBeltAndEveryRunSaysSo)
     EXPECT_EQ(firewall_form(system, inspect(system)), Expressions::All);
 }
 
-TEST(Engine, WhereLinksCannotBeReadTheBeltStays)
+TEST(Engine, TheBeltStaysIfLinksCannotBeRead)
 {
     FakeSystem system;
     system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
@@ -550,7 +550,7 @@ TEST(Engine, WhereLinksCannotBeReadTheBeltStays)
     }
 }
 
-TEST(Engine, ABeltThatWasTakenAwayIsMissed)
+TEST(Engine, ARemovedBeltIsReported)
 {
     FakeSystem system;
     handle(system, tunnel_up());
@@ -561,7 +561,7 @@ TEST(Engine, ABeltThatWasTakenAwayIsMissed)
     EXPECT_FALSE(differences(system, found).empty());
 }
 
-TEST(Engine, ADeviceThatGoesMeanwhileTakesNoOtherOnesGuardAlong)
+TEST(Engine, ADeviceThatVanishesDuringTheRunKeepsTheGuardsOfOthers)
 {
     FakeSystem system;
     system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
@@ -578,7 +578,7 @@ TEST(Engine, ADeviceThatGoesMeanwhileTakesNoOtherOnesGuardAlong)
     EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("usb0"))) << "it is back";
 }
 
-TEST(Engine, ADeviceThatIsMadeAnewMeanwhileTakesNoGuardAway)
+TEST(Engine, ADeviceCreatedAgainDuringTheRunRemovesNoGuard)
 {
     FakeSystem system;
     system.snapshot.links.push_back({.name = device("eth0"), .index = 2, .up = true});
@@ -589,7 +589,7 @@ TEST(Engine, ADeviceThatIsMadeAnewMeanwhileTakesNoGuardAway)
     EXPECT_TRUE(FakeSystem::is_belted(system.firewall, device("eth0")));
 }
 
-TEST(Engine, AtBootLinksGoDownWhereNoFirewallLoads)
+TEST(Engine, AtBootLinksGoDownIfNoFirewallLoads)
 {
     FakeSystem system;
     system.broken = {"replace_firewall", "full_firewall"};
@@ -633,7 +633,7 @@ TEST(Engine, DamagedConfigurationIsTheStrictest)
 }
 
 /// Unlocked once, and locked again while nothing could be written.
-TEST(Engine, RulesInTheKernelSayMoreThanAFileThatCouldNotBeWritten)
+TEST(Engine, RulesInTheKernelOverrideAnOutdatedFile)
 {
     for (const Event& event : {Event(ReapplyRequested{}), Event(TunnelDown{device("tun0")}),
                                Event(TunnelRestarted{}), Event(ServersResolved{})}) {
@@ -659,7 +659,7 @@ TEST(Engine, TablesWithoutAnyFileAreClosed)
     EXPECT_TRUE(outcome.enforced);
 }
 
-TEST(Engine, UnlockThatCannotPutNamesBackStaysClosed)
+TEST(Engine, UnlockThatCannotRestoreNamesStaysClosed)
 {
     for (const char* call : {"restore_dns", "remove_hosts", "remove_routing", "remove_firewall"}) {
         FakeSystem system;
@@ -672,7 +672,7 @@ TEST(Engine, UnlockThatCannotPutNamesBackStaysClosed)
     }
 }
 
-TEST(Engine, ATunnelOnADeviceThatIsNoneOnlyLocks)
+TEST(Engine, ATunnelOnAnUnsuitableDeviceOnlyLocks)
 {
     FakeSystem system;
     system.snapshot.links.back().can_be_tunnel = false;
@@ -695,7 +695,7 @@ TEST(Engine, WithoutRulesAndRoutesAnUpIsNotEnforced)
     EXPECT_EQ(std::ranges::count(system.calls, "sync_routing"), 2) << "looked at again, once";
 }
 
-TEST(Engine, AnOpeningThatIsNotNotedSaysThatItIsOpen)
+TEST(Engine, AnUnsavedOpeningReportsThatTheMachineIsOpen)
 {
     FakeSystem system;
     handle(system, tunnel_up());
@@ -726,7 +726,7 @@ TEST(Engine, LinksThatCannotBeReadForgetNoTunnel)
     EXPECT_NE(system.dns, DnsPlan{});
 }
 
-TEST(Engine, EnsureClosedLoadsTheBaseFormWhereNothingIs)
+TEST(Engine, EnsureClosedLoadsTheBaseFormIfNoTableIsLoaded)
 {
     FakeSystem system;
     ASSERT_TRUE(ensure_closed(system));
@@ -737,7 +737,7 @@ TEST(Engine, EnsureClosedLoadsTheBaseFormWhereNothingIs)
     EXPECT_EQ(system.firewall, full);
 }
 
-TEST(Engine, AfterAnExceptionAllLocksAreClosedIfThatIsPossible)
+TEST(Engine, AfterAnExceptionAllLocksAreClosedIfPossible)
 {
     FakeSystem system;
     ASSERT_TRUE(close_after_exception(system, {}));
@@ -746,7 +746,7 @@ TEST(Engine, AfterAnExceptionAllLocksAreClosedIfThatIsPossible)
     EXPECT_TRUE(differences(system, inspect(system)).empty());
 }
 
-TEST(Engine, AfterAnExceptionThatComesAgainTheBaseFormIsLoaded)
+TEST(Engine, AfterASecondExceptionTheBaseFormIsLoaded)
 {
     FakeSystem system;
     system.out_of_memory = true;
@@ -757,7 +757,7 @@ TEST(Engine, AfterAnExceptionThatComesAgainTheBaseFormIsLoaded)
     EXPECT_FALSE(close_after_exception(system, {}));
 }
 
-TEST(Engine, DifferencesNameEachPartThatDrifted)
+TEST(Engine, DifferencesNameEachChangedPart)
 {
     FakeSystem system;
     handle(system, tunnel_up());
@@ -783,7 +783,7 @@ class PortalTest : public testing::Test {
     FakeSystem system_;
 };
 
-TEST_F(PortalTest, IsAdmittedOnceRulesAndRoutesAreThere)
+TEST_F(PortalTest, IsAdmittedAfterRulesAndRoutesAreLoaded)
 {
     const Outcome outcome = handle(system_, sign_in());
     EXPECT_EQ(outcome.exit_code(), 0);
@@ -796,7 +796,7 @@ TEST_F(PortalTest, IsAdmittedOnceRulesAndRoutesAreThere)
     EXPECT_EQ(system_.remaining, Seconds{600});
 }
 
-TEST_F(PortalTest, RulesThatAreLoadedAnewAdmitForWhatIsLeft)
+TEST_F(PortalTest, ReloadedRulesAdmitForTheRemainingTime)
 {
     handle(system_, sign_in());
     system_.snapshot.uptime += Seconds{60};
@@ -809,7 +809,7 @@ TEST_F(PortalTest, RulesThatAreLoadedAnewAdmitForWhatIsLeft)
     EXPECT_EQ(system_.remaining, Seconds{540});
 }
 
-TEST_F(PortalTest, AnotherOneTakesThePlaceOfTheFirst)
+TEST_F(PortalTest, ASecondSignInReplacesTheFirst)
 {
     handle(system_, sign_in());
     system_.calls.clear();
@@ -841,7 +841,7 @@ TEST_F(PortalTest, EndsWithTheProgramTheTimeTheTunnelAndTheLock)
     EXPECT_LT(position(system_, "end_portal"), position(system_, "replace_firewall"));
 }
 
-TEST_F(PortalTest, WhatIsRefusedSaysWhy)
+TEST_F(PortalTest, RefusalsStateTheReason)
 {
     handle(system_, tunnel_up());
     const Outcome outcome = handle(system_, sign_in());
@@ -852,7 +852,7 @@ TEST_F(PortalTest, WhatIsRefusedSaysWhy)
     EXPECT_FALSE(system_.portal);
 }
 
-TEST_F(PortalTest, NobodyIsAdmittedWhereTheRulesCouldNotBeLoaded)
+TEST_F(PortalTest, IsNotAdmittedIfTheRulesCouldNotBeLoaded)
 {
     system_.broken = {"full_firewall"};
     const Outcome outcome = handle(system_, sign_in());
@@ -897,7 +897,7 @@ class ReconnectTest : public testing::Test {
     FakeSystem system_;
 };
 
-TEST_F(ReconnectTest, OneSignalHoweverManyEvents)
+TEST_F(ReconnectTest, SendsOneSignalForManyEvents)
 {
     const Outcome outcome = flap();
     EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}}));
@@ -910,7 +910,7 @@ TEST_F(ReconnectTest, OneSignalHoweverManyEvents)
     EXPECT_EQ(system_.signals.size(), 1U);
 }
 
-TEST_F(ReconnectTest, ItIsToldAfterEverythingIsInPlace)
+TEST_F(ReconnectTest, TellsProgramsAfterAllChanges)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -923,7 +923,7 @@ TEST_F(ReconnectTest, ItIsToldAfterEverythingIsInPlace)
     EXPECT_LT(position(system_, "apply_dns"), position(system_, "signal"));
 }
 
-TEST_F(ReconnectTest, ARunThatIsCutShortLeavesTheSignalToTheNextOne)
+TEST_F(ReconnectTest, AnInterruptedRunLeavesTheSignalToTheNextOne)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -936,7 +936,7 @@ TEST_F(ReconnectTest, ARunThatIsCutShortLeavesTheSignalToTheNextOne)
     EXPECT_EQ(system_.signals.size(), 2U);
 }
 
-TEST_F(ReconnectTest, ItsOwnUpAndDownTellItNothing)
+TEST_F(ReconnectTest, TheProgramsOwnEventsSendItNoSignal)
 {
     TunnelUp up = tunnel_up();
     up.tunnel.owner = kProgram;
@@ -956,7 +956,7 @@ TEST_F(ReconnectTest, AProgramBetweenDownAndUpIsTold)
     EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}}));
 }
 
-TEST_F(ReconnectTest, WhoHasNotComeUpYetIsSearched)
+TEST_F(ReconnectTest, ProgramsWithoutATunnelAreSearchedFor)
 {
     system_.programs.push_back({{2000, 1}, true, true, false});
     system_.unknown = {2000};
@@ -964,14 +964,14 @@ TEST_F(ReconnectTest, WhoHasNotComeUpYetIsSearched)
     EXPECT_EQ(system_.signals, (Signals{{1000, SIGHUP}, {2000, SIGUSR1}}));
 }
 
-TEST_F(ReconnectTest, ProgramsThatAreOverAreNotTold)
+TEST_F(ReconnectTest, EndedProgramsAreNotTold)
 {
     system_.programs.clear();
     flap();
     EXPECT_TRUE(system_.signals.empty());
 }
 
-TEST_F(ReconnectTest, WhoIsOverIsForgotten)
+TEST_F(ReconnectTest, EndedProgramsAreForgotten)
 {
     const TunnelProgram other{{2000, 1}, true, true, true};
     TunnelUp up = tunnel_up();
@@ -983,7 +983,7 @@ TEST_F(ReconnectTest, WhoIsOverIsForgotten)
     EXPECT_EQ(system_.saved.programs.front().id, kProgram);
 }
 
-TEST_F(ReconnectTest, OneOfTwoRunsAtOnceTells)
+TEST_F(ReconnectTest, OnlyOneOfTwoConcurrentRunsTells)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -998,7 +998,7 @@ TEST_F(ReconnectTest, OneOfTwoRunsAtOnceTells)
 }
 
 // Another run may do its work while programs are searched without the lock.
-TEST_F(ReconnectTest, ARunThatToldMeanwhileLeavesNobodyToTell)
+TEST_F(ReconnectTest, ProgramsToldByAnotherRunAreNotToldAgain)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -1009,7 +1009,7 @@ TEST_F(ReconnectTest, ARunThatToldMeanwhileLeavesNobodyToTell)
     EXPECT_EQ(system_.signals.size(), 1U);
 }
 
-TEST_F(ReconnectTest, ARunThatUnlockedMeanwhileStays)
+TEST_F(ReconnectTest, AnUnlockByAnotherRunIsKept)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -1022,7 +1022,7 @@ TEST_F(ReconnectTest, ARunThatUnlockedMeanwhileStays)
 }
 
 // The state on the disk is then an older one, which does not tell that `unlock` came.
-TEST_F(ReconnectTest, AnUnlockAfterAStateThatCouldNotBeSavedStays)
+TEST_F(ReconnectTest, AnUnlockAfterAnUnsavedStateIsKept)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -1038,7 +1038,7 @@ TEST_F(ReconnectTest, AnUnlockAfterAStateThatCouldNotBeSavedStays)
     EXPECT_EQ(system_.saved.armed, Armed::No);
 }
 
-TEST_F(ReconnectTest, ATunnelThatCameUpMeanwhileIsKept)
+TEST_F(ReconnectTest, ATunnelOfAnotherRunIsKept)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -1057,7 +1057,7 @@ TEST_F(ReconnectTest, ATunnelThatCameUpMeanwhileIsKept)
     EXPECT_EQ(std::ranges::count(system_.signals, kProgram.pid, &std::pair<pid_t, int>::first), 1);
 }
 
-TEST_F(ReconnectTest, WithoutTheLockAgainTheNextRunTells)
+TEST_F(ReconnectTest, WithoutTheLockTheNextRunTells)
 {
     system_.snapshot.main_routes.clear();
     handle(system_, UnderlayChanged{});
@@ -1082,14 +1082,14 @@ TEST_F(ReconnectTest, ASignalThatFailsIsAWarning)
     EXPECT_TRUE(outcome.notices.empty());
 }
 
-TEST_F(ReconnectTest, WithoutSignalsByConfiguration)
+TEST_F(ReconnectTest, SendsNoSignalIfConfigured)
 {
     system_.config.reconnect_signal = ReconnectSignal::None;
     flap();
     EXPECT_TRUE(system_.signals.empty());
 }
 
-TEST_F(ReconnectTest, WhoLocksIsNotToldToReconnect)
+TEST_F(ReconnectTest, LockSendsNoSignal)
 {
     handle(system_, UnlockRequested{});
     system_.unknown = {1000};
@@ -1099,7 +1099,7 @@ TEST_F(ReconnectTest, WhoLocksIsNotToldToReconnect)
     EXPECT_EQ(system_.signals.size(), 1U);
 }
 
-TEST_F(ReconnectTest, WhoLocksAgainKeepsATunnelWhoseProgramStillRuns)
+TEST_F(ReconnectTest, ASecondLockKeepsATunnelWhoseProgramRuns)
 {
     system_.snapshot.links[1].addresses = {{IpAddress::parse("10.8.0.2").value(), 24}};
     handle(system_, UnlockRequested{});
@@ -1115,7 +1115,7 @@ TEST_F(ReconnectTest, WhoLocksAgainKeepsATunnelWhoseProgramStillRuns)
     EXPECT_TRUE(system_.saved.tunnels.empty());
 }
 
-TEST_F(ReconnectTest, RulesThatAStrangerLoadsBringNoTunnelBack)
+TEST_F(ReconnectTest, RulesLoadedByAnotherProgramRestoreNoTunnel)
 {
     const Ruleset rules = system_.firewall;
     handle(system_, UnlockRequested{});
@@ -1127,7 +1127,7 @@ TEST_F(ReconnectTest, RulesThatAStrangerLoadsBringNoTunnelBack)
     EXPECT_TRUE(outcome.state.tunnels.empty());
 }
 
-TEST_F(ReconnectTest, AnOpenMachineTellsNobody)
+TEST_F(ReconnectTest, AnOpenMachineSendsNoSignal)
 {
     handle(system_, UnlockRequested{});
     system_.unknown = {1000};

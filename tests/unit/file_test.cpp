@@ -69,7 +69,7 @@ TEST_F(File, MissingFileIsEnoent)
     EXPECT_TRUE(remove_file(directory_ + "/none/x"));
 }
 
-TEST_F(File, RefusesWhatIsNoRegularFileWithoutWaiting)
+TEST_F(File, RefusesSpecialFilesWithoutWaiting)
 {
     ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
     EXPECT_EQ(read_file(path_, 5).error().number(), EINVAL);
@@ -81,7 +81,7 @@ TEST_F(File, RefusesWhatIsNoRegularFileWithoutWaiting)
     EXPECT_EQ(files(), 1U);
 }
 
-TEST_F(File, NewFileHasTheGivenModeWhateverTheUmask)
+TEST_F(File, NewFileHasTheGivenModeWithAnyUmask)
 {
     const mode_t before = umask(0077);
     EXPECT_TRUE(replace_file(path_, "new", {.mode = 0664}));
@@ -92,7 +92,7 @@ TEST_F(File, NewFileHasTheGivenModeWhateverTheUmask)
     EXPECT_EQ(read(path_), "new");
 }
 
-TEST_F(File, ReplacedFileIsANewOneWithModeAndAttributesOfTheOld)
+TEST_F(File, ReplacementIsANewFileWithTheOldModeAndAttributes)
 {
     write(path_, "old and longer");
     ASSERT_EQ(chmod(path_.c_str(), 0640), 0);
@@ -121,7 +121,7 @@ TEST_F(File, SameContentsAreNotWritten)
     EXPECT_EQ(after.st_ino, before.st_ino);
 }
 
-TEST_F(File, LinksAreRefusedUnlessToBeReplaced)
+TEST_F(File, LinksAreRefusedUnlessReplacementIsRequested)
 {
     write(directory_ + "/victim", "untouched");
     ASSERT_EQ(symlink("victim", path_.c_str()), 0);
@@ -133,7 +133,7 @@ TEST_F(File, LinksAreRefusedUnlessToBeReplaced)
     EXPECT_EQ(read(directory_ + "/victim"), "untouched");
 }
 
-TEST_F(File, ALinkComesBackInThePlaceOfAFile)
+TEST_F(File, AFileIsReplacedByALink)
 {
     write(path_, "x");
     ASSERT_TRUE(replace_by_link(path_, "../somewhere/else"));

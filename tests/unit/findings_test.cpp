@@ -106,14 +106,14 @@ class FindingsTest : public testing::Test {
     Snapshot snapshot_;
 };
 
-TEST_F(FindingsTest, NothingOnAnOrdinaryNetwork)
+TEST_F(FindingsTest, ReportsNothingOnAnOrdinaryNetwork)
 {
     EXPECT_THAT(look(), IsEmpty());
     state_.tunnels.clear();
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, NothingBesideContainersGuestsAndOtherTunnels)
+TEST_F(FindingsTest, ReportsNothingForContainersGuestsAndOtherTunnels)
 {
     add_link("docker0").addresses = {{address("172.17.0.1"), 16}};
     route("172.17.0.0/16", kKernel, nullptr, kOther);
@@ -125,7 +125,7 @@ TEST_F(FindingsTest, NothingBesideContainersGuestsAndOtherTunnels)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, NothingOnASecondUplinkOrPpp)
+TEST_F(FindingsTest, ReportsNothingForASecondUplinkOrPpp)
 {
     Link& ppp = add_link("ppp0");
     ppp.point_to_point = true;
@@ -135,7 +135,7 @@ TEST_F(FindingsTest, NothingOnASecondUplinkOrPpp)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, NothingOfAHostBehindAGatewayOutsideOfItsNetwork)
+TEST_F(FindingsTest, ReportsNothingForAHostBehindAGatewayOutsideItsNetwork)
 {
     snapshot_.links[1].addresses = {{address("198.51.100.77"), 32}};
     snapshot_.main_routes.clear();
@@ -144,7 +144,7 @@ TEST_F(FindingsTest, NothingOfAHostBehindAGatewayOutsideOfItsNetwork)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, APublicNetworkIsToldForInformation)
+TEST_F(FindingsTest, APublicNetworkIsReportedForInformation)
 {
     snapshot_.links[1].addresses.front() = {address("198.51.100.77"), 24};
     route("198.51.100.0/24", kKernel);
@@ -154,13 +154,13 @@ TEST_F(FindingsTest, APublicNetworkIsToldForInformation)
     EXPECT_FALSE(is_informational(Finding::Kind::InjectedRoute));
 }
 
-TEST_F(FindingsTest, AnIpv6NetworkOfAnUnusualSizeIsTold)
+TEST_F(FindingsTest, AnIpv6NetworkOfAnUnusualSizeIsReported)
 {
     snapshot_.links[1].addresses.push_back({address("2001:db8:60::10"), 48});
     only(Finding::Kind::PublicNetwork);
 }
 
-TEST_F(FindingsTest, TellsWhoInjectedARoute)
+TEST_F(FindingsTest, NamesTheSourceOfAnInjectedRoute)
 {
     route("198.51.100.0/24", kDhcp, "192.168.50.66");
     EXPECT_EQ(only(Finding::Kind::InjectedRoute),
@@ -174,7 +174,7 @@ TEST_F(FindingsTest, TellsWhoInjectedARoute)
     EXPECT_THAT(only(Finding::Kind::InjectedRoute), HasSubstr("by another program"));
 }
 
-TEST_F(FindingsTest, PiecesOfADefaultRoute)
+TEST_F(FindingsTest, PartsOfADefaultRouteAreReported)
 {
     route("0.0.0.0/1", kDhcp, "192.168.50.1");
     route("128.0.0.0/1", kDhcp, "192.168.50.1");
@@ -191,7 +191,7 @@ TEST_F(FindingsTest, ARouteToAServerIsTheTunnelProgramsUnlessTheNetworkSetIt)
     EXPECT_THAT(only(Finding::Kind::InjectedRoute), HasSubstr("with a VPN server"));
 }
 
-TEST_F(FindingsTest, PrivateRoutesCountWhereTheyAreATunnels)
+TEST_F(FindingsTest, PrivateRoutesAreReportedInTunnelNetworks)
 {
     route("10.99.7.0/24", kDhcp, "192.168.50.66");
     EXPECT_THAT(only(Finding::Kind::InjectedRoute), HasSubstr("inside a tunnel"));
@@ -203,14 +203,14 @@ TEST_F(FindingsTest, PrivateRoutesCountWhereTheyAreATunnels)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, PrefixesThatARouterAdvertisesAsOnTheLink)
+TEST_F(FindingsTest, AdvertisedOnLinkPrefixesAreReported)
 {
     route("2001:db8:99::/64", kKernel);
     route("2001:db8::/32", kKernel);
     EXPECT_EQ(look().size(), 2U);
 }
 
-TEST_F(FindingsTest, AnOverlapCountsAlsoAfterTheTunnel)
+TEST_F(FindingsTest, AnOverlapIsReportedAlsoAfterTheTunnel)
 {
     snapshot_.links[1].addresses.front() = {address("10.99.3.4"), 24};
     EXPECT_EQ(only(Finding::Kind::Overlap), "the network of eth0, 10.99.3.0/24, overlaps "
@@ -220,7 +220,7 @@ TEST_F(FindingsTest, AnOverlapCountsAlsoAfterTheTunnel)
     only(Finding::Kind::Overlap);
 }
 
-TEST_F(FindingsTest, AnAddressThatOnlyTheNetworkKnows)
+TEST_F(FindingsTest, AnUnverifiedAddressIsReported)
 {
     auto& addresses = state_.servers.front().addresses;
     addresses.push_back({.address = address("198.51.100.66"), .unverified = true});
@@ -231,7 +231,7 @@ TEST_F(FindingsTest, AnAddressThatOnlyTheNetworkKnows)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, AServersNameWithAPrivateAddress)
+TEST_F(FindingsTest, APrivateAddressOfAServersNameIsReported)
 {
     auto& addresses = state_.servers.front().addresses;
     for (const char* lie : {"192.168.50.66", "169.254.1.1", "127.0.0.1", "fe80::66", "fd00::66"}) {
@@ -244,14 +244,14 @@ TEST_F(FindingsTest, AServersNameWithAPrivateAddress)
     EXPECT_THAT(look(), IsEmpty());
 }
 
-TEST_F(FindingsTest, ForwardNamesADeviceThatIsNotThere)
+TEST_F(FindingsTest, AMissingDeviceInForwardIsReported)
 {
     add_link("virbr0");
     config_.forward = {device("virbr0"), device("virbr1")};
     EXPECT_THAT(only(Finding::Kind::MissingDevice), HasSubstr("virbr1"));
 }
 
-TEST_F(FindingsTest, ForwardNamesAnUplinkOrATunnel)
+TEST_F(FindingsTest, AnUplinkOrTunnelInForwardIsReported)
 {
     config_.forward = {device("eth0")};
     EXPECT_EQ(only(Finding::Kind::UnfitDevice),

@@ -48,7 +48,7 @@ class FirewallMemoryTest : public testing::Test {
 
 const SeenRules kSeen = {0xffff'ffff'ffff'fffe, 0xffff'fffe, {0, '\n', ' ', 0xff, 'x'}};
 
-TEST_F(FirewallMemoryTest, ComesBackAsItWas)
+TEST_F(FirewallMemoryTest, IsReadAsWritten)
 {
     EXPECT_EQ(memory().load(), std::nullopt);
     ASSERT_TRUE(memory().save(kSeen));
@@ -60,7 +60,7 @@ TEST_F(FirewallMemoryTest, ComesBackAsItWas)
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
-TEST_F(FirewallMemoryTest, ThatWasNotWrittenToItsEndIsNone)
+TEST_F(FirewallMemoryTest, IsIgnoredIfIncomplete)
 {
     ASSERT_TRUE(memory().save(kSeen));
     const std::string whole = text();
@@ -74,7 +74,7 @@ TEST_F(FirewallMemoryTest, ThatWasNotWrittenToItsEndIsNone)
     EXPECT_EQ(memory().load(), kSeen);
 }
 
-TEST_F(FirewallMemoryTest, ThatIsDamagedIsNone)
+TEST_F(FirewallMemoryTest, IsIgnoredIfDamaged)
 {
     for (const char* text :
          {"", "\n", "rubbish\n", "failclosed-rules first 1 1\n", "failclosed-rules first 1 1 0 0\n",
@@ -88,7 +88,7 @@ TEST_F(FirewallMemoryTest, ThatIsDamagedIsNone)
     EXPECT_NE(memory().load(), std::nullopt) << "else this shows nothing";
 }
 
-TEST_F(FirewallMemoryTest, EndsWithTheMachine)
+TEST_F(FirewallMemoryTest, IsIgnoredAfterAReboot)
 {
     ASSERT_TRUE(memory().save(kSeen));
     start_machine("second");
@@ -97,14 +97,14 @@ TEST_F(FirewallMemoryTest, EndsWithTheMachine)
     EXPECT_EQ(memory().load(), kSeen);
 }
 
-TEST_F(FirewallMemoryTest, WhereNobodyTellsOneStartFromAnotherThereIsNone)
+TEST_F(FirewallMemoryTest, IsIgnoredWithoutABootId)
 {
     std::filesystem::remove(folder_ + "/boot_id");
     ASSERT_TRUE(memory().save(kSeen));
     EXPECT_EQ(memory().load(), std::nullopt);
 }
 
-TEST_F(FirewallMemoryTest, CanBeTakenBack)
+TEST_F(FirewallMemoryTest, CanBeRemoved)
 {
     EXPECT_TRUE(memory().forget());
     ASSERT_TRUE(memory().save(kSeen));
@@ -112,7 +112,7 @@ TEST_F(FirewallMemoryTest, CanBeTakenBack)
     EXPECT_EQ(memory().load(), std::nullopt);
 }
 
-TEST_F(FirewallMemoryTest, ThatOthersCouldHaveWrittenIsNone)
+TEST_F(FirewallMemoryTest, IsIgnoredIfWritableByOthers)
 {
     using std::filesystem::perms;
     ASSERT_TRUE(memory().save(kSeen));
@@ -133,7 +133,7 @@ TEST_F(FirewallMemoryTest, ThatOthersCouldHaveWrittenIsNone)
     EXPECT_EQ(memory().load(), kSeen);
 }
 
-TEST_F(FirewallMemoryTest, ThatCannotBeWrittenIsAnError)
+TEST_F(FirewallMemoryTest, ReportsAnErrorIfItCannotBeWritten)
 {
     std::filesystem::create_directory(path());
     EXPECT_FALSE(memory().save(kSeen));

@@ -166,7 +166,7 @@ template <typename T> bool has_action(const Ruleset& ruleset)
 
 // ---- Form ----
 
-TEST(Firewall, AsksForNothingWhereNotArmed)
+TEST(Firewall, HasNoTableIfUnarmed)
 {
     State state = up_state();
     state.armed = Armed::No;
@@ -174,7 +174,7 @@ TEST(Firewall, AsksForNothingWhereNotArmed)
     EXPECT_FALSE(plan(State()).tables.empty()) << "armed is the default";
 }
 
-TEST(Firewall, EachFormHasWhatItsKernelKnows)
+TEST(Firewall, EachFormUsesWhatItsKernelSupports)
 {
     for (const State& state : {closed_state(), up_state(), signing_in()}) {
         const Ruleset all = plan(state, with_all_roles());
@@ -210,7 +210,7 @@ std::set<std::string> more_than_plain(const Ruleset& ruleset)
     return names;
 }
 
-TEST(Firewall, WhatNobodyNeedsIsNotThere)
+TEST(Firewall, LeavesOutUnneededRules)
 {
     using Names = std::set<std::string>;
     State state;
@@ -242,7 +242,7 @@ TEST(Firewall, WhatNobodyNeedsIsNotThere)
                      "vpn_portless_mark6", "vpn_portless_uid4", "vpn_portless_uid6"}));
 }
 
-TEST(Firewall, TimedSetsAreTheSameInEachTableThatJudgesWhatLeaves)
+TEST(Firewall, TimedSetsAreTheSameInEachTableThatFiltersLeavingPackets)
 {
     const Ruleset ruleset = plan(signing_in());
     std::vector<SetHandle> timed = portal_sets();
@@ -257,7 +257,7 @@ TEST(Firewall, TimedSetsAreTheSameInEachTableThatJudgesWhatLeaves)
     }
 }
 
-TEST(Firewall, TimedElementsNameOneSignerAndQuestionsToResolvers)
+TEST(Firewall, TimedElementsAdmitOneSignInAndQueriesToResolvers)
 {
     const auto questions = [](const char* resolver) {
         return std::vector<SetElement>{{{address(resolver), Transport::Tcp, port(53)}, {}},
@@ -295,7 +295,7 @@ TEST(Firewall, BaseFormNeedsNothingButLoopback)
     });
 }
 
-TEST(Firewall, EveryRuleSaysWhy)
+TEST(Firewall, EveryRuleHasAReason)
 {
     for (const Ruleset& ruleset : all_rulesets()) {
         each_rule(ruleset, [](const Table&, const Rule& rule) {
@@ -305,7 +305,7 @@ TEST(Firewall, EveryRuleSaysWhy)
     }
 }
 
-TEST(Firewall, TrafficChainsDropWhatNoRuleTakes)
+TEST(Firewall, TrafficChainsHavePolicyDrop)
 {
     for (const Ruleset& ruleset : all_rulesets()) {
         for (const char* name : {"input", "forward", "output", "postrouting"}) {
@@ -403,7 +403,7 @@ TEST(Firewall, RulesAndTablesHaveTheSameSets)
     }
 }
 
-TEST(Firewall, RulesStayTheSameWhateverTheSetsHold)
+TEST(Firewall, RulesAreIndependentOfTheSetsElements)
 {
     State many = up_state();
     for (int i = 1; i <= 200; ++i) {
@@ -426,7 +426,7 @@ TEST(Firewall, RulesStayTheSameWhateverTheSetsHold)
     EXPECT_EQ(chains(plan(closed_state(), forward)), before);
 }
 
-TEST(Firewall, LogsOnlyWhereConfigured)
+TEST(Firewall, LogsOnlyIfConfigured)
 {
     Config silent;
     silent.log = false;
@@ -480,7 +480,7 @@ TEST(Firewall, LoopbackIsOpenInEveryForm)
     }
 }
 
-TEST(Firewall, BaseFormTakesLeasesAndDiscoveryIn)
+TEST(Firewall, BaseFormAcceptsLeasesAndDiscovery)
 {
     Packet lease = packet_from("eth0", "192.168.50.1", "192.168.50.10");
     lease.source_port = port(67);
@@ -532,7 +532,7 @@ TEST(Firewall, PacketsToInboundServicesAreMarkedForSourceValidation)
     EXPECT_EQ(mark(), 0U) << "a guest's own, to somebody else's service";
 }
 
-TEST(Firewall, DnsFromBehindGoesToTheFirstResolverOfItsFamily)
+TEST(Firewall, DnsFromBehindThisMachineGoesToTheFirstResolverOfItsFamily)
 {
     const auto resolver = [](const State& state, const char* to, const Config& config) {
         Packet question = packet_from("br0", "172.20.0.2", to);
@@ -554,7 +554,7 @@ TEST(Firewall, DnsFromBehindGoesToTheFirstResolverOfItsFamily)
     EXPECT_EQ(resolver(up_state(), "2620:fe::9", config), "2001:db8::53");
 }
 
-TEST(Firewall, OnlyWhatComesFromBehindIsTranslatedIntoTunnels)
+TEST(Firewall, OnlyPacketsFromBehindThisMachineAreTranslatedIntoTunnels)
 {
     const Ruleset ruleset = plan(up_state(), with_all_roles());
     Packet packet = packet_from("br0", "172.20.0.2", "198.51.100.20");
@@ -592,7 +592,7 @@ TEST(Firewall, EssentialFormDropsMultipathInsteadOfStrippingIt)
     EXPECT_TRUE(passes(essential, multipath));
 }
 
-TEST(Firewall, EssentialFormAsksNoRoutingTable)
+TEST(Firewall, EssentialFormNeedsNoRouteLookUp)
 {
     const auto asks = [](const Ruleset& ruleset) {
         bool found = false;
@@ -608,7 +608,7 @@ TEST(Firewall, EssentialFormAsksNoRoutingTable)
     EXPECT_FALSE(asks(plan(up_state(), {}, Expressions::Essential)));
 }
 
-TEST(Firewall, PacketsAreJudgedByTheDeviceThatTheyLeaveBy)
+TEST(Firewall, PacketsAreFilteredByTheirFinalDevice)
 {
     for (const Expressions expressions :
          {Expressions::All, Expressions::WithoutBelt, Expressions::Essential}) {
@@ -657,7 +657,7 @@ TEST(Firewall, RefusedTunnelCarriesNothing)
 }
 
 // What a tunnel device wraps comes in by that device, as forwarded packets do.
-TEST(Firewall, TransportOfATunnelInsideATunnelIsNotTakenForForwarded)
+TEST(Firewall, TransportOfATunnelInsideATunnelIsNotForwarded)
 {
     for (const Expressions expressions : {Expressions::All, Expressions::Essential}) {
         const Ruleset ruleset = plan(up_state(), {}, expressions);
@@ -685,7 +685,7 @@ TEST(Firewall, TunnelsAddressesAreGuardedBeforeReassembly)
     EXPECT_LT(chain(plan(up_state()), "prerouting_raw").base->priority, kReassembly);
 }
 
-TEST(Firewall, FlowOfATunnelProgramAdmitsNobodyElsesSocket)
+TEST(Firewall, FlowOfATunnelProgramAdmitsNoOtherUsersSocket)
 {
     for (const State& state : {closed_state(), up_state()}) {
         Packet packet = packet_to("203.0.113.2", IPPROTO_UDP, 1194);
@@ -709,7 +709,7 @@ TEST(Firewall, TunnelsDoNotCarryEachOthersAddresses)
     EXPECT_FALSE(passes(ruleset, packet));
 }
 
-TEST(Firewall, TunnelThatClaimsEverythingOwnsItsAddressOnly)
+TEST(Firewall, TunnelWithADefaultNetmaskHasOnlyItsAddress)
 {
     const Ruleset ruleset = plan(hostile_state());
     EXPECT_TRUE(passes(ruleset, packet_to("192.168.50.20"))) << "still the local network";
@@ -743,7 +743,7 @@ struct LanCase {
     bool passes;
 };
 
-TEST(Firewall, LocalNetworkIsWhatTheConfigurationSays)
+TEST(Firewall, LocalNetworkIsAsConfigured)
 {
     using Kind = LanPolicy::Kind;
     const Config list = with_lan(Kind::List, {prefix("192.168.50.0/28"), prefix("8.8.8.0/24")});
@@ -965,7 +965,7 @@ TEST(FirewallSweep, ClosedPassesTransportHousekeepingAndLan)
     });
 }
 
-TEST(FirewallSweep, UpPassesTheSameButTheTunnelsNetworks)
+TEST(FirewallSweep, UpPassesTheSameExceptTunnelNetworks)
 {
     expect_passing(plan(up_state()), [](const Packet& packet) {
         return is_always_permitted(packet) ||
@@ -1000,7 +1000,7 @@ TEST(FirewallSweep, HostileTunnelOpensNothing)
 }
 
 // What a program sends meets both; what only the belt lets pass, others may put onto the wire.
-TEST(FirewallSweep, TheBeltSaysWhatTheOutputHookSays)
+TEST(FirewallSweep, BeltAndOutputHookAgree)
 {
     for (const State& state : {closed_state(), up_state(), hostile_state(), signing_in()}) {
         for (const Config& config :
@@ -1031,7 +1031,7 @@ TEST(FirewallSweep, RolesOpenNothingElse)
     }
 }
 
-TEST(FirewallSweep, WhoSignsInAsksItsResolverAndFetchesPages)
+TEST(FirewallSweep, ASignInPassesDnsAndWebPages)
 {
     Ruleset ruleset = plan(signing_in());
     for (Table& table : ruleset.tables) {
@@ -1085,7 +1085,7 @@ TEST(FirewallSweep, DnsNeverPassesOutsideTheTunnel)
 
 // A refusal is answered to the source: where that lies behind a tunnel, or anywhere in the
 // Internet, a neighbour would learn which tunnel this machine uses.
-TEST(FirewallSweep, OnlyTheLocalNetworkIsAnsweredWhereNothingIsForwarded)
+TEST(FirewallSweep, OnlyTheLocalNetworkGetsAnswersToForwardedPackets)
 {
     constexpr std::array kSources = {"198.51.100.1", "100.64.0.1",      "10.8.0.1",   "10.8.0.2",
                                      "10.99.1.1",    "172.20.0.2",      "10.1.2.3",   "224.0.0.1",

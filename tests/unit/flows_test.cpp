@@ -56,7 +56,7 @@ class FlowPolicyTest : public testing::Test {
     Snapshot snapshot_;
 };
 
-TEST_F(FlowPolicyTest, WhatLeavesByTheUnderlayIsForeign)
+TEST_F(FlowPolicyTest, FlowsOnTheUnderlayAreEnded)
 {
     EXPECT_TRUE(foreign(flow("198.51.100.2", "9.9.9.9")));
     EXPECT_TRUE(foreign(flow("2001:db8:77::2", "2001:db8:99::20")));
@@ -77,7 +77,7 @@ TEST_F(FlowPolicyTest, FlowsOfTheTunnelStay)
     EXPECT_FALSE(foreign(flow("fd08::2", "2001:db8:99::20")));
 }
 
-TEST_F(FlowPolicyTest, TheLocalNetworkStaysButForTheTunnelsNetworks)
+TEST_F(FlowPolicyTest, FlowsOfTheLocalNetworkStayExceptToTunnelNetworks)
 {
     EXPECT_FALSE(foreign(flow("192.168.1.2", "192.168.1.1")));
     EXPECT_TRUE(foreign(flow("192.168.1.2", "192.168.9.1")));
@@ -86,7 +86,7 @@ TEST_F(FlowPolicyTest, TheLocalNetworkStaysButForTheTunnelsNetworks)
     EXPECT_TRUE(foreign(flow("192.168.1.2", "192.168.1.1")));
 }
 
-TEST_F(FlowPolicyTest, OnlyTheAdmittedProgramKeepsItsServer)
+TEST_F(FlowPolicyTest, OnlyTheAdmittedProgramKeepsFlowsToItsServer)
 {
     auto transport = flow("198.51.100.2", "203.0.113.10");
     EXPECT_FALSE(foreign(transport));
@@ -129,7 +129,7 @@ TEST_F(FlowPolicyTest, LeasesAreRenewed)
     EXPECT_TRUE(foreign(renewal));
 }
 
-TEST_F(FlowPolicyTest, InboundServicesStayWithThoseWhoMayReachThem)
+TEST_F(FlowPolicyTest, FlowsOfInboundServicesStayWithAdmittedPeers)
 {
     config_.inbound = {{Transport::Tcp, Port::make(22).value(), *IpPrefix::parse("9.9.9.0/24")}};
     auto answer = flow("198.51.100.2", "9.9.9.9");
@@ -159,7 +159,7 @@ TEST_F(FlowPolicyTest, NetworksBehindThisMachineStay)
     EXPECT_TRUE(foreign(flow("172.20.0.1", "172.20.0.2"))) << "the tunnel's come first";
 }
 
-TEST_F(FlowPolicyTest, APeerWithoutPortIsNoServer)
+TEST_F(FlowPolicyTest, APeerWithoutAPortIsNotAServer)
 {
     auto odd = flow("198.51.100.2", "203.0.113.10");
     odd.remote_port = 0;

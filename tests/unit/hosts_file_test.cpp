@@ -21,12 +21,12 @@ using Contents = std::optional<std::string>;
 
 class HostsFile : public testing::TestWithParam<Contents> {};
 
-TEST_P(HostsFile, RemovingGivesTheOriginalBack)
+TEST_P(HostsFile, RemovingRestoresTheOriginal)
 {
     EXPECT_EQ(remove_hosts_entries(put_hosts_entries(GetParam(), kPlan)), GetParam());
 }
 
-TEST_P(HostsFile, PuttingTwiceIsPuttingOnce)
+TEST_P(HostsFile, AddingTwiceEqualsAddingOnce)
 {
     const Contents once = put_hosts_entries(GetParam(), kPlan);
     EXPECT_EQ(put_hosts_entries(once, kPlan), once);
@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Originals, HostsFile,
                                          Contents("# by\n# failclosed\n# by failclosed"),
                                          Contents(std::string("1\0 2\xff\n", 6))));
 
-TEST(HostsFileText, HoldsEachAddressOnALineOfItsOwn)
+TEST(HostsFileText, HasOneLineForEachAddress)
 {
     const std::string text = *put_hosts_entries("127.0.0.1 localhost", kPlan);
     EXPECT_NE(text.find("\n203.0.113.2 vpn.example # by failclosed\n"), std::string::npos);
@@ -62,7 +62,7 @@ TEST(HostsFileText, HoldsEachAddressOnALineOfItsOwn)
     EXPECT_TRUE(text.ends_with("\n127.0.0.1 localhost"));
 }
 
-TEST(HostsFileText, WhatTheUserWritesBetweenOurLinesStays)
+TEST(HostsFileText, TextOfTheUserBetweenOurLinesStays)
 {
     std::string text = *put_hosts_entries("127.0.0.1 localhost\n", kPlan);
     text.insert(text.find("2001:"), "192.0.2.7 mine.example\n");
@@ -71,13 +71,13 @@ TEST(HostsFileText, WhatTheUserWritesBetweenOurLinesStays)
               "192.0.2.7 mine.example\n127.0.0.1 localhost\n192.0.2.8 also.mine\n");
 }
 
-TEST(HostsFileText, ALineOfOursThatTheUserChangedIsTheUsers)
+TEST(HostsFileText, ALineOfOursThatTheUserHasChangedStays)
 {
     EXPECT_EQ(remove_hosts_entries("203.0.113.2 vpn.example # by failclosed, pinned\n"),
               "203.0.113.2 vpn.example # by failclosed, pinned\n");
 }
 
-TEST(HostsFileText, LosingSomeOfOurLinesLosesNoOther)
+TEST(HostsFileText, LosingSomeOfOurLinesKeepsAllOthers)
 {
     const std::string text = *put_hosts_entries("127.0.0.1 localhost\n", kPlan);
     for (std::size_t line = 0; line != text.npos && line < text.size();

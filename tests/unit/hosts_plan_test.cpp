@@ -49,7 +49,7 @@ TEST(HostsPlan, IsSortedWithoutRepetitions)
               expected);
 }
 
-TEST(HostsPlan, HasOnlyAddressesOfTheFamilyThatIsAskedFor)
+TEST(HostsPlan, HasOnlyAddressesOfTheRemotesFamily)
 {
     const HostsPlan expected = {{entry("vpn.example", "203.0.113.2")}};
     EXPECT_EQ(plan({server("vpn.example:1194/udp4", {"2001:db8::2", "203.0.113.2"})}), expected);

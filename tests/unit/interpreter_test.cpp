@@ -119,13 +119,13 @@ TEST(Interpreter, MatchesUidsMarksAndStates)
     EXPECT_FALSE(matches(InConntrackState{true, true}, udp4())) << "a new flow";
 }
 
-TEST(Interpreter, MatchesSocketsOfAnybody)
+TEST(Interpreter, MatchesSocketsOfAnyUser)
 {
     EXPECT_TRUE(matches(HasSocket{}, udp4()));
     EXPECT_FALSE(matches(HasSocket{}, changed(udp4(), [](Packet& p) { p.uid.reset(); })));
 }
 
-TEST(Interpreter, MatchesWhatIsForOthers)
+TEST(Interpreter, MatchesPacketsForOtherHosts)
 {
     const Ruleset ruleset = one_chain({{"hit", {ToOthers{}}, false, {}, Verdict::Drop}}, {},
                                       {Hook::Prerouting, 0, Verdict::Accept});
@@ -133,7 +133,7 @@ TEST(Interpreter, MatchesWhatIsForOthers)
     EXPECT_EQ(evaluate_path(ruleset, Path::Forwarded, udp4()).verdict, Verdict::Drop);
 }
 
-TEST(Interpreter, MatchesWhatCameInFromOthers)
+TEST(Interpreter, MatchesPacketsReceivedFromOtherHosts)
 {
     const std::vector<Match> both = {HasInput{}, FromOthers{}};
     const Ruleset ruleset = one_chain({{"hit", both, false, {}, Verdict::Drop}}, {},
@@ -170,7 +170,7 @@ TEST(Interpreter, MatchesHeadersOfIpv6)
         matches(HasRoutingHeader{}, changed(udp4(), [](Packet& p) { p.routing_header = true; })));
 }
 
-TEST(Interpreter, ReroutedPacketsKeepTheirFirstDeviceToTheEndOfTheOutputHook)
+TEST(Interpreter, ReroutedPacketsKeepTheirFirstDeviceInTheOutputHook)
 {
     const auto from_eth0 = [](Hook hook) {
         return one_chain({{"hit", {ToInterface{device("eth0")}}, false, {}, Verdict::Drop}}, {},
@@ -227,7 +227,7 @@ Verdict verdict_of(const std::vector<Rule>& rules, Verdict policy = Verdict::Acc
         .verdict;
 }
 
-TEST(Interpreter, FirstRuleThatEndsDecides)
+TEST(Interpreter, FirstRuleWithAVerdictDecides)
 {
     EXPECT_EQ(verdict_of({}, Verdict::Drop), Verdict::Drop);
     EXPECT_EQ(verdict_of({{"", {}, true, {}, {}}, {"", {}, false, {}, Verdict::Reject}}),
@@ -297,7 +297,7 @@ TEST(Interpreter, BaseChainsRunByPriorityAndDropIsFinal)
     EXPECT_TRUE(evaluate(ruleset, Hook::Input, udp4()).steps.empty());
 }
 
-TEST(Interpreter, ActionsChangeThePacketForWhatComesAfter)
+TEST(Interpreter, ActionsChangeThePacketForLaterRules)
 {
     const Ruleset ruleset = one_chain(
         {{"set", {}, false, {SetMark{0xfc0000, 0xff0000}, SetConntrackMark{0x10, 0xf0}}, {}},
@@ -328,7 +328,7 @@ TEST(Interpreter, ChainsBeforeConntrackSeeNoFlow)
     EXPECT_EQ(at(Hook::Forward, -300), Verdict::Drop);
 }
 
-TEST(Interpreter, PathsShowDevicesWhereTheKernelKnowsThem)
+TEST(Interpreter, PathsHaveTheDevicesThatTheKernelKnows)
 {
     Ruleset ruleset =
         one_chain({{"no input device", {FromInterface{device("eth0"), true}}, false, {}, {}},
@@ -358,7 +358,7 @@ TEST(Interpreter, PathsShowDevicesWhereTheKernelKnowsThem)
     EXPECT_EQ(comments(Path::Forwarded), "arrived;left;");
 }
 
-TEST(Interpreter, ArpPacketsMeetArpTablesAlone)
+TEST(Interpreter, ArpPacketsPassArpTablesOnly)
 {
     Packet packet;
     packet.input = device("eth0");
@@ -381,7 +381,7 @@ TEST(Interpreter, MatchesGroupsOfSockets)
     EXPECT_FALSE(matches(InSet{sets[0].handle, Direction::Outgoing, true}, udp4(), sets));
 }
 
-TEST(Interpreter, LaterFragmentsHoldNoPorts)
+TEST(Interpreter, LaterFragmentsHaveNoPorts)
 {
     const auto later = [](Packet& packet) { packet.later_fragment = true; };
     EXPECT_TRUE(matches(LaterFragment{Family::V4}, changed(udp4(), later)));
@@ -421,7 +421,7 @@ Packet frame_from_here()
     return packet;
 }
 
-TEST(Interpreter, FramesMeetTheChainOfTheirDeviceAlone)
+TEST(Interpreter, FramesPassOnlyTheChainOfTheirDevice)
 {
     EXPECT_EQ(through_belt(frame_from_here()).steps,
               (std::vector<Step>{{"failclosed", "wire", "all else", Verdict::Drop}}));
@@ -434,7 +434,7 @@ TEST(Interpreter, FramesMeetTheChainOfTheirDeviceAlone)
               Verdict::Drop);
 }
 
-TEST(Interpreter, KnowsFramesByTypeAndHardwareAddress)
+TEST(Interpreter, MatchesFramesByTypeAndHardwareAddress)
 {
     const Packet eapol =
         changed(frame_from_here(), [](Packet& p) { p.ether_type = EtherType{0x888e}; });
@@ -472,7 +472,7 @@ TEST(Interpreter, KnowsFramesByTypeAndHardwareAddress)
               "first");
 }
 
-TEST(Interpreter, BelievesOnlyHonestFrames)
+TEST(Interpreter, MatchesOnlyFramesWithTheRightEtherType)
 {
     const Match honest = AsLabelled{Family::V4};
     EXPECT_EQ(through_belt(frame_from_here(), {honest}).verdict, Verdict::Accept);
@@ -550,7 +550,7 @@ TEST(Interpreter, TranslatesOneFamily)
     EXPECT_EQ(evaluate_path(translating(), Path::Forwarded, packet).verdict, Verdict::Drop);
 }
 
-TEST(Interpreter, WhatIsTranslatedLeavesAsThat)
+TEST(Interpreter, TranslatedPacketsLeaveWithTheNewAddress)
 {
     Ruleset ruleset = translating();
     Table belt = test::sample_belt("t");

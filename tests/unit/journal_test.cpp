@@ -38,7 +38,7 @@ TEST(Journal, MayBeEmpty)
     EXPECT_EQ(*read, Journal());
 }
 
-TEST(Journal, TellsAnEmptyFileFromNoFileAndFromALink)
+TEST(Journal, DistinguishesAnEmptyFileFromNoFileAndFromALink)
 {
     for (const ResolvConfBefore& before :
          {ResolvConfBefore{Kind::Absent, ""}, ResolvConfBefore{Kind::Regular, ""},
@@ -69,7 +69,7 @@ TEST(Journal, EveryChangedByteIsAnError)
     }
 }
 
-TEST(Journal, AnythingElseIsAnError)
+TEST(Journal, OtherContentsAreAnError)
 {
     for (const std::string& text : {std::string(), std::string("\n"), std::string("#"),
                                     std::string(100000, 'x'), kBytes, std::string(64, '\0')}) {

@@ -20,7 +20,7 @@ const LookupRecords sample{
 
 constexpr std::size_t kRecord = 19;
 
-TEST(LookupRecords, WhatIsWrittenReadsBack)
+TEST(LookupRecords, AreReadAsWritten)
 {
     EXPECT_EQ(read_lookup(write_lookup(sample), 3), sample);
     const LookupRecords nothing{{{}, {}}, false};
@@ -32,7 +32,7 @@ TEST(LookupRecords, WhatIsWrittenReadsBack)
     EXPECT_EQ(read_lookup(bytes, 1)->addresses.front().size(), kMostLookupAddresses);
 }
 
-TEST(LookupRecords, EveryCutIsNoAnswer)
+TEST(LookupRecords, TruncatedBytesGiveNoAnswer)
 {
     const std::string bytes = write_lookup(sample);
     for (std::size_t size = 0; size < bytes.size(); ++size) {

@@ -57,7 +57,7 @@ TEST(Lookups, DelaysDoubleUpToFiveMinutes)
     EXPECT_EQ(lookup_delay(~0U), kLongestLookupDelay);
 }
 
-TEST(Lookups, NamesBySortOfAddress)
+TEST(Lookups, NamesAreGroupedByTheirAddresses)
 {
     EXPECT_EQ(server_names(four_servers()), all);
     EXPECT_EQ(unverified_names(four_servers()), unverified);
@@ -68,7 +68,7 @@ TEST(Lookups, NamesBySortOfAddress)
         << "an address that the remote cannot use";
 }
 
-TEST(Lookups, WithoutATunnelOnlyWhatIsUnverifiedIsAskedAtOnce)
+TEST(Lookups, WithoutATunnelOnlyUnverifiedNamesAreQueriedAtOnce)
 {
     const State state = four_servers();
     EXPECT_EQ(names_past_tunnel(state, {}, {}), unverified);
@@ -80,7 +80,7 @@ TEST(Lookups, WithoutATunnelOnlyWhatIsUnverifiedIsAskedAtOnce)
     EXPECT_TRUE(needs_lookups(state, {}, {}));
 }
 
-TEST(Lookups, BeneathATunnelOnlyNamesWithoutAnyAddressAreAsked)
+TEST(Lookups, WithATunnelOnlyNamesWithoutAnAddressAreQueried)
 {
     State state = four_servers();
     state.tunnels.push_back({.interface = InterfaceName::parse("tun0").value()});
@@ -94,7 +94,7 @@ TEST(Lookups, BeneathATunnelOnlyNamesWithoutAnyAddressAreAsked)
     EXPECT_EQ(names_past_tunnel(state, {}, silent), Names{name("none.example")});
 }
 
-TEST(Lookups, NothingIsAskedWhereItIsForbiddenOrOpen)
+TEST(Lookups, NoNameIsQueriedIfForbiddenOrOpen)
 {
     State state = four_servers();
     Config forbidden;
@@ -109,7 +109,7 @@ TEST(Lookups, NothingIsAskedWhereItIsForbiddenOrOpen)
     EXPECT_FALSE(needs_lookups(by_address, {}, {}));
 }
 
-TEST(Lookups, AfterARunItIsDueInATunnelWithoutOneOrIfAProgramReconnects)
+TEST(Lookups, AreDueAfterARunByTunnelAddressAndReconnection)
 {
     State state = four_servers();
     const auto due = [&](LookupTime time, bool reconnecting = false, const Config& config = {}) {
@@ -137,7 +137,7 @@ TEST(Lookups, AfterARunItIsDueInATunnelWithoutOneOrIfAProgramReconnects)
     EXPECT_FALSE(due(LookupTime::InTunnel)) << "there is no name";
 }
 
-TEST(Lookups, ANetworkIsARouteThatLeadsPastTheTunnels)
+TEST(Lookups, ANetworkNeedsARouteOutsideTheTunnels)
 {
     State state;
     Snapshot snapshot;
@@ -153,7 +153,7 @@ TEST(Lookups, ANetworkIsARouteThatLeadsPastTheTunnels)
     EXPECT_TRUE(has_network(state, snapshot));
 }
 
-TEST(Lookups, TheNextOneComesWithTheDelayTheEndOfASignInOrAnExpiry)
+TEST(Lookups, TheNextOneComesAfterTheDelayASignInOrAnExpiry)
 {
     Snapshot snapshot;
     snapshot.now = kNow;

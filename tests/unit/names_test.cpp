@@ -27,7 +27,7 @@ TEST(ControlCharacters, BelowSpaceAndDelete)
     }
 }
 
-TEST(InterfaceName, AsTheKernelTakesThem)
+TEST(InterfaceName, AcceptsTheKernelsNames)
 {
     for (const char* text : {"tun0", "a", "wlp0s20f3", "eth0.100", "a\"b'$(x)", "fifteen-letters",
                              "...", "\xff\xfe"}) {
@@ -107,7 +107,7 @@ TEST(MacAddress, SixPairsBetweenColons)
     EXPECT_FALSE(MacAddress::parse(std::string_view("52:54:00:12:34:5\0", 17)));
 }
 
-TEST(MacAddress, OneDeviceHasIt)
+TEST(MacAddress, DistinguishesUnicastAddresses)
 {
     const auto is_unicast = [](const char* text) { return MacAddress::parse(text)->is_unicast(); };
     EXPECT_TRUE(is_unicast("52:54:00:12:34:56"));
@@ -118,7 +118,7 @@ TEST(MacAddress, OneDeviceHasIt)
     EXPECT_FALSE(is_unicast("33:33:00:00:00:01"));
 }
 
-TEST(EtherType, FourDigitsFromThe1536OfIeee802)
+TEST(EtherType, FourHexDigitsFrom0x0600)
 {
     EXPECT_EQ(EtherType::parse("0x88e5")->number, 0x88e5);
     EXPECT_EQ(EtherType::parse("0x88E5")->to_string(), "0x88e5");

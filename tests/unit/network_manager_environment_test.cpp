@@ -140,7 +140,7 @@ TEST(NetworkManagerEnvironment, RecordingsAreThere)
 
 // ---- What is none of ours ----
 
-TEST(NetworkManagerEnvironment, NothingIsAskedWhereThereIsNothingToDo)
+TEST(NetworkManagerEnvironment, OtherActionsGiveNoEvent)
 {
     for (const auto& made :
          {call("none", "hostname"), call("lo", "up"), call("lo", "device-add"), call("eth0", ""),
@@ -199,7 +199,7 @@ TEST(NetworkManagerEnvironment, WrongLeaseIsLeftOut)
 }
 
 // Otherwise a server inside of the tunnel would be one of the underlay's.
-TEST(NetworkManagerEnvironment, NothingIsSaidOfLeasesInTunnels)
+TEST(NetworkManagerEnvironment, LeasesInTunnelsAreIgnored)
 {
     for (const char* action : {"dhcp4-change", "reapply", "down", "dhcp6-change"}) {
         auto made = call("vpn0", action, {"DHCP4_DHCP_SERVER_IDENTIFIER=10.8.0.1"});
@@ -238,7 +238,7 @@ TEST(NetworkManagerEnvironment, VpnWithoutAnAddressIsNoTunnel)
 
 // What the kernel takes for an address but no host can have: it must not pass for a change of the
 // network beneath, and the device be found by its own `up` later.
-TEST(NetworkManagerEnvironment, AnAddressThatNoHostCanHaveIsAnnouncedAsSuch)
+TEST(NetworkManagerEnvironment, AnUnusableAddressIsAnnouncedForRefusal)
 {
     auto made = Dispatch::named("networkmanager-openvpn/vpn0_vpn-up");
     EXPECT_FALSE(up(made).has_unusable_address);
@@ -302,7 +302,7 @@ TEST(NetworkManagerEnvironment, GatewayIsOnTheTunnelsLink)
     EXPECT_EQ(up(made).tunnel.gateways[0], IpAddress::parse("198.51.100.1"));
 }
 
-TEST(NetworkManagerEnvironment, NothingIsUnlimited)
+TEST(NetworkManagerEnvironment, CountsAreLimited)
 {
     auto made = Dispatch::named("networkmanager-openvpn/vpn0_vpn-up");
     std::string resolvers;

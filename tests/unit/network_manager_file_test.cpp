@@ -26,14 +26,14 @@ const std::string kOurs =
 
 constexpr const char* kNone = "@a{sv} {}";
 
-TEST(NetworkManagerFile, LosesOurSettingsAndNothingElse)
+TEST(NetworkManagerFile, OnlyOurSettingsAreRemoved)
 {
     EXPECT_EQ(replace_global_dns(kHead + kOurs, kNone), kHead);
     EXPECT_EQ(replace_global_dns(kHead + kOthers + kOurs, kNone), kHead + kOthers);
     EXPECT_EQ(replace_global_dns(kHead + kOurs + kOthers, kNone), kHead + kOthers);
 }
 
-TEST(NetworkManagerFile, GetsEarlierSettingsBackAsNetworkManagerWritesThem)
+TEST(NetworkManagerFile, EarlierSettingsAreRestoredInNetworkManagersForm)
 {
     const std::string earlier =
         kComment + "[.intern.global-dns]\nsearches=a.example\noptions=edns0,rotate\n" + kComment +
@@ -57,7 +57,7 @@ TEST(NetworkManagerFile, WithoutGlobalSettingsStaysAsItIs)
     }
 }
 
-TEST(NetworkManagerFile, TakesNothingThatIsNoConfiguration)
+TEST(NetworkManagerFile, RefusesInvalidSettings)
 {
     for (const char* value : {"", "'text'", "{'searches': ", "['a']"}) {
         EXPECT_FALSE(replace_global_dns(kHead + kOurs, value)) << value;

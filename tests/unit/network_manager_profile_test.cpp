@@ -258,7 +258,7 @@ TEST(NetworkManagerProfile, SecretsInProxiesAreNotRepeated)
                 ElementsAre(AllOf(Not(HasSubstr("pass")), Not(HasSubstr("user")))));
 }
 
-TEST(NetworkManagerProfile, AHostileNameStaysOnItsLine)
+TEST(NetworkManagerProfile, AHostileNameStaysOnOneLine)
 {
     auto profile = profile_of("x\ny", {});
     profile.id = std::string("a\n\x1b[0m'") + std::string(500, 'x');
@@ -350,7 +350,7 @@ TEST_F(LearntProfiles, UsersBecomeNumbersAndAbsentOnesAreLeftOut)
     EXPECT_EQ(servers[3].identity, (Identity{{0}, 7}));
 }
 
-TEST_F(LearntProfiles, WithoutUsersRootIsLeft)
+TEST_F(LearntProfiles, WithoutUsersOnlyRootIsAdmitted)
 {
     const std::vector profiles = {profile_of("openvpn", {{"remote", "a.example b.example"}})};
     const auto [servers, warnings, learnt] = servers_of_profiles(profiles, passwd_ + ".absent");
@@ -359,7 +359,7 @@ TEST_F(LearntProfiles, WithoutUsersRootIsLeft)
     EXPECT_EQ(servers[1].identity, (Identity{{0}, {}}));
 }
 
-TEST_F(LearntProfiles, NothingThereIsNoError)
+TEST_F(LearntProfiles, AMissingFolderIsNoError)
 {
     ProfilePlaces places;
     places.module_directory = testing::TempDir();

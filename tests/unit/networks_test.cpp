@@ -49,7 +49,7 @@ class DownstreamTest : public testing::Test {
     Snapshot snapshot_;
 };
 
-TEST_F(DownstreamTest, AreWhatTheDevicesAreConnectedTo)
+TEST_F(DownstreamTest, NetworksAreThoseConnectedToTheDevices)
 {
     EXPECT_EQ(of(Family::V4), (Networks{{device("br0"), prefix("172.20.0.0/16")}}));
     EXPECT_EQ(of(Family::V6), (Networks{{device("br0"), prefix("fd20::/64")},
@@ -59,7 +59,7 @@ TEST_F(DownstreamTest, AreWhatTheDevicesAreConnectedTo)
     EXPECT_EQ(of(Family::V6), Networks());
 }
 
-TEST_F(DownstreamTest, WhatIsInsideATunnelIsTheTunnels)
+TEST_F(DownstreamTest, TunnelNetworksAreLeftOut)
 {
     for (const char* inside : {"172.20.0.0/16", "172.16.0.0/12", "172.20.7.0/24"}) {
         state_.tunnels[0].networks = {prefix(inside)};
@@ -72,7 +72,7 @@ TEST_F(DownstreamTest, WhatIsInsideATunnelIsTheTunnels)
     EXPECT_EQ(of(Family::V6).size(), 2U);
 }
 
-TEST_F(DownstreamTest, AnUplinkStaysOne)
+TEST_F(DownstreamTest, AnUplinkIsNeverBehind)
 {
     config_.forward = {device("br0"), device("eth0")};
     EXPECT_EQ(of(Family::V4).size(), 2U);
@@ -94,20 +94,20 @@ TEST_F(DownstreamTest, ATunnelIsNeverBehind)
     EXPECT_EQ(of(Family::V4), Networks());
 }
 
-TEST_F(DownstreamTest, LoopbackIsNoNetwork)
+TEST_F(DownstreamTest, LoopbackIsLeftOut)
 {
     config_.forward = {device("lo")};
     EXPECT_EQ(of(Family::V4), Networks());
 }
 
-TEST_F(DownstreamTest, PiecesOfADefaultRouteAreNoNetworks)
+TEST_F(DownstreamTest, PartsOfADefaultRouteAreLeftOut)
 {
     bridge().addresses = {{address("172.20.0.1"), 1}, {address("fd20::1"), 0}};
     EXPECT_EQ(of(Family::V4), Networks());
     EXPECT_EQ(of(Family::V6).size(), 0U) << "which holds fe80::/10 too";
 }
 
-TEST_F(DownstreamTest, ADeviceThatIsNotThereMayCome)
+TEST_F(DownstreamTest, AMissingDeviceIsKept)
 {
     config_.forward = {device("br7")};
     EXPECT_EQ(downstream_devices(state_, config_, snapshot_), config_.forward);

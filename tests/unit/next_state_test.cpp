@@ -160,7 +160,7 @@ TEST(NextState, UnlockRemembersTunnelsAndServers)
     EXPECT_EQ(state.servers.size(), 1U);
 }
 
-TEST(NextState, WhatWasInsideATunnelIsRememberedUntilUnlock)
+TEST(NextState, TunnelNetworksAreRememberedUntilUnlock)
 {
     TunnelUp event = tunnel_up("tun0");
     event.tunnel.networks = {IpPrefix::parse("10.99.0.0/16").value(),
@@ -185,7 +185,7 @@ TEST(NextState, WhatWasInsideATunnelIsRememberedUntilUnlock)
     EXPECT_TRUE(tunnel_networks(Family::V4, state).empty());
 }
 
-TEST(NextState, ALateEndDoesNotTakeTheDeviceFromItsNextOwner)
+TEST(NextState, ALateEndKeepsTheDeviceOfItsNextOwner)
 {
     TunnelUp event = tunnel_up("tun0");
     event.tunnel.owner = ProcessId{200, 5};
@@ -198,7 +198,7 @@ TEST(NextState, ALateEndDoesNotTakeTheDeviceFromItsNextOwner)
     EXPECT_TRUE(state.tunnels.empty());
 }
 
-TEST(NextState, TheAddressThatAnsweredBelongsToTheOnlyNameThatCanLeadToIt)
+TEST(NextState, TheAddressThatAnsweredIsStoredWithItsOnlyPossibleName)
 {
     TunnelUp event = tunnel_up("tun0", {{remote("vpn.example.net:1194/udp"), {}, {}},
                                         {remote("vpn.example.net:443/tcp"), {}, {}}});
@@ -215,7 +215,7 @@ TEST(NextState, TheAddressThatAnsweredBelongsToTheOnlyNameThatCanLeadToIt)
     }
 }
 
-TEST(NextState, WithSeveralNamesTheAddressThatAnsweredStandsByItself)
+TEST(NextState, WithSeveralNamesTheAddressThatAnsweredIsItsOwnServer)
 {
     TunnelUp event = tunnel_up("tun0", {{remote("a.example.net:1194/udp"), {}, {}},
                                         {remote("b.example.net:1194/udp"), {}, {}}});
@@ -261,7 +261,7 @@ TEST(NextState, OldAddressesExpireButNeverTheLastOneThatWorked)
               (std::vector<LearntAddress>{{address("203.0.113.2"), kNow, true}}));
 }
 
-TEST(NextState, AServerByAddressThatNobodyNamesAnyMoreExpires)
+TEST(NextState, AServerByAddressExpires)
 {
     auto state = next_state({}, LockRequested{{{remote("203.0.113.9:1194/udp"), {}, {}}}, false},
                             {}, snapshot_with({}));
@@ -271,7 +271,7 @@ TEST(NextState, AServerByAddressThatNobodyNamesAnyMoreExpires)
     EXPECT_TRUE(state.servers.empty());
 }
 
-TEST(NextState, ConfiguredServersAreAlwaysThereWhileLocked)
+TEST(NextState, ConfiguredServersAreAlwaysKnownWhileLocked)
 {
     Config config;
     config.servers = {remote("203.0.113.9:1194/udp")};
@@ -291,7 +291,7 @@ TEST(NextState, RepeatingAnEventChangesNothing)
     EXPECT_EQ(next_state(once, event, {}, snapshot_with({"tun0"}, kNow + Seconds(60))), once);
 }
 
-TEST(NextState, WhatIsRememberedIsBounded)
+TEST(NextState, RememberedEntriesAreBounded)
 {
     LockRequested event;
     for (std::size_t i = 0; i < kMostServers + 10; ++i) {
@@ -324,7 +324,7 @@ TunnelUp program_tunnel_up()
     return event;
 }
 
-TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
+TEST(NextState, AFoundTunnelIsReadFromTheKernel)
 {
     const State state = next_state(State{}, found("wg0"), {}, with_program_tunnel());
     ASSERT_EQ(state.tunnels.size(), 1U);
@@ -342,7 +342,7 @@ TEST(NextState, AFoundTunnelIsWhatTheKernelShows)
 
 // Its program takes its routes away, and then the device: in between, what was sent there must not
 // go to the local network of the same addresses.
-TEST(NextState, WhatAFoundTunnelHadInsideStays)
+TEST(NextState, NetworksOfAFoundTunnelAreKept)
 {
     const Snapshot whole = with_program_tunnel();
     State state = next_state(State{}, found("wg0"), {}, whole);
@@ -356,7 +356,7 @@ TEST(NextState, WhatAFoundTunnelHadInsideStays)
     EXPECT_EQ(tunnel_networks(Family::V4, state), inside);
 }
 
-TEST(NextState, WhatCouldNotBeObservedChangesNothing)
+TEST(NextState, AnUnreadableKernelChangesNothing)
 {
     const State state = next_state(State{}, found("wg0"), {}, with_program_tunnel());
     Snapshot assumed;
@@ -391,7 +391,7 @@ TEST(NextState, AFoundTunnelNeitherArmsNorReplaces)
     EXPECT_TRUE(next_state(State{}, found("wg1"), {}, users).tunnels.empty());
 }
 
-TEST(NextState, ARefusedTunnelLeavesNothingBehind)
+TEST(NextState, ARefusedTunnelIsNotRemembered)
 {
     const Snapshot snapshot = with_program_tunnel();
     TunnelUp refused = program_tunnel_up();
@@ -410,7 +410,7 @@ TEST(NextState, ARefusedTunnelLeavesNothingBehind)
 }
 
 // A name that no device has, or a network card has, says nothing about a later tunnel.
-TEST(NextState, ARefusalIsOfADeviceThatCanBeATunnel)
+TEST(NextState, ARefusalNeedsADeviceThatCanBeATunnel)
 {
     Snapshot snapshot = with_program_tunnel();
     const State tunnel = next_state(State{}, found("wg0"), {}, snapshot);
@@ -423,7 +423,7 @@ TEST(NextState, ARefusalIsOfADeviceThatCanBeATunnel)
     }
 }
 
-TEST(NextState, AnAnnouncedTunnelGoesBeforeAFoundOne)
+TEST(NextState, AnAnnouncedTunnelPrecedesAFoundOne)
 {
     Snapshot snapshot = with_program_tunnel();
     snapshot.links.push_back({.name = device("tun0"), .can_be_tunnel = true});
@@ -488,7 +488,7 @@ TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
 }
 
 // To log into a captive portal, say: nobody announces the tunnel a second time.
-TEST(NextState, ATunnelThatOutlivesAnOpeningCountsAgain)
+TEST(NextState, ATunnelThatOutlivesUnlockIsATunnelAgain)
 {
     Snapshot snapshot = snapshot_with({"tun0", "tun1", "tun2"});
     snapshot.links[0].addresses = {{address("10.8.0.2"), 24}};
@@ -507,7 +507,7 @@ TEST(NextState, ATunnelThatOutlivesAnOpeningCountsAgain)
     EXPECT_TRUE(next_state(state, LockRequested{}, {}, snapshot_with({})).tunnels.empty());
 }
 
-TEST(NextState, AReapplyLearnsServersOnlyWhereItIsArmed)
+TEST(NextState, AReapplyLearnsServersOnlyIfArmed)
 {
     const ReapplyRequested event{{{remote("203.0.113.9:1194/udp"), {}, {}}}};
     EXPECT_TRUE(next_state(open_state(), event, {}, snapshot_with({})).servers.empty());
@@ -546,7 +546,7 @@ TEST_F(SignInTest, LastsFromNowOn)
     EXPECT_FALSE(refusal(State{}, request, snapshot_));
 }
 
-TEST_F(SignInTest, IsRefusedWhereItWouldAdmitTooMuchOrNobody)
+TEST_F(SignInTest, IsRefusedForInvalidUsersTimesAndResolvers)
 {
     const auto changed = [](auto change) {
         PortalRequested request = sign_in();
@@ -572,7 +572,7 @@ TEST_F(SignInTest, IsRefusedWhereItWouldAdmitTooMuchOrNobody)
         << "what is refused changes nothing";
 }
 
-TEST_F(SignInTest, IsForAMachineThatIsLockedAndHasNoTunnel)
+TEST_F(SignInTest, NeedsALockedMachineWithoutATunnel)
 {
     EXPECT_EQ(next_state(open_state(), sign_in(), {}, snapshot_).portal, std::nullopt);
     const State up = next_state(State{}, tunnel_up("tun0"), {}, snapshot_);
@@ -582,7 +582,7 @@ TEST_F(SignInTest, IsForAMachineThatIsLockedAndHasNoTunnel)
     EXPECT_TRUE(next_state(up, sign_in(), {}, without).portal) << "that tunnel is over";
 }
 
-TEST_F(SignInTest, EndsWithItsTimeATunnelOrAnOpening)
+TEST_F(SignInTest, EndsWithItsTimeATunnelOrUnlock)
 {
     const State state = next_state(State{}, sign_in(), {}, snapshot_);
     EXPECT_EQ(next_state(state, ReapplyRequested{}, {}, snapshot_).portal, state.portal);
@@ -607,7 +607,7 @@ TEST_F(SignInTest, EndsWithItsTimeATunnelOrAnOpening)
         << "the machine was started again";
 }
 
-TEST(NextState, WhatOnlyAResolverPastTheTunnelSaysIsUnverified)
+TEST(NextState, AnswersFromOutsideTheTunnelAreUnverified)
 {
     const auto snapshot = snapshot_with({"tun0"});
     const auto name = HostName::parse("vpn.example.net").value();
@@ -687,7 +687,7 @@ TEST_F(BootstrapTest, LaterUnverifiedAnswerReplacesTheEarlierOne)
         << "one that worked stays";
 }
 
-TEST_F(BootstrapTest, TrustedAnswerForgetsWhatItLacks)
+TEST_F(BootstrapTest, TrustedAnswerRemovesAddressesThatItLacks)
 {
     const State lied = told(locked_, {lie_, truth_}, true);
     EXPECT_EQ(addresses(told(lied, {truth_}, false)), Texts{"203.0.113.2"});
@@ -695,7 +695,7 @@ TEST_F(BootstrapTest, TrustedAnswerForgetsWhatItLacks)
               (Texts{"192.168.50.1?", "203.0.113.2"}));
 }
 
-TEST_F(BootstrapTest, ServerThatProvedWhoItIsForgetsTheUnverifiedOnes)
+TEST_F(BootstrapTest, AuthenticatedServerRemovesUnverifiedAddresses)
 {
     const State lied = told(locked_, {lie_, truth_}, true);
     EXPECT_EQ(addresses(up(lied, "203.0.113.2")), Texts{"203.0.113.2!"});

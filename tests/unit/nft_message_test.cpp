@@ -148,7 +148,7 @@ std::vector<std::uint8_t> chain_message(const std::vector<std::pair<int, std::st
     return bytes;
 }
 
-TEST(NftContents, KnowsDevicesHoweverTheyAreTold)
+TEST(NftContents, ReadsDevicesInBothForms)
 {
     using namespace std::string_literals;
     const auto of = [](const std::vector<std::uint8_t>& bytes) {
@@ -172,7 +172,7 @@ TEST(NftContents, KnowsDevicesHoweverTheyAreTold)
     EXPECT_EQ(of(chain_message({first, second})), of(chain_message({second, first})));
 }
 
-TEST(NftMessage, DeletesWhatIsForeignWhole)
+TEST(NftMessage, DeletesTablesWithForeignContents)
 {
     const Ruleset ruleset = with_set({{.name = "s", .key = {Field::Mark}}, {}});
     LoadedTable loaded(kTable);
@@ -239,7 +239,7 @@ std::string error_of(TableFamily family, const Rule& rule, std::optional<BaseCha
     return result ? "" : result.error().message();
 }
 
-TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
+TEST(NftMessage, RefusesMatchesThatAFamilyDoesNotHave)
 {
     const auto matching = [](Match match) {
         return Rule{"x", {std::move(match)}, false, {}, Verdict::Drop};
@@ -273,7 +273,7 @@ TEST(NftMessage, RefusesWhatAFamilyDoesNotHave)
     EXPECT_EQ(error_of(TableFamily::Inet, matching(LaterFragment{Family::V6})), "");
 }
 
-TEST(NftMessage, TranslatesWhereTheKernelDoes)
+TEST(NftMessage, TranslatesOnlyInNatChains)
 {
     const auto refused = [](const auto& end, std::optional<BaseChain> base) {
         return !error_of(TableFamily::Inet, {"x", {}, false, {}, end}, std::move(base)).empty();
@@ -313,7 +313,7 @@ TEST(NftMessage, RefusesChainsThatAFamilyDoesNotHave)
     EXPECT_FALSE(refused(TableFamily::Inet, {Hook::Output, 0, Verdict::Accept, ChainType::Nat}));
 }
 
-TEST(NftMessage, CountersBeginWhereTheyWere)
+TEST(NftMessage, CountersStartWithTheirFormerValues)
 {
     const Ruleset ruleset = test::sample_ruleset();
     const CounterKey key{kTable, "output", "the local network"};
@@ -375,7 +375,7 @@ TEST(NftContents, SeesEveryDifference)
     }
 }
 
-TEST(NftContents, ElementsAloneAreExchangedByTheirOwnBatch)
+TEST(NftContents, ElementsAreReplacedByTheirOwnBatch)
 {
     const Ruleset ruleset = test::sample_ruleset();
     const NftContents contents = contents_of(ruleset);
@@ -409,7 +409,7 @@ TEST(NftContents, ElementsAloneAreExchangedByTheirOwnBatch)
     EXPECT_FALSE(contents.changes_to(contents_of(other))) << "a rule is no element";
 }
 
-TEST(NftContents, SurvivesBytesThatAreNoMessages)
+TEST(NftContents, MalformedMessagesAreReadWithinBounds)
 {
     std::vector<std::uint8_t> bytes = encode(test::sample_ruleset()).value().bytes;
     for (std::size_t i = 0; i < bytes.size(); i += 7) {
@@ -420,7 +420,7 @@ TEST(NftContents, SurvivesBytesThatAreNoMessages)
     }
 }
 
-TEST(NftContents, NoMessageIsLongerThanWhatIsThere)
+TEST(NftContents, NoMessageExceedsTheBuffer)
 {
     const std::vector<std::uint8_t> whole = encode(test::sample_ruleset())->bytes;
     for (std::size_t at = 0; at < whole.size();) {
@@ -451,7 +451,7 @@ bool same_rules_as_sample(const Ruleset& ruleset)
     return same_rules(encode(test::sample_ruleset())->bytes, encode(ruleset)->bytes);
 }
 
-TEST(NftContents, RulesAreTheSameWhateverElementsSetsHave)
+TEST(NftContents, RulesAreComparedWithoutElements)
 {
     Ruleset ruleset = test::sample_ruleset();
     EXPECT_TRUE(same_rules_as_sample(ruleset));
@@ -461,7 +461,7 @@ TEST(NftContents, RulesAreTheSameWhateverElementsSetsHave)
     EXPECT_TRUE(same_rules_as_sample(ruleset));
 }
 
-TEST(NftContents, RulesAreOthersWhereOneIsOrStandsElsewhere)
+TEST(NftContents, RulesDifferInContentsAndOrder)
 {
     const auto with = [](const std::function<void(std::vector<Rule>&)>& change) {
         Ruleset ruleset = test::sample_ruleset();
@@ -484,7 +484,7 @@ NftContents chains_of(const Ruleset& ruleset)
     return contents;
 }
 
-TEST(NftContents, ChainsAreToldApartByNamesAndPlaces)
+TEST(NftContents, ChainsDifferInNamesAndHooks)
 {
     const NftContents sample = chains_of(test::sample_ruleset());
     Ruleset ruleset = test::sample_ruleset();

@@ -82,7 +82,7 @@ TEST(NftText, AddsGuards)
     EXPECT_EQ(text_of({"", {ToNetwork{prefix("::/0")}}, false, {}, {}}), "\t\tmeta nfproto ipv6\n");
 }
 
-TEST(NftText, SaysWhatNftHasNoWordFor)
+TEST(NftText, PrintsRawBitsForMissingKeywords)
 {
     EXPECT_EQ(text_of({"", {HasSocket{}}, false, {}, Verdict::Return}),
               "\t\tmeta skuid != 4294967295 return\n");
@@ -140,7 +140,7 @@ TEST(NftText, PrintsChainsOfDevicesAndTranslations)
               "\t\tmeta nfproto ipv6 dnat ip6 to fd00::1\n");
 }
 
-TEST(NftText, KnowsFramesByTheirType)
+TEST(NftText, PrintsFrameTypes)
 {
     const auto text = [](std::vector<Match> matches) {
         return text_of({"", std::move(matches), false, {}, Verdict::Accept}, TableFamily::Netdev);
@@ -180,7 +180,7 @@ TEST(NftText, KnowsFramesByTheirType)
     EXPECT_EQ(text({InSet{{.name = "s", .key = {Field::ArpTarget}}}, InFamily{Family::V4}}), "");
 }
 
-TEST(NftText, SplitsWhatOneKernelRuleCannotSay)
+TEST(NftText, SplitsRulesThatNeedSeveralKernelRules)
 {
     EXPECT_EQ(text_of({"no", {}, true, {Log{"x: ", 6, 5}}, Verdict::Reject}),
               "\t\tmeta nfproto ipv4 limit rate 6/minute burst 5 packets log prefix \"x: \" "
@@ -200,14 +200,14 @@ TEST(NftText, SplitsWhatOneKernelRuleCannotSay)
         "\t\tmeta l4proto tcp th dport != @s\n");
 }
 
-TEST(NftText, LeavesOutWhatCanNeverMatch)
+TEST(NftText, LeavesOutRulesThatCannotMatch)
 {
     EXPECT_EQ(text_of({"", {InFamily{Family::V4}, HopLimit{1}}, false, {}, Verdict::Accept}), "");
     EXPECT_EQ(text_of({"", {OfTransport{Transport::Udp}, HasMptcpOption{}}, false, {}, {}}), "");
     EXPECT_EQ(text_of({"", {InConntrackState{}}, false, {}, Verdict::Accept}), "");
 }
 
-TEST(NftText, CannotBeBrokenOutOf)
+TEST(NftText, ReplacesQuotationMarksInNames)
 {
     EXPECT_EQ(text_of({"", {FromInterface{device("a\";drop")}}, false, {}, {}}),
               "\t\tiifname \"a?;drop\"\n");

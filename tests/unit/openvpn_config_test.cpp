@@ -30,7 +30,7 @@ TEST(OpenvpnConfig, EmptyHasNothing)
               OpenvpnConfig{});
 }
 
-TEST(OpenvpnConfig, SecretsWithoutAFileAreAskedFor)
+TEST(OpenvpnConfig, SecretsWithoutAFileNeedAPrompt)
 {
     for (const char* text :
          {"auth-user-pass", "askpass", "management-query-passwords", "  auth-user-pass # x"}) {
@@ -42,7 +42,7 @@ TEST(OpenvpnConfig, SecretsWithoutAFileAreAskedFor)
     }
 }
 
-TEST(OpenvpnConfig, WhatItTakesToStartAgain)
+TEST(OpenvpnConfig, RequirementsOfARestart)
 {
     for (const char* text : {"user nobody", "group nogroup", "chroot /x", "setcon x"}) {
         EXPECT_TRUE(parse_openvpn_config(text).drops_privileges) << text;
@@ -113,7 +113,7 @@ TEST(OpenvpnConfig, ConnectionsReplaceRemotes)
               (Texts{"a.example:443/tcp", "b.example:10/udp", "c.example:9/udp4"}));
 }
 
-TEST(OpenvpnConfig, ProxiesTakeTheRemotesPlace)
+TEST(OpenvpnConfig, ProxiesReplaceRemotes)
 {
     EXPECT_EQ(remotes("proto tcp-client\nremote a.example 443\nhttp-proxy proxy.example 3128\n"),
               Texts{"proxy.example:3128/tcp"});
@@ -160,7 +160,7 @@ TEST(OpenvpnConfig, Identity)
     }
 }
 
-TEST(OpenvpnConfig, TheLastScriptsCount)
+TEST(OpenvpnConfig, TheLastScriptsAreUsed)
 {
     const auto config =
         parse_openvpn_config("up /etc/first\nup \"/etc/second with words\"\ndown /etc/third\n");

@@ -62,14 +62,14 @@ TEST(OpenvpnEnvironment, RecordingsAreThere)
 
 // ---- Variables ----
 
-TEST(OpenvpnEnvironment, LineBreaksMakeNoVariables)
+TEST(OpenvpnEnvironment, LineBreaksStartNoVariables)
 {
     auto script = recording("tun-subnet/up");
     script.set("X", "a\nremote_2=6.6.6.6\nremote_port_2=1194\nproto_2=udp");
     EXPECT_EQ(remotes(script), Texts{"203.0.113.2:1194/udp"});
 }
 
-TEST(OpenvpnEnvironment, FirstOfTwoVariablesCounts)
+TEST(OpenvpnEnvironment, TheFirstOfTwoVariablesIsUsed)
 {
     const std::vector<const char*> entries = {"a=1", "b", "=x", "a=2", "a_1=x"};
     const Environment environment(entries);
@@ -185,7 +185,7 @@ TEST(OpenvpnEnvironment, ProtocolsHaveManyNames)
     }
 }
 
-TEST(OpenvpnEnvironment, ProxyTakesTheRemotesPlace)
+TEST(OpenvpnEnvironment, ProxyReplacesTheRemote)
 {
     auto script = recording("tun-subnet/up");
     script.set("remote_2", "hidden.example");
@@ -237,7 +237,7 @@ TEST(OpenvpnEnvironment, TransportsOfTheConfigurationCountToo)
     EXPECT_EQ(remotes(script), (Texts{"vpn.example:1194/udp", "vpn.example:1194/tcp4"}));
 }
 
-TEST(OpenvpnEnvironment, IdentityIsRootTheProcessAndTheUserToBe)
+TEST(OpenvpnEnvironment, IdentityHasRootTheProcessAndTheLaterUser)
 {
     auto script = recording("tun-subnet/up");
     script.facts.ancestors = {{{900, 1}, 500}, {{1000, 2}, 501}};
@@ -250,7 +250,7 @@ TEST(OpenvpnEnvironment, IdentityIsRootTheProcessAndTheUserToBe)
     EXPECT_EQ(event.servers[0].identity.mark, 77U);
 }
 
-TEST(OpenvpnEnvironment, KernelKnowsTheOwnerBetter)
+TEST(OpenvpnEnvironment, TheKernelsOwnerOverridesTheEnvironment)
 {
     auto script = recording("tun-subnet/up");
     script.set("daemon_pid", "1");
@@ -381,7 +381,7 @@ TEST(OpenvpnEnvironment, WrongRoutesAreLeftOutOneByOne)
 
 // Such a network would take in what every machine and every link has: 0.0.0.0 and 255.255.255.255
 // are DHCP's, fe80:: is where routers announce themselves.
-TEST(OpenvpnEnvironment, RoutesToWhatIsNobodysElseAreLeftOut)
+TEST(OpenvpnEnvironment, RoutesToUnusableDestinationsAreLeftOut)
 {
     const auto expected = up(recording("tun-redirect/up")).tunnel.networks;
     for (const auto& [network, mask] :
@@ -408,7 +408,7 @@ TEST(OpenvpnEnvironment, RoutesToWhatIsNobodysElseAreLeftOut)
 }
 
 // Nobody would know otherwise why the network that is to be reached so is not.
-TEST(OpenvpnEnvironment, RoutesAroundTheTunnelAreToldOfOnce)
+TEST(OpenvpnEnvironment, RoutesAroundTheTunnelAreReportedOnce)
 {
     auto script = recording("tun-redirect/up");
     script.set("route_network_7", "198.51.100.20");
@@ -452,7 +452,7 @@ TEST(OpenvpnEnvironment, ResolversOnceAndInOrder)
 
 // OpenVPN 2.6 tells its newer options a second time as foreign ones, which have no place for a
 // port.
-TEST(OpenvpnEnvironment, WhatIsToldTwiceIsLeftOutOnce)
+TEST(OpenvpnEnvironment, RepeatedOptionsAreReportedOnce)
 {
     auto script = recording("tun-nopull/up");
     script.set("dns_server_1_address_1", "10.8.0.3");
@@ -469,7 +469,7 @@ TEST(OpenvpnEnvironment, WhatIsToldTwiceIsLeftOutOnce)
                      "invalid search domain is ignored: '$(id)'"}));
 }
 
-TEST(OpenvpnEnvironment, AResolverAtTheServersOwnPortIsToldOf)
+TEST(OpenvpnEnvironment, AResolverAtTheServersPortIsReported)
 {
     auto script = recording("tun-nopull/up");
     script.set("foreign_option_1", "dhcp-option DNS 203.0.113.2");
@@ -501,7 +501,7 @@ TEST(OpenvpnEnvironment, HostileOptionsAreLeftOut)
     }
 }
 
-TEST(OpenvpnEnvironment, OtherOptionsArePassedOver)
+TEST(OpenvpnEnvironment, OtherOptionsAreIgnored)
 {
     for (const char* option : {"dhcp-option WINS 10.0.0.1", "dhcp-option DOMAIN-ROUTE a.example",
                                "dhcp-option", "", "redirect-gateway def1"}) {
@@ -535,7 +535,7 @@ TEST(OpenvpnEnvironment, CountsAreBoundedWithOneWarningEach)
     EXPECT_EQ(warnings(script).size(), 4U);
 }
 
-TEST(OpenvpnEnvironment, HugeValuesAreCutInWarnings)
+TEST(OpenvpnEnvironment, LongValuesAreTruncatedInWarnings)
 {
     auto script = recording("tun-subnet/up");
     script.set("foreign_option_1", "dhcp-option DOMAIN " + std::string(100'000, 'a'));

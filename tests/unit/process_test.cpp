@@ -76,7 +76,7 @@ TEST(SendSignal, ReachesTheProcess)
     EXPECT_TRUE(child.was_told());
 }
 
-TEST(SendSignal, AnotherProcessWithTheSameNumberIsNotTold)
+TEST(SendSignal, AnotherProcessWithTheSameNumberIsNotSignalled)
 {
     const Child child;
     ProcessId earlier = child.info().id;
@@ -87,7 +87,7 @@ TEST(SendSignal, AnotherProcessWithTheSameNumberIsNotTold)
     EXPECT_FALSE(child.was_told());
 }
 
-TEST(SendSignal, AProcessThatIsOverIsNoProcess)
+TEST(SendSignal, AnEndedProcessIsAnError)
 {
     ProcessId over;
     {
@@ -99,7 +99,7 @@ TEST(SendSignal, AProcessThatIsOverIsNoProcess)
     EXPECT_EQ(sent.error().number(), ESRCH);
 }
 
-TEST(SendSignal, AZombieIsNoProcess)
+TEST(SendSignal, AZombieIsAnError)
 {
     const Child child;
     const ProcessId known = child.info().id;
@@ -112,7 +112,7 @@ TEST(SendSignal, AZombieIsNoProcess)
     EXPECT_TRUE(find_tunnel_programs({known}, false, {}, {}).empty());
 }
 
-TEST(ReadProcess, TellsWhichSignalsAreHandled)
+TEST(ReadProcess, ShowsWhichSignalsAreHandled)
 {
     struct sigaction before{};
     struct sigaction handle{};

@@ -37,7 +37,7 @@ using Reason = Wakeups::Reason;
 
 constexpr Seconds kLong = std::chrono::hours(1);
 
-TEST_F(RefreshTurnTest, OneRunsAndTheOthersWakeIt)
+TEST_F(RefreshTurnTest, OneHelperRunsAndOthersWakeIt)
 {
     auto first = take_refresh_turn(stamp());
     ASSERT_TRUE(first && first->valid());
@@ -66,7 +66,7 @@ TEST_F(RefreshTurnTest, OneRunsAndTheOthersWakeIt)
 
 // A helper that ends may be woken at its last moment: it looks once more after it gave the turn
 // back, and whoever comes then gets the turn.
-TEST_F(RefreshTurnTest, NoWishIsLostWhenAHelperEnds)
+TEST_F(RefreshTurnTest, NoRequestIsLostWhenAHelperEnds)
 {
     std::ofstream(program()) << "x";
     for (int i = 0; i < 200; ++i) {
@@ -111,7 +111,7 @@ TEST_F(RefreshTurnTest, WithoutAFolderThereIsNoTurn)
 }
 
 // The kernel is not asked for a network, nor a helper started, where nothing is armed.
-TEST_F(RefreshTurnTest, NothingIsStartedOnAMachineThatIsNotArmed)
+TEST_F(RefreshTurnTest, NoHelperIsStartedOnAnUnarmedMachine)
 {
     Outcome outcome;
     outcome.lookup = LookupTime::Now;

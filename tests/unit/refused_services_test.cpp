@@ -79,7 +79,7 @@ template <typename Visit> void each_port(Visit visit)
     }
 }
 
-TEST(RefusedServices, AreThoseThatTheTestsExpect)
+TEST(RefusedServices, EqualTheTestsTable)
 {
     using Line = std::tuple<std::uint8_t, std::uint16_t, std::string_view, bool, bool, bool>;
     std::vector<Line> expected;
@@ -98,7 +98,7 @@ TEST(RefusedServices, AreThoseThatTheTestsExpect)
     EXPECT_EQ(found, expected);
 }
 
-TEST_F(RefusedServicesTest, LocksOneAndThreeRefuseEachWithItsReasonWhateverTheLocalNetworkIs)
+TEST_F(RefusedServicesTest, LocksOneAndThreeRefuseEachWithItsReasonForEveryLan)
 {
     for (const auto kind : {LanPolicy::Kind::Private, LanPolicy::Kind::Deny}) {
         config_.lan.kind = kind;
@@ -108,7 +108,7 @@ TEST_F(RefusedServicesTest, LocksOneAndThreeRefuseEachWithItsReasonWhateverTheLo
     }
 }
 
-TEST_F(RefusedServicesTest, LockTwoRefusesWhatTheTableSays)
+TEST_F(RefusedServicesTest, LockTwoRefusesByTheTable)
 {
     each_port([&](const RefusedService& service, const RefusedPort& one) {
         EXPECT_EQ(way_to(one), service.refused_by == RefusedBy::FirewallAndRoutes
@@ -122,7 +122,7 @@ TEST_F(RefusedServicesTest, LockTwoRefusesWhatTheTableSays)
     });
 }
 
-TEST_F(RefusedServicesTest, LiftedOnesGoTheWayOfTheLocalNetwork)
+TEST_F(RefusedServicesTest, LiftedOnesAreTreatedAsLocalNetwork)
 {
     for (const RefusedService& service : kRefusedServices) {
         if (service.lifted_by == nullptr) {
@@ -142,7 +142,7 @@ TEST_F(RefusedServicesTest, LiftedOnesGoTheWayOfTheLocalNetwork)
     }
 }
 
-TEST_F(RefusedServicesTest, AreLoggedWhereTheTableAndTheConfigurationSaySo)
+TEST_F(RefusedServicesTest, AreLoggedIfTableAndConfigurationRequireIt)
 {
     for (const bool log : {true, false}) {
         config_.log = log;

@@ -27,7 +27,7 @@ TEST(ResolvConf, ReadsWhatItWrites)
     EXPECT_EQ(parse_resolv_conf(render_resolv_conf(kConf)), kConf);
 }
 
-TEST(ResolvConf, KnowsItsOwnFileEvenEdited)
+TEST(ResolvConf, RecognisesItsOwnEditedFile)
 {
     EXPECT_TRUE(is_our_resolv_conf(render_resolv_conf(kConf)));
     EXPECT_TRUE(is_our_resolv_conf(render_resolv_conf(kConf) + "nameserver 192.0.2.1\n"));
@@ -36,7 +36,7 @@ TEST(ResolvConf, KnowsItsOwnFileEvenEdited)
     EXPECT_FALSE(is_our_resolv_conf("nameserver 192.0.2.1\n" + render_resolv_conf(kConf)));
 }
 
-TEST(ResolvConf, LastSearchOrDomainLineCounts)
+TEST(ResolvConf, LastSearchOrDomainLineIsUsed)
 {
     const ResolvConf conf = parse_resolv_conf("search a.example b.example\ndomain c.example\n");
     EXPECT_EQ(conf.search_domains, std::vector{*HostName::parse("c.example")});
@@ -49,7 +49,7 @@ struct Hostile {
 
 class HostileResolvConf : public testing::TestWithParam<Hostile> {};
 
-TEST_P(HostileResolvConf, GivesOnlyWhatIsValid)
+TEST_P(HostileResolvConf, GivesOnlyValidValues)
 {
     EXPECT_EQ(parse_resolv_conf(GetParam().text).servers.size(), GetParam().servers);
 }

@@ -142,7 +142,7 @@ NetlinkMessage first(ByteView bytes)
     return take_message(bytes).value();
 }
 
-TEST(RouteMessage, RulesComeBackAsTheyWent)
+TEST(RouteMessage, RulesAreReadAsWritten)
 {
     for (const auto& rule : all_kinds_of_rules()) {
         const auto bytes = encoded(rule);
@@ -152,7 +152,7 @@ TEST(RouteMessage, RulesComeBackAsTheyWent)
     }
 }
 
-TEST(RouteMessage, RoutesComeBackAsTheyWent)
+TEST(RouteMessage, RoutesAreReadAsWritten)
 {
     for (const auto& route : all_kinds_of_routes()) {
         const auto bytes = encoded(route);
@@ -177,7 +177,7 @@ TEST(RouteMessage, RequestsFollowEachOtherAligned)
     EXPECT_TRUE(rest.empty());
 }
 
-TEST(RouteMessage, ARemovalSaysWhatTheKernelShowed)
+TEST(RouteMessage, ARemovalRepeatsWhatTheKernelReported)
 {
     const auto bytes = encoded(all_kinds_of_routes().front());
     Bytes requests;
@@ -330,7 +330,7 @@ void append_text(Bytes& info, std::uint16_t type, const std::string& text)
     info.resize((info.size() + 3) / 4 * 4);
 }
 
-TEST(RouteMessage, GuestsAreAtTheirEndsOfABridgesWires)
+TEST(RouteMessage, GuestsAreAtThePortsOfABridge)
 {
     const auto is_guest_port = [](const char* kind, const char* port_of) {
         Message message(RTM_NEWLINK, ifinfomsg{AF_UNSPEC, 0, 0, 7, IFF_UP, 0});
@@ -351,7 +351,7 @@ TEST(RouteMessage, GuestsAreAtTheirEndsOfABridgesWires)
     }
 }
 
-TEST(RouteMessage, MainRoutesSayWhoSetThem)
+TEST(RouteMessage, MainRoutesHaveTheirProtocol)
 {
     for (const std::uint8_t protocol :
          std::to_array<std::uint8_t>({RTPROT_DHCP, RTPROT_RA, RTPROT_KERNEL})) {
@@ -364,7 +364,7 @@ TEST(RouteMessage, MainRoutesSayWhoSetThem)
     }
 }
 
-TEST(RouteMessage, OnlyWhatATunnelProgramMakesCanBeATunnel)
+TEST(RouteMessage, OnlyDevicesOfTunnelProgramsCanBeTunnels)
 {
     const auto can_be_tunnel = [](unsigned flags, const char* kind, bool hardware = false) {
         Message message(RTM_NEWLINK, ifinfomsg{AF_UNSPEC, 0, 0, 7, flags, 0});
@@ -481,7 +481,7 @@ TEST(NetlinkMessages, MalformedLengthsEndTheList)
     }
 }
 
-TEST(NetlinkMessages, TheLastOneNeedsNoPadding)
+TEST(NetlinkMessages, TheLastMessageNeedsNoPadding)
 {
     const Bytes bytes = {5, 0, 1, 0, 42};
     ByteView view(bytes);
@@ -492,7 +492,7 @@ TEST(NetlinkMessages, TheLastOneNeedsNoPadding)
     EXPECT_TRUE(view.empty());
 }
 
-TEST(NetlinkMessages, FlagsAreNoPartOfAnAttributesType)
+TEST(NetlinkMessages, AttributeTypesExcludeFlags)
 {
     const Bytes bytes = {4, 0, 1, 0xc0};
     ByteView view(bytes);

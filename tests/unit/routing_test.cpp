@@ -107,7 +107,7 @@ class PlanRoutingTest : public testing::Test {
     Snapshot snapshot_;
 };
 
-TEST_F(PlanRoutingTest, DisarmedMeansNothingAtAll)
+TEST_F(PlanRoutingTest, UnarmedMeansAnEmptyPlan)
 {
     state_.armed = Armed::No;
     state_.tunnels = {tunnel(tun(0))};
@@ -137,7 +137,7 @@ TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
     }
 }
 
-TEST_F(PlanRoutingTest, DnsIsNoPartOfTheLocalNetwork)
+TEST_F(PlanRoutingTest, DnsIsExcludedFromTheLocalNetwork)
 {
     Lines expected;
     for (const auto& [protocol, port] : oracle::ports_refused_by_lock_2()) {
@@ -195,7 +195,7 @@ TEST_F(PlanRoutingTest, TheUnderlaysGatewayIsFoundInMainByUser0)
     EXPECT_EQ(rules(Family::V6).size(), 9U);
 }
 
-TEST_F(PlanRoutingTest, UnreachableIsTheLastChoice)
+TEST_F(PlanRoutingTest, UnreachableHasTheLowestPrecedence)
 {
     state_.tunnels = {tunnel(tun(0))};
     for (const auto& route : plan().routes) {
@@ -221,14 +221,14 @@ TEST_F(PlanRoutingTest, EachUserProtocolAndPortHasOneRule)
     EXPECT_EQ(routes(kTunnelTable), (Lines{"unreachable 0.0.0.0/0"}));
 }
 
-TEST_F(PlanRoutingTest, AMarkStandsForTheUser)
+TEST_F(PlanRoutingTest, AMarkReplacesTheUser)
 {
     add_server("203.0.113.10:1194/udp", {{0}, 0x1234});
     EXPECT_EQ(rules()[1], "4985 fwmark 0x00001234/0xffffffff goto 5020");
     EXPECT_EQ(rules().size(), 11U);
 }
 
-TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownWhereItIsNotTheTunnels)
+TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownExceptTunnelNetworks)
 {
     config_.lan = {LanPolicy::Kind::List,
                    {prefix("192.168.0.0/16"), prefix("10.8.0.0/25"), prefix("10.9.0.0/16")}};
@@ -307,7 +307,7 @@ TEST_F(PlanRoutingTest, NetworksInsideAddNoRules)
     EXPECT_EQ(routes(kNetworkTable)[2], "unreachable 10.20.0.0/16");
 }
 
-TEST_F(PlanRoutingTest, PiecesOfADefaultRouteAreNoNetworks)
+TEST_F(PlanRoutingTest, PartsOfADefaultRouteAreLeftOut)
 {
     state_.tunnels = {tunnel(tun(0))};
     state_.tunnels[0].networks = {prefix("0.0.0.0/1"), prefix("128.0.0.0/1"), prefix("2000::/3")};
@@ -340,7 +340,7 @@ TEST_F(PlanRoutingTest, AFamilyThatTheFirstTunnelLacksIsUnreachable)
                                            "10.8.0.0/24 dev tun0", "10.9.0.0/24 dev tun1"}));
 }
 
-TEST_F(PlanRoutingTest, SeveralTunnelsHaveTablesOfTheirOwn)
+TEST_F(PlanRoutingTest, SeveralTunnelsHaveSeparateTables)
 {
     state_.tunnels = {tunnel(tun(0)), tunnel(tun(1))};
     const auto lines = rules();
@@ -358,7 +358,7 @@ TEST_F(PlanRoutingTest, TheDefaultNeverMovesToAnotherTunnel)
     EXPECT_EQ(routes(kTunnelTable), (Lines{"unreachable 0.0.0.0/0", "10.9.0.0/24 dev tun1"}));
 }
 
-TEST_F(PlanRoutingTest, GatewaysCountOnlyWhereNeighboursAreResolved)
+TEST_F(PlanRoutingTest, GatewaysAreUsedOnlyOnLinksWithNeighbours)
 {
     state_.tunnels = {tunnel(tun(0))};
     state_.tunnels[0].gateways = {address("10.8.0.1"), address("fd08::1")};
@@ -397,7 +397,7 @@ TEST_F(PlanRoutingTest, PlansAreSortedWithoutDuplicates)
 
 // ---- Services, sign-ins, and what is behind this machine ----
 
-TEST_F(PlanRoutingTest, AnswersOfInboundServicesGoPastTheTunnel)
+TEST_F(PlanRoutingTest, AnswersOfInboundServicesGoOutsideTheTunnel)
 {
     config_.inbound = {{Transport::Tcp, Port::make(22).value(), prefix("198.51.100.0/24")},
                        {Transport::Udp, Port::make(51820).value(), IpPrefix::any(Family::V4)},
@@ -427,7 +427,7 @@ RouteQuery query(const char* to, uid_t uid, Transport transport, std::uint16_t f
     return made;
 }
 
-TEST_F(PlanRoutingTest, AServiceAnswersWhereItWasAsked)
+TEST_F(PlanRoutingTest, AServiceAnswersOnTheRequestsPath)
 {
     config_.inbound = {{Transport::Tcp, Port::make(22).value(), IpPrefix::any(Family::V4)}};
     state_.tunnels = {tunnel(tun(0))};
@@ -445,7 +445,7 @@ TEST_F(PlanRoutingTest, AServiceAnswersWhereItWasAsked)
     EXPECT_EQ(decide_route(plan(), answer).device, tun(0).index);
 }
 
-TEST_F(PlanRoutingTest, OnlyWhoSignsInIsLedPastTheTunnel)
+TEST_F(PlanRoutingTest, OnlyASignInIsRoutedOutsideTheTunnel)
 {
     state_.portal = Portal{1001, {}, {address("192.168.1.1")}, Seconds{60}};
     const auto lines = rules();

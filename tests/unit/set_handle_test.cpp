@@ -19,7 +19,7 @@ TEST(SetHandle, EachFamilyHasItsOwnNameAndKey)
               KeyFields(Field::OutputInterface, Field::Source6));
 }
 
-TEST(SetHandle, KindFollowsFromWhatElementsAreMadeOf)
+TEST(SetHandle, KindFollowsFromElementTypes)
 {
     EXPECT_TRUE(sets::kLan(Family::V4).intervals);
     EXPECT_FALSE(sets::kOwn(Family::V4).intervals);
@@ -29,7 +29,7 @@ TEST(SetHandle, KindFollowsFromWhatElementsAreMadeOf)
     EXPECT_FALSE(sets::kServer(Family::V4).timeouts);
 }
 
-TEST(SetHandle, DirectionSaysWhichFieldsAreRead)
+TEST(SetHandle, DirectionSelectsTheFields)
 {
     const SetHandle& inbound = sets::kInbound(Family::V6);
     EXPECT_EQ(fields_of(inbound, Direction::Outgoing),
@@ -46,7 +46,7 @@ TEST(SetHandle, DirectionSaysWhichFieldsAreRead)
     EXPECT_EQ(fields_of(sets::kPortalUid, Direction::Incoming), KeyFields(Field::SocketUid));
 }
 
-TEST(SetBuilder, SortsElementsAndLeavesRepetitionsOut)
+TEST(SetBuilder, SortsElementsAndRemovesDuplicates)
 {
     SetBuilder networks(sets::kDownstream(Family::V4));
     networks.add(device("br1"), prefix("10.0.0.0/8"));
@@ -57,7 +57,7 @@ TEST(SetBuilder, SortsElementsAndLeavesRepetitionsOut)
                                      {{device("br1"), prefix("10.0.0.0/8")}, {}}}}));
 }
 
-TEST(SetBuilder, DecisionIsNoPartOfTheKey)
+TEST(SetBuilder, DecisionIsNotPartOfTheKey)
 {
     SetBuilder devices(sets::kInnerDevice);
     devices.add(device("tun0"), Goto{"tunnel"});

@@ -95,7 +95,7 @@ TEST(SocketMessage, CutShortAnywhereIsReadWithinItsBounds)
     }
 }
 
-TEST(SocketMessage, DestroysTheVerySocketThatWasShown)
+TEST(SocketMessage, DestroysExactlyTheReportedSocket)
 {
     const Sample sample(AF_INET6, "2001:db8::1", "2001:db8::2");
     const auto bytes = sample.bytes();
@@ -109,7 +109,7 @@ TEST(SocketMessage, DestroysTheVerySocketThatWasShown)
     EXPECT_EQ(std::memcmp(&body.id, &sample.body.id, sizeof(body.id)), 0);
 }
 
-TEST(SocketMessage, AsksForConnectedSocketsOnly)
+TEST(SocketMessage, RequestsConnectedSocketsOnly)
 {
     const auto bytes = dump_flows_request(Family::V6, Transport::Tcp);
     const auto body = read_exactly<inet_diag_req_v2>(first(bytes).payload).value();

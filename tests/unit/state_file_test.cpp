@@ -123,7 +123,7 @@ Portal random_portal(Random& random)
     return portal;
 }
 
-TEST(StateFile, ReadsBackWhatWasWritten)
+TEST(StateFile, IsReadAsWritten)
 {
     Random random(20);
     for (unsigned round = 0; round < 500; ++round) {
@@ -171,7 +171,7 @@ TEST(StateFile, ReadsBackWhatWasWritten)
     }
 }
 
-TEST(StateFile, CutAnywhereIsDamagedOrComplete)
+TEST(StateFile, TruncatedAnywhereIsDamagedOrComplete)
 {
     Random random(21);
     const std::vector<Server> servers = {random_server(random), random_server(random),

@@ -59,7 +59,7 @@ class StateStoreTest : public testing::Test {
     StorePaths paths_;
 };
 
-TEST_F(StateStoreTest, NothingThere)
+TEST_F(StateStoreTest, WithoutFilesTheStateIsAbsent)
 {
     const auto stored = load();
     EXPECT_TRUE(stored.absent);
@@ -94,7 +94,7 @@ TEST_F(StateStoreTest, AfterARebootTunnelsAreGone)
     EXPECT_EQ(stored.state.armed, Armed::Yes);
 }
 
-TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyCounts)
+TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyIsUsed)
 {
     save(some_state());
     fs::remove_all(paths_.run);
@@ -114,7 +114,7 @@ TEST_F(StateStoreTest, WithoutTheRunDirectoryTheCopyCounts)
     EXPECT_TRUE(load().damage.empty());
 }
 
-TEST_F(StateStoreTest, ASignInIsOfOneStartOfTheMachineAndHasNoCopy)
+TEST_F(StateStoreTest, ASignInEndsWithAReboot)
 {
     State state = some_state();
     state.portal = Portal{1000, 998, {IpAddress::parse("192.0.2.53").value()}, Seconds(600)};
@@ -181,7 +181,7 @@ TEST_F(StateStoreTest, DamageIsArmedAndKeepsTheRest)
     }
 }
 
-TEST_F(StateStoreTest, FilesOfStrangersDoNotCount)
+TEST_F(StateStoreTest, FilesOfOtherUsersAreIgnored)
 {
     State open = some_state();
     open.armed = Armed::No;
@@ -213,7 +213,7 @@ TEST_F(StateStoreTest, FilesOfStrangersDoNotCount)
     EXPECT_EQ(load().damage.size(), 6U);
 }
 
-TEST_F(StateStoreTest, TooLargeIsDamage)
+TEST_F(StateStoreTest, TooLargeFilesAreDamaged)
 {
     write(paths_.persistent + "/servers", std::string(17 << 20, '#'));
     const auto stored = load();
@@ -221,7 +221,7 @@ TEST_F(StateStoreTest, TooLargeIsDamage)
     EXPECT_FALSE(stored.absent);
 }
 
-TEST_F(StateStoreTest, SavingWhereNothingCanBeIsAnError)
+TEST_F(StateStoreTest, SavingToAnUnusableFolderIsAnError)
 {
     paths_.persistent = root_ / "no" / "such" / "parent";
     const auto saved = StateStore(paths_).save(some_state());
@@ -252,7 +252,7 @@ TEST_F(StateStoreTest, FragmentsInOrder)
     EXPECT_FALSE(stored.config.log);
 }
 
-TEST_F(StateStoreTest, WhatCannotBeUsedMeansStrictest)
+TEST_F(StateStoreTest, UnusableConfigurationMeansTheStrictest)
 {
     const std::string main = paths_.config + "/failclosed.conf";
     const auto expect_strictest = [&](const char* what) {

@@ -58,7 +58,7 @@ class TrustedTreeTest : public testing::Test {
     mode_t umask_ = 0;
 };
 
-TEST_F(TrustedTreeTest, ReadsAFileThatItsOwnerAloneCanChange)
+TEST_F(TrustedTreeTest, ReadsAFileThatOnlyItsOwnerCanChange)
 {
     EXPECT_EQ(read("/etc/vpn/a.conf"), "text");
     EXPECT_EQ(read("//etc/./vpn/../vpn//a.conf"), "text");
@@ -90,7 +90,7 @@ TEST_F(TrustedTreeTest, LinksAndParentsStayBelowTheRoot)
     EXPECT_EQ(read(deep), error(ENAMETOOLONG));
 }
 
-TEST_F(TrustedTreeTest, StepsThatOthersCanChangeEndIt)
+TEST_F(TrustedTreeTest, RefusesFoldersThatOthersCanChange)
 {
     for (const char* step : {"", "etc", "etc/vpn", "etc/vpn/a.conf"}) {
         const fs::path path = root_ / step;

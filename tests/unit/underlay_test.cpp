@@ -103,7 +103,7 @@ class UnderlayTest : public testing::Test {
     Snapshot snapshot_;
 };
 
-TEST_F(UnderlayTest, TheLongestPrefixThenTheLowestMetricLeadsOut)
+TEST_F(UnderlayTest, TheLongestPrefixThenTheLowestMetricIsUsed)
 {
     EXPECT_EQ(to("203.0.113.2"), path("eth0", "192.168.50.1", "192.168.50.10"));
     EXPECT_EQ(to("192.168.50.7"), path("eth0", nullptr, "192.168.50.10"));
@@ -114,7 +114,7 @@ TEST_F(UnderlayTest, TheLongestPrefixThenTheLowestMetricLeadsOut)
     EXPECT_EQ(to("203.0.113.2"), path("wlan0", "192.168.60.2", "192.168.60.10"));
 }
 
-TEST_F(UnderlayTest, RoutesThatTunnelProgramsAddDoNotCount)
+TEST_F(UnderlayTest, RoutesOfTunnelProgramsAreIgnored)
 {
     const auto before = to("203.0.113.2");
     snapshot_.main_routes.push_back(route("0.0.0.0/1", kTun0, "10.8.0.1", 0));
@@ -131,7 +131,7 @@ TEST_F(UnderlayTest, RoutesThatTunnelProgramsAddDoNotCount)
     EXPECT_EQ(to("203.0.113.2"), path("wlan0", "192.168.60.9", "192.168.60.10"));
 }
 
-TEST_F(UnderlayTest, DevicesThatAreOrWereTunnelsAreNoUnderlay)
+TEST_F(UnderlayTest, PresentAndFormerTunnelsAreNoUnderlay)
 {
     unplug_eth();
     snapshot_.main_routes = {route("0.0.0.0/0", kTun0)};
@@ -144,7 +144,7 @@ TEST_F(UnderlayTest, DevicesThatAreOrWereTunnelsAreNoUnderlay)
     EXPECT_EQ(to("203.0.113.2"), std::nullopt);
 }
 
-TEST_F(UnderlayTest, NothingChangedNobodyIsTold)
+TEST_F(UnderlayTest, WithoutAChangeNoProgramIsTold)
 {
     EXPECT_FALSE(told());
     // A lease that was renewed, a router advertisement, a second address, another tunnel.
@@ -156,7 +156,7 @@ TEST_F(UnderlayTest, NothingChangedNobodyIsTold)
     EXPECT_FALSE(told()) << "the same way out by another number";
 }
 
-TEST_F(UnderlayTest, AnotherGatewayAddressOrDeviceIsToldOnce)
+TEST_F(UnderlayTest, AnotherGatewayAddressOrDeviceIsReportedOnce)
 {
     snapshot_.main_routes.front().gateway = address("192.168.50.254");
     EXPECT_TRUE(told());
@@ -172,7 +172,7 @@ TEST_F(UnderlayTest, AnotherGatewayAddressOrDeviceIsToldOnce)
     EXPECT_FALSE(told()) << "left already";
 }
 
-TEST_F(UnderlayTest, TheWayOutIsToldWhenItIsBackNotWhenItIsLost)
+TEST_F(UnderlayTest, ThePathIsReportedWhenItIsBackNotWhenItIsLost)
 {
     const Snapshot whole = snapshot_;
     unplug_eth();
@@ -187,7 +187,7 @@ TEST_F(UnderlayTest, TheWayOutIsToldWhenItIsBackNotWhenItIsLost)
     EXPECT_TRUE(told());
 }
 
-TEST_F(UnderlayTest, SleepIsToldOnce)
+TEST_F(UnderlayTest, SuspendIsReportedOnce)
 {
     snapshot_.suspended = Seconds(1);
     EXPECT_FALSE(told()) << "not told from the clocks' own difference";
@@ -202,14 +202,14 @@ TEST_F(UnderlayTest, SleepIsToldOnce)
     EXPECT_TRUE(told());
 }
 
-TEST_F(UnderlayTest, OnlyProgramsWhoseServerIsReachedAnotherWay)
+TEST_F(UnderlayTest, OnlyProgramsWithAChangedPathAreTold)
 {
     state_.programs.push_back({{2000, 1}, address("192.168.50.77"), to("192.168.50.77")});
     snapshot_.main_routes.front().gateway = address("192.168.50.254");
     EXPECT_EQ(plan_reconnection(state_, snapshot_).programs, std::vector{owner_});
 }
 
-TEST_F(UnderlayTest, AnotherFamilyComesAndNobodyIsTold)
+TEST_F(UnderlayTest, AnAdditionalFamilyIsNotReported)
 {
     state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
     snapshot_.main_routes.pop_back();
@@ -219,7 +219,7 @@ TEST_F(UnderlayTest, AnotherFamilyComesAndNobodyIsTold)
     EXPECT_EQ(plan, Reconnection{});
 }
 
-TEST_F(UnderlayTest, WhoReconnectsOverOneFamilyIsNotToldOfTheOther)
+TEST_F(UnderlayTest, AReconnectionOverOneFamilyIsNotToldOfTheOther)
 {
     state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
     state_.tunnels.clear();
@@ -235,7 +235,7 @@ TEST_F(UnderlayTest, WhoReconnectsOverOneFamilyIsNotToldOfTheOther)
     EXPECT_TRUE(plan.waiting) << "nobody knows what those wait for";
 }
 
-TEST_F(UnderlayTest, TheOtherFamilyAloneIsAWayOutToo)
+TEST_F(UnderlayTest, TheOtherFamilyAloneIsAPathToo)
 {
     state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
     state_.tunnels.clear();
@@ -248,7 +248,7 @@ TEST_F(UnderlayTest, TheOtherFamilyAloneIsAWayOutToo)
     EXPECT_EQ(plan_reconnection(state_, snapshot_).programs, std::vector{owner_});
 }
 
-TEST_F(UnderlayTest, ANetworkOfTheOtherFamilyIsToldWhileTheTunnelIsUp)
+TEST_F(UnderlayTest, ANetworkOfTheOtherFamilyIsReportedWhileTheTunnelIsUp)
 {
     state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
     snapshot_.main_routes = {route("::/0", kEth0, "fe80::1", 1024)};
@@ -257,7 +257,7 @@ TEST_F(UnderlayTest, ANetworkOfTheOtherFamilyIsToldWhileTheTunnelIsUp)
 }
 
 // Renumbering adds the new address before it takes the old one away.
-TEST_F(UnderlayTest, AddressesThatAreExchangedOneAfterTheOtherAreToldOnce)
+TEST_F(UnderlayTest, AddressesReplacedOneAfterTheOtherAreReportedOnce)
 {
     link(kEth0).addresses.push_back({address("192.168.50.11"), 24});
     EXPECT_FALSE(told());
@@ -267,7 +267,7 @@ TEST_F(UnderlayTest, AddressesThatAreExchangedOneAfterTheOtherAreToldOnce)
 }
 
 // A neighbour can take IPv6 away and give it back as often as it likes.
-TEST_F(UnderlayTest, WhoWaitsIsNotToldThatAFamilyWentAndCameBack)
+TEST_F(UnderlayTest, AWaitingProgramIsNotToldOfAFamilyThatReturns)
 {
     state_.servers.front().addresses.push_back({address("2001:db8:113::2"), Seconds(1), false});
     state_.programs.clear();
@@ -283,7 +283,7 @@ TEST_F(UnderlayTest, WhoWaitsIsNotToldThatAFamilyWentAndCameBack)
     }
 }
 
-TEST_F(UnderlayTest, OfANetworkThatIsBackOnlyTheFirstFamilyIsTold)
+TEST_F(UnderlayTest, OnlyTheFirstFamilyOfAReturningNetworkIsReported)
 {
     state_.tunnels.clear();
     const Server other{Remote::parse("[2001:db8:113::2]:1194/udp").value(),
@@ -312,7 +312,7 @@ TEST_F(UnderlayTest, OfANetworkThatIsBackOnlyTheFirstFamilyIsTold)
     }
 }
 
-TEST_F(UnderlayTest, TheFirstAddressOfAServerIsAWayOut)
+TEST_F(UnderlayTest, TheFirstAddressOfAServerIsAPath)
 {
     state_.tunnels.clear();
     state_.servers = {{Remote::parse("vpn.example.net:1194/udp").value(), {}, {}}};
@@ -360,7 +360,7 @@ TEST_F(DueSignalsTest, ProgramsWhoseUnderlayChangedAreToldIfTheyRun)
     EXPECT_EQ(due(), Signals{}) << "another run told them meanwhile";
 }
 
-TEST_F(DueSignalsTest, AProgramThatHasHadNoTunnelIsToldOfAnotherWayOut)
+TEST_F(DueSignalsTest, AProgramWithoutATunnelIsToldOfAnotherPath)
 {
     const ProcessId waiting{3000, 1};
     lookup_.running = {program(waiting)};
@@ -369,7 +369,7 @@ TEST_F(DueSignalsTest, AProgramThatHasHadNoTunnelIsToldOfAnotherWayOut)
     EXPECT_EQ(due(), Signals{});
 }
 
-TEST_F(DueSignalsTest, WhatWasNotLookedUpIsLeftToItsOwnEvent)
+TEST_F(DueSignalsTest, ProgramsNotLookedUpAreLeftToTheirOwnEvent)
 {
     lookup_.waiting = false;
     EXPECT_EQ(due(), std::nullopt);
