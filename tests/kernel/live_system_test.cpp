@@ -70,7 +70,7 @@ class LiveSystemTest : public testing::Test {
     Ruleset ruleset_;
 };
 
-TEST_F(LiveSystemTest, ASignInIsInAllTablesThatJudgeWhatLeaves)
+TEST_F(LiveSystemTest, ASignInIsInAllTablesThatFilterLeavingPackets)
 {
     load();
     const auto admitted = system_.admit_portal(*state_.portal, Seconds{600});
@@ -94,7 +94,7 @@ TEST_F(LiveSystemTest, ASignInIsInAllTablesThatJudgeWhatLeaves)
     EXPECT_TRUE(system_.end_portal()) << "there is nothing to end";
 }
 
-TEST_F(LiveSystemTest, WhereAGroupIsNamedItAloneCounts)
+TEST_F(LiveSystemTest, AGroupReplacesTheUser)
 {
     load();
     state_.portal->gid = 998;
@@ -105,7 +105,7 @@ TEST_F(LiveSystemTest, WhereAGroupIsNamedItAloneCounts)
     }
 }
 
-TEST_F(LiveSystemTest, WithoutABeltTheOtherTableIsEnough)
+TEST_F(LiveSystemTest, WithoutABeltTheInetTableIsEnough)
 {
     load(Expressions::WithoutBelt);
     ASSERT_TRUE(system_.admit_portal(*state_.portal, Seconds{600}));
@@ -116,7 +116,7 @@ TEST_F(LiveSystemTest, WithoutABeltTheOtherTableIsEnough)
     EXPECT_TRUE(system_.end_portal());
 }
 
-TEST_F(LiveSystemTest, ABootstrapQuestionPassesTheBeltToo)
+TEST_F(LiveSystemTest, ABootstrapQueryPassesTheBeltToo)
 {
     load();
     ASSERT_TRUE(system_.admit_bootstrap(IpAddress::parse("fd00::1").value(), Seconds{10}));
@@ -125,7 +125,7 @@ TEST_F(LiveSystemTest, ABootstrapQuestionPassesTheBeltToo)
     }
 }
 
-TEST_F(LiveSystemTest, WhereNobodySignsInThereIsNothingToEnd)
+TEST_F(LiveSystemTest, EndingWithoutASignInSucceeds)
 {
     state_.portal.reset();
     load();
@@ -141,7 +141,7 @@ bool run_holds(const Ruleset& ruleset, LiveSystem::Reading reading, bool locked 
     return system.firewall_holds(ruleset).value();
 }
 
-TEST_F(LiveSystemTest, HooksBelieveWhatAnEarlierOneHasNotedAndCommandsDoNot)
+TEST_F(LiveSystemTest, HooksUseTheNotesOfEarlierHooksAndCommandsDoNot)
 {
     constexpr auto changes = LiveSystem::Reading::Changes;
     constexpr auto everything = LiveSystem::Reading::Everything;
@@ -167,7 +167,7 @@ TEST_F(LiveSystemTest, HooksBelieveWhatAnEarlierOneHasNotedAndCommandsDoNot)
     }
 }
 
-TEST_F(LiveSystemTest, WhereTheTablesAreGoneNothingIsNoted)
+TEST_F(LiveSystemTest, WithoutTablesThereAreNoNotes)
 {
     const FirewallMemory memory("/run/failclosed");
     load();

@@ -187,7 +187,7 @@ TEST_F(NftablesTest, HoldsWhatNftLoadedOfFramesAndTranslations)
     EXPECT_TRUE(holds(ruleset));
 }
 
-TEST_F(NftablesTest, ShowsFramesAndTranslationsToPeople)
+TEST_F(NftablesTest, NftPrintsFramesAndTranslations)
 {
     load(test::sample_ruleset());
     // nft 1.1 writes masks as hexadecimal numbers, and a 0 that they are compared with as 0x0.
@@ -213,7 +213,7 @@ TEST_F(NftablesTest, ShowsFramesAndTranslationsToPeople)
     }
 }
 
-TEST_F(NftablesTest, ShowsCommentsToPeople)
+TEST_F(NftablesTest, NftPrintsComments)
 {
     load(test::sample_ruleset());
     const std::string list = must({"nft", "list", "table", "inet", "failclosed"});
@@ -240,7 +240,7 @@ TEST_F(NftablesTest, ReplacesOneRulesetByAnother)
     EXPECT_TRUE(holds(small));
 }
 
-TEST_F(NftablesTest, LeavesOtherTablesAlone)
+TEST_F(NftablesTest, DoesNotChangeOtherTables)
 {
     const std::string foreign = "table inet other { chain c { type filter hook output priority 1; "
                                 "tcp dport { 1, 2 } counter drop; }\n}\ntable ip failclosed { "
@@ -257,7 +257,7 @@ TEST_F(NftablesTest, LeavesOtherTablesAlone)
     EXPECT_FALSE(*nftables.exists());
 }
 
-TEST_F(NftablesTest, NoTablesIsARulesetToo)
+TEST_F(NftablesTest, AnEmptyRulesetCanBeLoaded)
 {
     EXPECT_TRUE(holds({}));
     load(test::sample_ruleset());
@@ -344,7 +344,7 @@ TEST_F(NftablesTest, HoldsPlannedRulesets)
 
 class ForeignChangeTest : public NftablesTest, public testing::WithParamInterface<ForeignChange> {};
 
-TEST_P(ForeignChangeTest, IsSeenAndHealed)
+TEST_P(ForeignChangeTest, IsSeenAndRepaired)
 {
     const Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
@@ -355,7 +355,7 @@ TEST_P(ForeignChangeTest, IsSeenAndHealed)
     EXPECT_TRUE(holds(ruleset));
 }
 
-TEST_P(ForeignChangeTest, IsSeenAndHealedByTheNextRun)
+TEST_P(ForeignChangeTest, IsSeenAndRepairedByTheNextRun)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
@@ -477,7 +477,7 @@ class ElementChangeTest : public NftablesTest, public testing::WithParamInterfac
     }
 };
 
-TEST_P(ElementChangeTest, ExchangesNothingButElements)
+TEST_P(ElementChangeTest, ReplacesOnlyElements)
 {
     const Ruleset before = test::sample_ruleset();
     const Ruleset after = changed(GetParam());
@@ -495,7 +495,7 @@ TEST_P(ElementChangeTest, ExchangesNothingButElements)
     }
 }
 
-TEST_P(ElementChangeTest, IsHealedWithoutTouchingRules)
+TEST_P(ElementChangeTest, IsRepairedWithoutReplacingRules)
 {
     const Ruleset ruleset = changed(GetParam());
     load(ruleset);
@@ -509,7 +509,7 @@ TEST_P(ElementChangeTest, IsHealedWithoutTouchingRules)
     EXPECT_EQ(handles(), loaded);
 }
 
-TEST_P(ElementChangeTest, IsExchangedByOneRunAfterTheOther)
+TEST_P(ElementChangeTest, IsAppliedByConsecutiveRuns)
 {
     const Ruleset before = test::sample_ruleset();
     const Ruleset after = changed(GetParam());
@@ -558,7 +558,7 @@ Ruleset other_rules()
     return ruleset;
 }
 
-TEST_F(NftablesTest, WhatARunHasSeenIsNotReadAgain)
+TEST_F(NftablesTest, RulesReadByARunAreNotReadAgain)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
@@ -570,7 +570,7 @@ TEST_F(NftablesTest, WhatARunHasSeenIsNotReadAgain)
     EXPECT_EQ(memory().load(), seen);
 }
 
-TEST_F(NftablesTest, WhatCannotBeToldOfANoteIsRead)
+TEST_F(NftablesTest, RulesWithoutAUsableNoteAreRead)
 {
     ASSERT_NO_FATAL_FAILURE(run(test::sample_ruleset()));
     const SeenRules seen = *memory().load();
@@ -603,7 +603,7 @@ TEST_F(NftablesTest, ChainsAreReadInAnyCase)
     EXPECT_FALSE(is_believed(elsewhere, seen));
 }
 
-TEST_F(NftablesTest, EachNetworkNamespaceHasANumberOfItsOwn)
+TEST_F(NftablesTest, EachNetworkNamespaceHasItsOwnNumber)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
@@ -666,7 +666,7 @@ TEST_F(NftablesTest, RefusedBeltChangesNothing)
     EXPECT_TRUE(holds(ruleset));
 }
 
-TEST_F(NftablesTest, RefusesWhatCannotBeSaid)
+TEST_F(NftablesTest, RefusesWhatNftablesCannotExpress)
 {
     Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
@@ -768,7 +768,7 @@ bool send_datagram(const char* target, std::uint16_t number, int* error = nullpt
     return sent;
 }
 
-TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
+TEST_F(NftablesTest, CountersContinueAcrossReplacements)
 {
     const Ruleset ruleset =
         with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
@@ -789,7 +789,7 @@ TEST_F(NftablesTest, CountersGoOnAcrossReplacements)
     EXPECT_TRUE(holds(ruleset));
 }
 
-TEST_F(NftablesTest, CountersGoOnFromOneRunToTheNext)
+TEST_F(NftablesTest, CountersContinueFromOneRunToTheNext)
 {
     Ruleset ruleset =
         with_rule({"counted", {ToPort{Transport::Udp, port(9)}}, true, {}, Verdict::Drop});
@@ -824,7 +824,7 @@ TEST_F(NftablesTest, CountersOfRulesThatShareACommentAreSummed)
     EXPECT_EQ(nftables.counters(kTables)->at({kTables[0], "only", "DNS"}).packets, 6U);
 }
 
-TEST_F(NftablesTest, RejectsTellProgramsAtOnce)
+TEST_F(NftablesTest, RejectsReachProgramsAtOnce)
 {
     load(with_rule({"refused", {}, true, {}, Verdict::Reject}));
     int error = 0;
@@ -836,7 +836,7 @@ TEST_F(NftablesTest, RejectsTellProgramsAtOnce)
     EXPECT_NE(list.find("reject with icmpv6 no-route"), std::string::npos) << list;
 }
 
-TEST_F(NftablesTest, LogLimitDoesNotOpenTheEnd)
+TEST_F(NftablesTest, LogLimitDoesNotLimitTheVerdict)
 {
     load(with_rule({"refused", {}, true, {Log{"x", 1, 1}}, Verdict::Drop}));
     for (int i = 0; i < 5; ++i) {
@@ -1001,7 +1001,7 @@ constexpr std::uint16_t kOther = 0x88b5;
 
 /// A kernel that knows devices by name (Linux 6.16) holds on to one that is not there; before that
 /// the chain is made again at the next look.
-TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgain)
+TEST_F(FramesTest, DeviceThatReturnsIsClosedAgain)
 {
     const Ruleset ruleset = test::sample_ruleset();
     load(ruleset);
@@ -1023,7 +1023,7 @@ TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgain)
 }
 
 // No ruleset has changed, as the kernel counts.
-TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgainByTheNextRun)
+TEST_F(FramesTest, DeviceThatReturnsIsClosedAgainByTheNextRun)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
@@ -1038,7 +1038,7 @@ TEST_F(FramesTest, DeviceThatGoesAndComesIsClosedAgainByTheNextRun)
     }
 }
 
-TEST_F(FramesTest, DeviceThatIsCalledOtherwiseIsSeenByTheNextRun)
+TEST_F(FramesTest, RenamedDeviceIsSeenByTheNextRun)
 {
     const Ruleset ruleset = test::sample_ruleset();
     ASSERT_NO_FATAL_FAILURE(run(ruleset));
@@ -1049,7 +1049,7 @@ TEST_F(FramesTest, DeviceThatIsCalledOtherwiseIsSeenByTheNextRun)
     EXPECT_TRUE(really_holds(ruleset));
 }
 
-TEST_F(FramesTest, DevicesAreExchangedOneByOneUnderAFlood)
+TEST_F(FramesTest, DevicesAreReplacedOneByOneUnderAFlood)
 {
     const Ruleset both = test::sample_ruleset();
     Ruleset one = both;
@@ -1075,7 +1075,7 @@ TEST_F(FramesTest, DevicesAreExchangedOneByOneUnderAFlood)
     EXPECT_FALSE(passes("egress1", kOther));
 }
 
-TEST_F(FramesTest, ChainThatMovesToAnotherDeviceIsMadeAnew)
+TEST_F(FramesTest, ChainThatMovesToAnotherDeviceIsCreatedAgain)
 {
     Ruleset ruleset = test::sample_ruleset();
     ruleset.tables[2].chains.pop_back();
@@ -1273,7 +1273,7 @@ TEST_F(FramesTest, KernelAgreesWithTheInterpreter)
     }
 }
 
-TEST_F(NftablesTest, AsksForTheEgressHookWithoutATrace)
+TEST_F(NftablesTest, ProbesTheEgressHookWithoutATrace)
 {
     const Ruleset sample = test::sample_ruleset();
     load(sample);

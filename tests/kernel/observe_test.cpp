@@ -66,7 +66,7 @@ TEST_F(ObserveTest, ShowsAddressesOfBothFamiliesOnTheirLink)
     EXPECT_TRUE(link("b0").addresses.empty());
 }
 
-TEST_F(ObserveTest, ShowsTheOwnAddressWhereThereIsAPeer)
+TEST_F(ObserveTest, ShowsTheLocalAddressOfAPeerLink)
 {
     ip("tuntap add dev tun0 mode tun\nlink set tun0 up\n"
        "addr add 10.8.0.6 peer 10.8.0.5/32 dev tun0\naddr add fd08::6 peer fd08::5/128 dev tun0\n");
@@ -76,13 +76,13 @@ TEST_F(ObserveTest, ShowsTheOwnAddressWhereThereIsAPeer)
     EXPECT_TRUE(has(tun0, "fd08::6", 128));
 }
 
-TEST_F(ObserveTest, TellsTapFromTun)
+TEST_F(ObserveTest, DistinguishesTapFromTun)
 {
     ip("tuntap add dev tap0 mode tap\n");
     EXPECT_FALSE(link("tap0").point_to_point);
 }
 
-TEST_F(ObserveTest, TellsWhatCanBeATunnel)
+TEST_F(ObserveTest, ShowsWhichLinksCanBeTunnels)
 {
     ip("tuntap add dev tun0 mode tun\ntuntap add dev tap0 mode tap\n"
        "link add a0 type veth peer name b0\nlink add br0 type bridge\n"
@@ -104,7 +104,7 @@ TEST_F(ObserveTest, TellsWhatCanBeATunnel)
               "lo is not a tunnel device");
 }
 
-TEST_F(ObserveTest, TellsGuestsOfABridge)
+TEST_F(ObserveTest, ShowsGuestPortsOfABridge)
 {
     ip("link add br0 type bridge\ntuntap add dev tap0 mode tap\ntuntap add dev tap1 mode tap\n"
        "link add v0 type veth peer name v1\nlink add x0 type vxlan id 3 dstport 4789\n"
@@ -118,7 +118,7 @@ TEST_F(ObserveTest, TellsGuestsOfABridge)
     EXPECT_FALSE(link("v0").is_guest_port);
 }
 
-TEST_F(ObserveTest, TellsWhoSetARoute)
+TEST_F(ObserveTest, ShowsTheProtocolOfARoute)
 {
     ip("link add a0 type veth peer name b0\nlink set a0 up\nlink set b0 up\n"
        "addr add 192.168.77.2/24 dev a0\n"

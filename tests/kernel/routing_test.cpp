@@ -212,7 +212,7 @@ TEST_F(RoutingTest, OnlyTheTunnelProgramReachesItsServerOutside)
     EXPECT_EQ(way({.to = "2001:db8:99::20"}), "tun0");
 }
 
-TEST_F(RoutingTest, LocalNetworkStaysOutsideButForTheTunnelsOwnNetworks)
+TEST_F(RoutingTest, LocalNetworkStaysOutsideExceptForTunnelNetworks)
 {
     add_tunnel();
     sync();
@@ -272,7 +272,7 @@ TEST_F(RoutingTest, InjectedRoutesChangeNothing)
     EXPECT_EQ(way({.to = "203.0.113.10", .uid = kTunnelUid, .port = 1194}), "lan0");
 }
 
-TEST_F(RoutingTest, AnswersOfInboundServicesGoBackPastTheTunnel)
+TEST_F(RoutingTest, AnswersOfInboundServicesLeaveOutsideTheTunnel)
 {
     add_tunnel();
     const auto service = [](Transport transport, std::uint16_t port, const char* from) {
@@ -295,7 +295,7 @@ TEST_F(RoutingTest, AnswersOfInboundServicesGoBackPastTheTunnel)
     EXPECT_EQ(way({.to = "192.0.2.9", .more = "sport 51820"}), "tun0");
 }
 
-TEST_F(RoutingTest, WhoSignsInReachesTheNetworksResolverAndWebPages)
+TEST_F(RoutingTest, ASignInReachesTheNetworksResolverAndWebPages)
 {
     state_.portal = Portal{1001, 998, {address("192.0.2.53")}, Seconds{600}};
     sync();
@@ -310,7 +310,7 @@ TEST_F(RoutingTest, WhoSignsInReachesTheNetworksResolverAndWebPages)
     EXPECT_EQ(way({.to = "192.0.2.53", .uid = 1001, .port = 53}), "unreachable");
 }
 
-TEST_F(RoutingTest, WithoutATunnelAllButServersAndLanIsUnreachable)
+TEST_F(RoutingTest, WithoutATunnelOnlyServersAndLanAreReachable)
 {
     sync();
     EXPECT_EQ(way({.to = "198.51.100.20"}), "unreachable");
@@ -373,7 +373,7 @@ TEST_F(RoutingTest, TwoTunnelsKeepApart)
     EXPECT_EQ(way({.to = "198.51.100.20"}), "tun1");
 }
 
-TEST_F(RoutingTest, MarksOpenTheWayToServersOnly)
+TEST_F(RoutingTest, MarksAdmitToServersOnly)
 {
     add_tunnel();
     state_.servers = {{Remote::parse("203.0.113.10/esp").value(), Identity{{}, 0x1234}, {}}};
@@ -396,7 +396,7 @@ TEST_F(RoutingTest, PortlessTransportsAreKnownByTheirUser)
     EXPECT_EQ(source_of_raw_socket("203.0.113.12", IPPROTO_GRE, kTunnelUid), "10.8.0.2");
 }
 
-TEST_F(RoutingTest, ATapTunnelUsesItsGatewayForWhatIsNotOnItsLink)
+TEST_F(RoutingTest, ATapTunnelUsesItsGatewayForDestinationsBeyondItsLink)
 {
     ip("tuntap add dev tap0 mode tap\nlink set tap0 up\naddr add 10.8.0.2/24 dev tap0\n"
        "addr add fd08::2/64 dev tap0 nodad\n");
@@ -420,7 +420,7 @@ TEST_F(RoutingTest, SyncingTwiceChangesNothing)
     EXPECT_EQ(sync(), 0U);
 }
 
-TEST_F(RoutingTest, HealsWhatOthersTookAway)
+TEST_F(RoutingTest, RestoresEntriesThatOthersRemoved)
 {
     add_tunnel();
     sync();
@@ -433,7 +433,7 @@ TEST_F(RoutingTest, HealsWhatOthersTookAway)
     EXPECT_EQ(everything(), before);
 }
 
-TEST_F(RoutingTest, HealsAFlushOfAllRules)
+TEST_F(RoutingTest, RestoresAllRulesAfterAFlush)
 {
     add_tunnel();
     sync();
@@ -488,7 +488,7 @@ TEST_F(RoutingTest, RemovesASecondCopyOfAnEntry)
     EXPECT_EQ(everything(), once);
 }
 
-TEST_F(RoutingTest, OwnsItsRulesWhereAStrangerHasEqualOnes)
+TEST_F(RoutingTest, KeepsItsRulesBesideEqualOnesOfOthers)
 {
     ip("rule add pref 5010 lookup 64600 protocol static\n");
     sync();
@@ -545,7 +545,7 @@ TEST_F(RoutingTest, ADisarmedStateHasNoEntries)
     EXPECT_EQ(everything(), before);
 }
 
-TEST_F(RoutingTest, IpCommandsSayTheSame)
+TEST_F(RoutingTest, IpCommandsGiveTheSameEntries)
 {
     add_tunnel();
     add_second_tunnel();
@@ -562,7 +562,7 @@ TEST_F(RoutingTest, IpCommandsSayTheSame)
     EXPECT_EQ(sync(), 0U);
 }
 
-TEST_F(RoutingTest, StaysClosedWhereARouteIsRefused)
+TEST_F(RoutingTest, StaysClosedIfARouteIsRefused)
 {
     add_tunnel();
     const auto stale = plan();
@@ -574,7 +574,7 @@ TEST_F(RoutingTest, StaysClosedWhereARouteIsRefused)
     EXPECT_EQ(way({.to = "203.0.113.10", .uid = kTunnelUid, .port = 1194}), "lan0");
 }
 
-TEST_F(RoutingTest, HoldsWhereAnInterfaceHasIpv6Disabled)
+TEST_F(RoutingTest, HoldsIfAnInterfaceHasIpv6Disabled)
 {
     add_tunnel();
     ASSERT_TRUE(write_sysctl({"net", "ipv6", "conf", "tun0", "disable_ipv6"}, "1"));
@@ -639,7 +639,7 @@ void forbid_ipv6_sockets()
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0);
 }
 
-TEST_F(RoutingTest, WithoutIpv6TheRestIsInForce)
+TEST_F(RoutingTest, WithoutIpv6TheIpv4PlanIsApplied)
 {
     add_tunnel();
     const auto wanted = plan();
@@ -752,7 +752,7 @@ TEST_P(AnswersTest, ReachTheTunnelProgramWithTheTunnelDown)
     expect_answered(kNobody);
 }
 
-TEST_P(AnswersTest, AreDroppedWithoutMarkOrParameterWhereTheSourceIsValidated)
+TEST_P(AnswersTest, AreDroppedByRpFilterWithoutMarkOrParameter)
 {
     sync();
     expect_answered(0, GetParam() == 0);

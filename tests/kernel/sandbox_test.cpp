@@ -35,7 +35,7 @@ int end_of(const std::function<int()>& work, bool filtered = true)
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-TEST(SandboxTest, WhatALookUpNeedsIsAdmitted)
+TEST(SandboxTest, SystemCallsOfALookUpAreAdmitted)
 {
     EXPECT_EQ(end_of([] { return 7; }), 7);
     EXPECT_EQ(end_of([] {
@@ -64,7 +64,7 @@ TEST(SandboxTest, SystemCallOutsideTheListKillsTheProcess)
               -SIGSYS);
 }
 
-TEST(SandboxTest, WithoutTheFilterItIsStillNobodyAndHoldsNothing)
+TEST(SandboxTest, WithoutTheFilterItHasNoPrivilegesAndNoDescriptors)
 {
     const auto refused = [](const std::function<int()>& work) {
         return end_of([&] { return work() < 0 ? 1 : 0; }, false) == 1;

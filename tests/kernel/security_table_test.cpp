@@ -202,7 +202,7 @@ class SecurityTable : public testing::TestWithParam<Row> {
     static inline std::map<Key, std::unique_ptr<Machine>> machines;
 };
 
-TEST_P(SecurityTable, IsWhatTheInterpreterSays)
+TEST_P(SecurityTable, EqualsTheInterpretersVerdict)
 {
     const Row& row = GetParam();
     const Ruleset ruleset = ruleset_of(row);
@@ -213,12 +213,12 @@ TEST_P(SecurityTable, IsWhatTheInterpreterSays)
     }
 }
 
-TEST_P(SecurityTable, IsWhatTheKernelDoes)
+TEST_P(SecurityTable, EqualsTheKernelsVerdict)
 {
     expect_agreement(Loader::Netlink);
 }
 
-TEST_P(SecurityTable, IsWhatTheKernelDoesWithOurText)
+TEST_P(SecurityTable, EqualsTheKernelsVerdictForOurText)
 {
     expect_agreement(Loader::Nft);
 }

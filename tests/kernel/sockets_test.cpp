@@ -113,7 +113,7 @@ class SocketsTest : public testing::Test {
     Config config_;
 };
 
-TEST_F(SocketsTest, DestroysWhatIsConnectedPastTheTunnel)
+TEST_F(SocketsTest, DestroysSocketsConnectedOutsideTheTunnel)
 {
     std::vector<UniqueFd> victims;
     victims.push_back(connected_v4(SOCK_STREAM, "198.51.100.20"));
@@ -132,7 +132,7 @@ TEST_F(SocketsTest, DestroysWhatIsConnectedPastTheTunnel)
     EXPECT_EQ(sweep(), 0U);
 }
 
-TEST_F(SocketsTest, SparesWhatMayStay)
+TEST_F(SocketsTest, KeepsAdmittedSockets)
 {
     std::vector<UniqueFd> spared;
     spared.push_back(connected(SOCK_STREAM, "::ffff:203.0.113.10", 1000));
@@ -149,7 +149,7 @@ TEST_F(SocketsTest, SparesWhatMayStay)
     }
 }
 
-TEST_F(SocketsTest, TheLocalNetworkCountsOnlyWhereItIsAllowed)
+TEST_F(SocketsTest, KeepsSocketsToTheLocalNetworkOnlyIfAllowed)
 {
     const auto client = connected(SOCK_STREAM, "::ffff:192.168.77.1");
     config_.lan.kind = LanPolicy::Kind::Deny;
@@ -157,7 +157,7 @@ TEST_F(SocketsTest, TheLocalNetworkCountsOnlyWhereItIsAllowed)
     EXPECT_EQ(pending_error(client), ECONNABORTED);
 }
 
-TEST_F(SocketsTest, SparesAMarkedTunnelProgram)
+TEST_F(SocketsTest, KeepsSocketsOfAMarkedTunnelProgram)
 {
     state_.servers[0].identity = {{}, 0x1234};
     const auto client = connected(SOCK_STREAM, "::ffff:203.0.113.10");

@@ -19,7 +19,7 @@ class SysctlTest : public testing::Test {
     test::NetworkNamespace namespace_;
 };
 
-TEST_F(SysctlTest, SetsAndPutsBack)
+TEST_F(SysctlTest, SetsAndRestores)
 {
     ASSERT_TRUE(write_sysctl(kName, "0"));
     const auto wanted = plan_sysctls(State{});
@@ -33,7 +33,7 @@ TEST_F(SysctlTest, SetsAndPutsBack)
     EXPECT_EQ(read_sysctl(kName).value(), "0");
 }
 
-TEST_F(SysctlTest, LeavesWhatWasSoBefore)
+TEST_F(SysctlTest, KeepsValuesThatWereSetBefore)
 {
     ASSERT_TRUE(write_sysctl(kName, "1"));
     const auto outcome = set_sysctls(plan_sysctls(State{}));
@@ -42,7 +42,7 @@ TEST_F(SysctlTest, LeavesWhatWasSoBefore)
     EXPECT_EQ(read_sysctl(kName).value(), "1");
 }
 
-TEST_F(SysctlTest, LeavesWhatOthersChangedSince)
+TEST_F(SysctlTest, KeepsLaterChangesOfOthers)
 {
     const std::vector<std::string> name = {"net", "ipv4", "conf", "lo", "rp_filter"};
     ASSERT_TRUE(write_sysctl(name, "0"));
@@ -60,12 +60,12 @@ TEST_F(SysctlTest, RestoresTheRestAfterAnError)
     EXPECT_EQ(read_sysctl(kName).value(), "0");
 }
 
-TEST_F(SysctlTest, RestoringWhatIsGoneIsNoError)
+TEST_F(SysctlTest, RestoringAMissingParameterIsNoError)
 {
     EXPECT_TRUE(restore_sysctls({{{"net", "ipv4", "conf", "gone0", "rp_filter"}, "1", "0"}}));
 }
 
-TEST_F(SysctlTest, RefusesNamesThatAreNoParts)
+TEST_F(SysctlTest, RefusesInvalidNames)
 {
     for (const auto& name : std::vector<std::vector<std::string>>{
              {}, {""}, {"."}, {".."}, {"net", "..", "kernel", "panic"}, {"net/ipv4"}, {"net\n"}}) {
