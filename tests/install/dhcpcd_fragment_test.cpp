@@ -119,7 +119,7 @@ TEST_F(DhcpcdFragmentTest, DoesNotEndAShellThatEndsAtErrors)
     }
 }
 
-TEST_F(DhcpcdFragmentTest, HandsOnWhatDhcpcdSays)
+TEST_F(DhcpcdFragmentTest, PassesOnTheStatusOfDhcpcd)
 {
     for (const auto& shell : shells()) {
         const Outcome outcome = run(shell,

@@ -96,7 +96,7 @@ void repair_programs(const Box& box)
     box.must({"mv", "/tmp/programs/lib", "/usr/lib/failclosed"});
 }
 
-TEST(ResetTest, PutsEverythingBackWithoutThePrograms)
+TEST(ResetTest, RestoresEverythingWithoutThePrograms)
 {
     const Lab lab(installed());
     const Box& box = lab.client();
@@ -113,7 +113,7 @@ TEST(ResetTest, PutsEverythingBackWithoutThePrograms)
     EXPECT_FALSE(box.exists("/run/failclosed"));
 }
 
-TEST(ResetTest, PutsALinkedResolvConfBack)
+TEST(ResetTest, RestoresALinkedResolvConf)
 {
     const Lab lab(installed());
     const Box& box = lab.client();
@@ -177,7 +177,7 @@ TEST(ResetTest, AfterAStepThatFailedTheNextLockAndUnlockStartClean)
     EXPECT_EQ(box.must({"ls", "-A", kMemory}), "journal.failed\n");
 }
 
-TEST(ResetTest, SaysThatItIsNotOpenWhereItIsNot)
+TEST(ResetTest, ReportsThatTheMachineIsNotOpen)
 {
     const Lab lab(installed());
     const Box& box = lab.client();
@@ -381,7 +381,7 @@ INSTANTIATE_TEST_SUITE_P(Etc, ResetAndFilesTest, testing::Values(Place::File, Pl
                              return test.param == Place::File ? "File" : "MountPoint";
                          });
 
-TEST(ResetTest, OpensNothingWithoutTheWord)
+TEST(ResetTest, OpensNothingWithoutTheOption)
 {
     const Lab lab(installed());
     const Box& box = lab.client();
@@ -397,7 +397,7 @@ TEST(ResetTest, OpensNothingWithoutTheWord)
     EXPECT_EQ(everything(box), before);
 }
 
-TEST(ResetTest, LeavesAMachineWithoutFailclosedAlone)
+TEST(ResetTest, DoesNotChangeAMachineWithoutFailclosed)
 {
     const Lab lab(installed());
     const Box& box = lab.client();

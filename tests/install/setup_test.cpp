@@ -107,7 +107,7 @@ TEST_F(SetupTest, NetworkManagerFindsItsHookInEachFolder)
     EXPECT_EQ(box.must({"find", "/etc/NetworkManager", "-name", "*failclosed*"}), "");
 }
 
-TEST_F(SetupTest, DhcpcdsHookGoesWhereDhcpcdLooks)
+TEST_F(SetupTest, DhcpcdsHookIsInstalledInDhcpcdsFolder)
 {
     const std::string fedoras = "/usr/libexec/dhcpcd-hooks/90-failclosed";
     box.must({"rm", "-rf", "/usr/lib/dhcpcd"});
@@ -127,7 +127,7 @@ TEST_F(SetupTest, DhcpcdsHookGoesWhereDhcpcdLooks)
 }
 
 // A fresh machine's hooks hear of its network, and leave it alone.
-TEST_F(SetupTest, HooksLockNobodyOut)
+TEST_F(SetupTest, HooksDoNotLockAFreshMachine)
 {
     ASSERT_EQ(setup({"install"}).status, 0);
     for (const char* action : {"pre-up", "up", "dhcp4-change", "connectivity-change", "down",
@@ -158,7 +158,7 @@ TEST_F(SetupTest, UpgradeReplacesByRenameAndKeepsTheConfiguration)
     EXPECT_EQ(box.must({"find", "/usr/sbin", "/usr/lib/failclosed", "-name", ".new-*"}), "");
 }
 
-TEST_F(SetupTest, UpgradeOpensNothing)
+TEST_F(SetupTest, UpgradeDoesNotOpenTheMachine)
 {
     ASSERT_EQ(setup({"install"}).status, 0);
     box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
@@ -171,7 +171,7 @@ TEST_F(SetupTest, UpgradeOpensNothing)
     EXPECT_EQ(box.run({kProgram, "check"}).status, 0);
 }
 
-TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheWord)
+TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheOption)
 {
     ASSERT_EQ(setup({"install"}).status, 0);
     box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
@@ -190,7 +190,7 @@ TEST_F(SetupTest, RemovesFromALockedMachineOnlyWithTheWord)
 }
 
 // The unit that would lock again goes with the rest.
-TEST_F(SetupTest, OfTheBootLockOnlyUnlockAloneWarns)
+TEST_F(SetupTest, WarnsOfTheBootLockOnlyInUnlockAlone)
 {
     const std::string link = "/etc/systemd/system/sysinit.target.wants/failclosed-lock.service";
     ASSERT_EQ(setup({"install"}).status, 0);
@@ -209,7 +209,7 @@ TEST_F(SetupTest, OfTheBootLockOnlyUnlockAloneWarns)
 }
 
 // What `unlock` could not mend is no reason to keep a program that locks nothing any more.
-TEST_F(SetupTest, RemovesWhereUnlockFailedAndTheMachineIsOpen)
+TEST_F(SetupTest, RemovesIfUnlockFailedAndTheMachineIsOpen)
 {
     ASSERT_EQ(setup({"install"}).status, 0);
     box.write_file(kProgram, "#!/bin/sh\nexit 1\n", 0755);
@@ -217,7 +217,7 @@ TEST_F(SetupTest, RemovesWhereUnlockFailedAndTheMachineIsOpen)
     EXPECT_FALSE(box.exists(kProgram));
 }
 
-TEST_F(SetupTest, KeepsEverythingWhereUnlockFailedAndTheMachineIsLocked)
+TEST_F(SetupTest, KeepsEverythingIfUnlockFailedAndTheMachineIsLocked)
 {
     ASSERT_EQ(setup({"install"}).status, 0);
     box.must({kProgram, "lock", "--server", "203.0.113.2:1194/udp"});
@@ -258,7 +258,7 @@ TEST_F(SetupTest, UpgradeGivesAnEnabledBootLockItsNewLinks)
     EXPECT_TRUE(box.exists(requires_link));
 }
 
-TEST_F(SetupTest, RefusesWordsThatItDoesNotKnow)
+TEST_F(SetupTest, RefusesUnknownArguments)
 {
     EXPECT_EQ(setup({"instal"}).status, 64);
     EXPECT_EQ(setup({"uninstall", "--now"}).status, 64);

@@ -137,7 +137,7 @@ class UnitsTest : public testing::Test {
 
 // The order has to be the bringer's own: one that is started when the lock has failed starts the
 // lock again, and must wait for it.
-TEST_F(UnitsTest, EnabledLockIsRequiredByWhatBringsANetworkUpAndComesBeforeIt)
+TEST_F(UnitsTest, EnabledLockIsRequiredByNetworkUnitsAndPrecedesThem)
 {
     enable();
     write_bringers("DefaultDependencies=no\n");
@@ -161,7 +161,7 @@ TEST_F(UnitsTest, NetworkStartsWithoutTheLockIfItIsNotEnabled)
     EXPECT_THAT(transaction("all.target").out, HasSubstr(kStartOfTheLock));
 }
 
-TEST_F(UnitsTest, LinksOfTheLockNameNoUnitThatIsNotTested)
+TEST_F(UnitsTest, EachUnitInLinksOfTheLockIsTested)
 {
     enable();
     std::set<std::string> tested;
@@ -245,7 +245,7 @@ TEST_F(UnitsTest, SystemdNetworkdBringsItsAnnouncements)
     EXPECT_THAT(transaction("sysinit.target").out, Not(HasSubstr("Action: " + path)));
 }
 
-TEST_F(UnitsTest, SystemdHasNothingToSayAboutOurFiles)
+TEST_F(UnitsTest, SystemdReportsNoProblemWithOurFiles)
 {
     std::set<std::string> units;
     namespace fs = std::filesystem;
