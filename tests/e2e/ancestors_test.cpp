@@ -62,7 +62,7 @@ const Trigger triggers[] = {
 
 class LiveFlows : public ::testing::TestWithParam<std::tuple<Trigger, Protected>> {};
 
-TEST_P(LiveFlows, StayInsideOrNowhere)
+TEST_P(LiveFlows, StayInsideTheTunnelOrStop)
 {
     const auto& [trigger, is_protected] = GetParam();
     const Lab lab(with_product());
@@ -155,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(Settings, FailingHooks,
                          });
 
 // The other half of it: a hook that cannot understand OpenVPN ends it, and still closes.
-TEST(FailingHook, ThatIsOursClosesFirst)
+TEST(FailingHook, OfFailclosedClosesFirst)
 {
     const Lab lab(with_product());
     const VpnServer server(lab);
@@ -174,7 +174,7 @@ TEST(FailingHook, ThatIsOursClosesFirst)
 
 class Reconnect : public ::testing::TestWithParam<Protected> {};
 
-TEST_P(Reconnect, HasNoWindow)
+TEST_P(Reconnect, LeaksNothing)
 {
     const Lab lab(with_product());
     const VpnServer server(lab);
@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(Hup, Reconnect, ::testing::Values(Protected::No, Protec
                          });
 
 // The ISP's resolver answers the server's name with an alias for a bank.
-TEST(HostsFile, TakesNoNameThatAResolverInvents)
+TEST(HostsFile, IgnoresNamesInventedByAResolver)
 {
     Lab::Options options = with_product();
     options.names = {{"www.bank.example", {addr::server4}}};

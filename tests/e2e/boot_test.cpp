@@ -67,7 +67,7 @@ TEST_P(Boot, NothingLeavesFromTheFirstMomentOn)
 INSTANTIATE_TEST_SUITE_P(Lock, Boot, ::testing::Bool(),
                          [](const auto& test) { return test.param ? "Holds" : "LeaksWithout"; });
 
-TEST(BootLock, ReadsNothingThatIsNotThereAndSucceedsOnAFreshMachine)
+TEST(BootLock, SucceedsOnAFreshMachine)
 {
     const Lab lab(before_devices());
     const Outcome locked = failclosed(lab.client(), {"lock", "--boot"});
@@ -96,7 +96,7 @@ TEST(BootLock, LearnsTheServersOfOpenvpnsConfigurations)
 }
 
 // Called by a person the network is there already: names can be looked up.
-TEST(BootLock, LooksNamesUpWhereItIsNotTheBoot)
+TEST(BootLock, LooksNamesUpIfNotAtBoot)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -142,7 +142,7 @@ TEST(BootLock, CommandAddsLinksThatAnOlderVersionDidNotMake)
         client.exists("/etc/systemd/system/dhcpcd@.service.requires/failclosed-lock.service"));
 }
 
-TEST(BootLock, CommandSaysWhatToDoWithoutSystemd)
+TEST(BootLock, CommandReportsWhatToDoWithoutSystemd)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -155,7 +155,7 @@ TEST(BootLock, CommandSaysWhatToDoWithoutSystemd)
 }
 
 // As sysvinit-core leaves a Debian, on which systemctl(1) may stay installed.
-TEST(BootLock, IsNotEnabledOnAMachineThatAnotherInitStarts)
+TEST(BootLock, IsNotEnabledUnderAnotherInitSystem)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -234,7 +234,7 @@ TEST(BootLock, IsShownByStatus)
 }
 
 // From power-on to the tunnel, with a lease on the way.
-TEST(BootLock, LetsALeaseAndThenTheTunnelThrough)
+TEST(BootLock, AdmitsALeaseThenTheTunnel)
 {
     auto options = before_devices();
     options.static_addresses = false;
@@ -270,7 +270,7 @@ TEST(BootLock, LetsALeaseAndThenTheTunnelThrough)
     EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
 }
 
-TEST(BootLock, LetsDhcpcdThroughInBothFamilies)
+TEST(BootLock, AdmitsDhcpcdInBothFamilies)
 {
     auto options = before_devices();
     options.static_addresses = false;

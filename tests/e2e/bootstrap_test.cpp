@@ -117,7 +117,7 @@ TEST(Bootstrap, FailedLookUpIsTriedAgainWithoutAnEvent)
 }
 
 // The sign-in ends, and the network answers otherwise from then on.
-TEST(Bootstrap, EndOfASignInIsALookUp)
+TEST(Bootstrap, EndOfASignInStartsALookUp)
 {
     Lab lab(with_product());
     const Box& client = lab.client();
@@ -167,7 +167,7 @@ TEST(Bootstrap, ServerThatMovedIsFoundWhenItsTunnelDoesNotComeBack)
 
 // ---- The helper's life ----
 
-TEST(RefreshHelper, IsOneAndEndsWithAnOpeningATunnelAndItsProgram)
+TEST(RefreshHelper, RunsOnceAndEndsAfterUnlockTunnelOrUpgrade)
 {
     Lab lab(with_product());
     const VpnServer server(lab);
@@ -233,7 +233,7 @@ TEST(Bootstrap, LieAdmitsRootsHttpsOnlyUntilATunnelIsUp)
 
 // ---- The process that reads answers ----
 
-TEST(LookUp, IsReadByAProcessWithoutPrivilegesWhoseDeathIsNoAnswer)
+TEST(LookUp, IsParsedByAnUnprivilegedProcessWhoseDeathMeansNoAnswer)
 {
     Lab lab(with_product());
     const Box& client = lab.client();
@@ -305,7 +305,7 @@ TEST(LookUp, OfAHostileResolverGivesNothing)
 }
 
 // An answer that does not fit into a datagram is asked for by TCP, with each family's resolver.
-TEST(LookUp, ByTcpAndByIpv6BringsTheSameAddresses)
+TEST(LookUp, ByTcpAndByIpv6GivesTheSameAddresses)
 {
     std::vector<std::string> many;
     for (int i = 1; i <= 60; ++i) {

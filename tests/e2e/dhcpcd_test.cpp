@@ -281,7 +281,7 @@ class Leased : public ::testing::Test {
 
 // ---- Coming back ----
 
-TEST_F(Leased, EachFlapIsOneReconnectionAndNoLeak)
+TEST_F(Leased, EachFlapCausesOneReconnectionAndNoLeak)
 {
     const std::size_t count = rounds(5);
     client().write_file(std::string(hooks_directory) + "89-before",
@@ -357,7 +357,7 @@ TEST_F(ShortRenewals, ThatChangeNothingSendNoSignal)
 }
 
 // The address stays, and what the server answers to the old path would not arrive any more.
-TEST_F(Leased, ANewLeaseWithAnotherGatewayIsOneSignal)
+TEST_F(Leased, ANewLeaseWithAnotherGatewaySendsOneSignal)
 {
     ASSERT_NO_FATAL_FAILURE(begin());
     lab_.dns().restart(dhcp_and_ra({.gateway = addr::other_gateway4}));
@@ -417,7 +417,7 @@ TEST_F(Leased, UnderDebiansUnitTheHookKeepsItsStateAndTellsOpenVpn)
 }
 
 // Away: eth0's route is gone, eth1's is left. Back: eth0's is the better one again.
-TEST_F(Leased, TwoInterfacesThatSwapAreOneSignalEachTime)
+TEST_F(Leased, TwoInterfacesThatSwapSendOneSignalEachTime)
 {
     const DnsServer second = lab_.second_dns();
     Sniffer second_sniffer(lab_, {}, "lan1");
@@ -517,7 +517,7 @@ TEST_F(Leased, ANetworkOfPublicAddressesIsEnteredWhileLocked)
 
 // ---- Leases that end, and those that are none ----
 
-TEST_F(ShortRenewals, WithoutAnAnswerAreARebindAndNoSignal)
+TEST_F(ShortRenewals, WithoutAnAnswerRebindAndSendNoSignal)
 {
     lab_.dns().restart(dhcp_arguments({.t1 = 3, .t2 = 4}));
     lab_.isp().nft("table inet quiet { chain in { type filter hook input priority 0;\n"
@@ -529,7 +529,7 @@ TEST_F(ShortRenewals, WithoutAnAnswerAreARebindAndNoSignal)
 }
 
 // STOP takes the address away: that it returns is one signal. STOPPED alone leaves it.
-TEST_F(Leased, ThatIsReleasedStaysClosedAndItsReturnIsOneSignal)
+TEST_F(Leased, AReleaseStaysClosedAndANewLeaseSendsOneSignal)
 {
     ASSERT_NO_FATAL_FAILURE(begin({.ipv6 = false}));
     dhcpcd().stop();
@@ -562,7 +562,7 @@ TEST_F(Leased, ThatIsReleasedStaysClosedAndItsReturnIsOneSignal)
 
 // An address that dhcpcd gave itself reaches no server: the tunnel program hears nothing of it, and
 // of the real lease once.
-TEST_F(Leased, AnAddressOfItsOwnMakingIsNoNetwork)
+TEST_F(Leased, AnAutoconfiguredAddressIsNotAnUnderlay)
 {
     auto policy = Policy{};
     policy.link.emplace_back("169.254.0.0/16");
@@ -608,7 +608,7 @@ class OnlyIpv4 : public Leased {
     OnlyIpv4() : Leased(dhcp_arguments()) {}
 };
 
-TEST_F(OnlyIpv4, Ipv6ThatComesWhileTheTunnelIsUpLeaksNothingAndIsNoSignal)
+TEST_F(OnlyIpv4, Ipv6ThatAppearsWhileTheTunnelIsUpLeaksNothingAndSendsNoSignal)
 {
     dhcpcd_.emplace(client());
     ASSERT_TRUE(dhcpcd().wait_lease()) << dhcpcd().log();
@@ -661,7 +661,7 @@ class NamesUnder : public Leased, public ::testing::WithParamInterface<const cha
     }
 };
 
-TEST_P(NamesUnder, AreTheTunnelsUntilItEndsAndThenThoseOfTheNetworkAsItIsNow)
+TEST_P(NamesUnder, ResolveInTheTunnelUntilItEndsThenInThePresentNetwork)
 {
     const bool by_openresolv = std::string(GetParam()) == "Openresolv";
     if (by_openresolv) {
@@ -818,7 +818,7 @@ TEST_F(Leased, HooksAfterOursRunAndSeeTheirVariablesUnderStrictShells)
 
 class PoweredOn : public ::testing::TestWithParam<bool> {};
 
-TEST_P(PoweredOn, TheTunnelComesUpByNameAndNothingElseIsAskedOutside)
+TEST_P(PoweredOn, TheTunnelComesUpByNameAndNoOtherNameIsQueriedOutside)
 {
     const bool is_protected = GetParam();
     Lab lab(

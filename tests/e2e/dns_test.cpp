@@ -261,7 +261,7 @@ class SystemdResolved : public DnsSystems {
     std::optional<Resolved> resolved_;
 };
 
-TEST_F(SystemdResolved, AsksTheTunnelsResolverAndNoOther)
+TEST_F(SystemdResolved, QueriesOnlyTheTunnelsResolver)
 {
     const std::string before = settings("eth0");
     EXPECT_THAT(look_up("one.example.org"), HasSubstr("198.51.100.20"));
@@ -291,7 +291,7 @@ TEST_F(SystemdResolved, NamesOfTheLansOwnDomainAreAnsweredByTheTunnel)
     EXPECT_FALSE(asked(lab_.dns(), "two.example.org"));
 }
 
-TEST_F(SystemdResolved, ANewTunnelDeviceIsToldAgain)
+TEST_F(SystemdResolved, ANewTunnelDeviceIsConfiguredAgain)
 {
     EXPECT_EQ(apply().status, 0);
     client().ip("link del tun0\n");
@@ -305,7 +305,7 @@ TEST_F(SystemdResolved, ANewTunnelDeviceIsToldAgain)
     restore();
 }
 
-TEST_F(SystemdResolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
+TEST_F(SystemdResolved, TheFileIsWrittenUntilItRuns)
 {
     resolved_->kill();
     EXPECT_THAT(apply().err, StartsWith("resolv.conf"));
@@ -317,7 +317,7 @@ TEST_F(SystemdResolved, WhereItDoesNotRunTheFileIsWrittenUntilItDoes)
     restore();
 }
 
-TEST_F(SystemdResolved, StoppedWhileLockedItComesBackWithoutOurSettings)
+TEST_F(SystemdResolved, StoppedWhileLockedItReturnsWithoutOurSettings)
 {
     for (const Command& command : {unlock, reset}) {
         ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
@@ -433,7 +433,7 @@ class NetworkManagersDns : public DnsSystems {
     }
 };
 
-TEST_F(NetworkManagersDns, WritesTheTunnelsResolversAlone)
+TEST_F(NetworkManagersDns, WritesOnlyTheTunnelsResolvers)
 {
     const std::string before = resolvers();
     const std::string global = global_configuration();
@@ -465,7 +465,7 @@ TEST_F(NetworkManagersDns, TakesBothFamiliesAndNoSearchDomains)
     restore();
 }
 
-TEST_F(NetworkManagersDns, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack)
+TEST_F(NetworkManagersDns, KilledWhileATunnelIsUpItsConfigurationIsRestored)
 {
     const std::string before = resolvers();
     EXPECT_EQ(apply().status, 0);
@@ -478,13 +478,13 @@ TEST_F(NetworkManagersDns, KilledWhileATunnelIsUpItStillGetsItsConfigurationBack
     wait_until([&] { return resolvers() == before; });
 }
 
-TEST_F(NetworkManagersDns, StoppedWhileLockedItComesBackAsItWas)
+TEST_F(NetworkManagersDns, StoppedWhileLockedItReturnsWithItsFormerSettings)
 {
     expect_back_from_a_stop(unlock);
     expect_back_from_a_stop(reset);
 }
 
-TEST_F(NetworkManagersDns, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsOwn)
+TEST_F(NetworkManagersDns, StoppedWhileLockedItReturnsWithItsGlobalSettings)
 {
     set_global_configuration("{'searches': <['a.example', 'b.example']>, 'options': <['rotate']>, "
                              "'domains': <{'*': <{'servers': <['192.168.50.3']>}>}>}");
@@ -492,7 +492,7 @@ TEST_F(NetworkManagersDns, StoppedWhileLockedItComesBackWithGlobalSettingsOfItsO
     expect_back_from_a_stop(unlock);
 }
 
-TEST_F(NetworkManagersDns, RemovedWhileLockedItKeepsNothingLocked)
+TEST_F(NetworkManagersDns, RemovedWhileLockedItDoesNotPreventUnlock)
 {
     ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
     wait_for_resolver(addr::inside4);
@@ -502,7 +502,7 @@ TEST_F(NetworkManagersDns, RemovedWhileLockedItKeepsNothingLocked)
     EXPECT_FALSE(client().exists("/var/lib/NetworkManager"));
 }
 
-TEST_F(NetworkManagersDns, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
+TEST_F(NetworkManagersDns, IsRestoredWithoutABusButNotIfTheBusHangs)
 {
     EXPECT_EQ(apply().status, 0);
     wait_for_resolver(addr::inside4);
@@ -519,7 +519,7 @@ TEST_F(NetworkManagersDns, WithoutABusItIsUndoneAndWithABusThatHangsItIsNot)
     EXPECT_THAT(client().read_file(manager_file), Not(HasSubstr(addr::inside4)));
 }
 
-TEST_F(NetworkManagersDns, WhatItsOwnFilesFixNeedsNoUndoing)
+TEST_F(NetworkManagersDns, SettingsInItsFilesNeedNoRestore)
 {
     service_->kill();
     client().write_file("/etc/NetworkManager/NetworkManager.conf",
@@ -552,7 +552,7 @@ class Openresolv : public DnsSystems {
 
 // As a service that resolvconf restarts, and that starts on a locked machine alone. The run that
 // calls resolvconf waits for it.
-TEST_F(Openresolv, ASubscriberMayAskWhetherTheMachineIsLocked)
+TEST_F(Openresolv, ASubscriberMayRunCheck)
 {
     ASSERT_NO_FATAL_FAILURE(lock_with_tunnel());
     client().write_file("/lib/resolvconf/libc.d/zz-asks",
@@ -562,7 +562,7 @@ TEST_F(Openresolv, ASubscriberMayAskWhetherTheMachineIsLocked)
     EXPECT_THAT(resolvers(), HasSubstr(addr::gateway4));
 }
 
-TEST_F(Openresolv, WritesTheTunnelsResolversAlone)
+TEST_F(Openresolv, WritesOnlyTheTunnelsResolvers)
 {
     const std::string before = resolvers();
     EXPECT_THAT(apply().err, StartsWith("openresolv"));
@@ -582,7 +582,7 @@ TEST_F(Openresolv, WritesTheTunnelsResolversAlone)
     EXPECT_EQ(resolvers(), before);
 }
 
-TEST_F(Openresolv, TakesTheFileBackFromAStranger)
+TEST_F(Openresolv, RestoresTheFileAfterAnotherProgramsChange)
 {
     EXPECT_EQ(apply().status, 0);
     client().write_file(resolv_conf, "nameserver 192.168.50.1\n");
@@ -627,7 +627,7 @@ TEST_F(DnsSystems, ABusThatHangsDelaysForSecondsOnly)
     EXPECT_EQ(resolvers(), "nameserver 127.0.0.53\n");
 }
 
-TEST_F(DnsSystems, APlainFileIsWrittenAndComesBack)
+TEST_F(DnsSystems, APlainFileIsWrittenAndRestored)
 {
     const std::string before = resolvers();
     EXPECT_THAT(apply().err, StartsWith("resolv.conf"));

@@ -101,7 +101,7 @@ struct HookCase {
     bool says = true;
 };
 
-TEST_F(Input, OfTheHookOneBadValueIsOneLine)
+TEST_F(Input, OfTheHookReportsABadValueInOneLine)
 {
     const std::vector<std::string> bad = {"",         huge,       command, "../../etc/passwd",
                                           "a\nb",     "\x1b[2J",  " ",     "%s%n",
@@ -161,7 +161,7 @@ TEST_F(Input, OfTheHookOneBadValueIsOneLine)
     expect_intact("at the end");
 }
 
-TEST_F(Input, OfTheHookWithoutAnyOrWithTooMuch)
+TEST_F(Input, OfTheHookIsRefusedIfMissingOrTooLong)
 {
     const Outcome nothing = hook({});
     EXPECT_EQ(nothing.status, 64);
@@ -309,7 +309,7 @@ TEST_F(Input, OfTheCommandIsRefusedInOneLineAndChangesNothing)
     expect_nothing_leaked();
 }
 
-TEST_F(Input, OfFilesThatCannotBeReadLocksNevertheless)
+TEST_F(Input, OfUnreadableFilesStillLocks)
 {
     for (const char* path : {"/nonexistent", "/etc", "/dev/zero"}) {
         const Outcome outcome = failclosed(client(), {"lock", "--openvpn-config", path});
@@ -337,7 +337,7 @@ TEST_F(Input, OfUsersWithoutPrivilegesChangesNothing)
 // ---- Files ----
 
 // What is learnt from files comes before the run, and must not keep it away.
-TEST(Lock, IsWholeIfAFileNameIsNone)
+TEST(Lock, IsCompleteIfAFileNameIsInvalid)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -421,7 +421,7 @@ TEST_F(Input, OfTheConfigurationFallsBackToTheStrictest)
     expect_nothing_leaked();
 }
 
-TEST_F(Input, OfDamagedStateStaysClosedAndIsMended)
+TEST_F(Input, OfDamagedStateStaysClosedAndIsRepaired)
 {
     const std::vector<std::string> paths = {"/run/failclosed/state", "/var/lib/failclosed/servers",
                                             "/var/lib/failclosed/armed"};
@@ -481,7 +481,7 @@ std::vector<Command> mixed_commands()
             {"failclosed", "down", "--interface", "tun0"}};
 }
 
-TEST_F(Input, OfManyAtOnceEndsAsOneAfterTheOther)
+TEST_F(Input, OfConcurrentRunsEndsLikeSequentialRuns)
 {
     const auto commands = mixed_commands();
     for (int round = 0; round < 3; ++round) {
@@ -533,7 +533,7 @@ class Killer {
     std::chrono::microseconds longest_{20'000};
 };
 
-TEST_F(Input, OfKilledRunsIsTakenUpByTheNext)
+TEST_F(Input, OfKilledRunsIsCompletedByTheNext)
 {
     std::mt19937 random(20180405); // NOLINT: the same commands every time
     Killer killer(20180406);
@@ -600,7 +600,7 @@ TEST_F(Input, OfKilledLockAndUnlockIsNeverHalfOpen)
 // ---- A real server ----
 
 // NetworkManager waits for its dispatcher, and dhcpcd for its hooks.
-TEST_F(Input, OfARunThatIsStoppedHoldsOthersUpForSecondsOnly)
+TEST_F(Input, OfAStoppedRunDelaysOthersForSecondsOnly)
 {
     const Process stopped = Process::fork(client(), [] {
         const int lock = open("/run/failclosed/lock", O_RDWR | O_CLOEXEC);

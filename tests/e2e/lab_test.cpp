@@ -95,7 +95,7 @@ TEST(Lab, CarriesTrafficOfBothFamilies)
     EXPECT_THAT(lab.dns().queries(), Contains(Field(&Query::name, "www.example.org")));
 }
 
-TEST(Lab, ClientHasFilesAndProcessesOfItsOwn)
+TEST(Lab, ClientHasItsOwnFilesAndProcesses)
 {
     const Lab lab;
     const std::string host_file = text_of("/etc/hosts");
@@ -112,7 +112,7 @@ TEST(Lab, ClientHasFilesAndProcessesOfItsOwn)
               std::to_string(sleeper.inner_pid()) + "\n");
 }
 
-TEST(Lab, LinkComesWhenTheTestSaysSo)
+TEST(Lab, LinkAppearsOnRequest)
 {
     Lab lab({.link_up = false, .second_uplink = true});
     EXPECT_EQ(lab.client().must({"ls", "/sys/class/net"}), "lo\n");
@@ -121,7 +121,7 @@ TEST(Lab, LinkComesWhenTheTestSaysSo)
     EXPECT_TRUE(answers(lab.client(), addr::second_gateway6));
 }
 
-TEST(Lab, WireIsCutAndMended)
+TEST(Lab, LinkIsCutAndRestored)
 {
     const Lab lab;
     const auto routes = lab.client().must({"ip", "-6", "route"});
@@ -134,7 +134,7 @@ TEST(Lab, WireIsCutAndMended)
         << lab.client().must({"ip", "-6", "route"});
 }
 
-TEST(Lab, ResolverSaysWhatItIsTold)
+TEST(Lab, ResolverAnswersAsConfigured)
 {
     Lab lab;
     lab.dns().set("vpn.example.net", {addr::site4});
@@ -161,7 +161,7 @@ TEST(Lab, TakesTheProductFromAnInstallTree)
     EXPECT_THROW(lab.install("/nonexistent"), LabError);
 }
 
-TEST(Process, TellsHowItEnded)
+TEST(Process, ReportsHowItEnded)
 {
     const Box box("box");
     EXPECT_EQ(box.run({"false"}).status, 1);
@@ -343,7 +343,7 @@ TEST(Leaks, AreSeenFromTheLinksFirstMoment)
 
 // The kernel does so for a device-bound socket whose route is "unreachable" (IPv4), and for every
 // route that says "on link".
-TEST(Leaks, AskingTheWireForAStrangerIsOne)
+TEST(Leaks, ArpForARemoteAddressIsSeen)
 {
     const Lab lab;
     const Sniffer sniffer(lab);
@@ -358,7 +358,7 @@ TEST(Leaks, AskingTheWireForAStrangerIsOne)
     EXPECT_THAT(counts.examples, Contains(HasSubstr("icmp type 135"))) << counts.text();
 }
 
-TEST(Leaks, QuietClientHasNone)
+TEST(Leaks, AQuietClientHasNone)
 {
     const Lab lab({.link_up = true});
     const VpnServer server(lab, {.address = addr::server6, .proto = "udp6"});
@@ -375,7 +375,7 @@ TEST(Leaks, QuietClientHasNone)
     EXPECT_GT(counts.allowed, 10U);
 }
 
-TEST(EchoFlow, CountsWhatTheTunnelLoses)
+TEST(EchoFlow, CountsPacketsThatTheTunnelLoses)
 {
     const Lab lab;
     const VpnServer server(lab);
@@ -427,7 +427,7 @@ std::vector<std::uint8_t> frame_of(const Datagram& datagram)
     return frame;
 }
 
-TEST(Judge, KnowsWhatTheIspMaySee)
+TEST(Judge, AcceptsWhatTheIspMaySee)
 {
     const std::string tagged = tag_text(7);
     const std::vector<Datagram> rows = {
@@ -459,7 +459,7 @@ TEST(Judge, KnowsWhatTheIspMaySee)
     }
 }
 
-TEST(Judge, LetsLaterFragmentsFollowTheirFirst)
+TEST(Judge, AcceptsLaterFragmentsOfAnAcceptedFirst)
 {
     Judge judge{Policy{}};
     EXPECT_EQ(judge.judge(frame_of({.fragment = 0x2000})).verdict, Verdict::Allowed);
@@ -468,7 +468,7 @@ TEST(Judge, LetsLaterFragmentsFollowTheirFirst)
               Verdict::Leaked);
 }
 
-TEST(Judge, TakesWhatItCannotReadForALeak)
+TEST(Judge, TreatsUnreadableFramesAsLeaks)
 {
     Judge judge{Policy{}};
     const auto whole = frame_of({});
@@ -477,7 +477,7 @@ TEST(Judge, TakesWhatItCannotReadForALeak)
     }
 }
 
-TEST(Judge, TakesLanPrefixesFromItsPolicy)
+TEST(Judge, ReadsLanPrefixesFromItsPolicy)
 {
     Judge judge{Policy{.never_lan = {"192.168.50.9"}}};
     EXPECT_EQ(judge.judge(frame_of({.to = addr::neighbour4})).verdict, Verdict::Leaked);
@@ -721,7 +721,7 @@ TEST(Managed, DhcpcdManagesAllInterfaces)
     EXPECT_THAT(default_route(lab.client()), IsEmpty());
 }
 
-TEST(Managed, EventsTellWhenTheScriptsBeganAndEnded)
+TEST(Managed, EventsHaveStartAndEndOfTheScripts)
 {
     const Lab lab(leased());
     SystemBus bus(lab.client());
@@ -761,7 +761,7 @@ TEST(Underlay, ARenewedLeaseBringsAnotherGatewayAndKeepsTheAddress)
     EXPECT_TRUE(answers(lab.client(), addr::site4));
 }
 
-TEST(Underlay, RenewsByItselfAsSoonAsTheServerSays)
+TEST(Underlay, RenewsWhenTheServersTimeIsOver)
 {
     const Lab lab(leased(dhcp_arguments({.t1 = 3, .t2 = 60})));
     const Dhcpcd dhcpcd(lab.client(), {.ipv6 = false});
@@ -929,7 +929,7 @@ TEST(Signals, ReachAClientThatHasNotComeUpYet)
     EXPECT_EQ(client.connections(), 0U);
 }
 
-TEST(Signals, OfNobodyAreNotCounted)
+TEST(Signals, OfAMissingProcessCannotBeCounted)
 {
     const Box box("box");
     const Process sleeper = box.start({"sleep", "1000"});

@@ -358,7 +358,7 @@ TEST_F(Machine, OpenvpnThatEndsItselfLeavesItClosed)
     expect_closed();
 }
 
-TEST_F(Machine, TunnelLinkThatIsSetDownStaysClosedUntilARestart)
+TEST_F(Machine, TunnelLinkSetDownStaysClosedUntilARestart)
 {
     serve();
     connect();
@@ -372,7 +372,7 @@ TEST_F(Machine, TunnelLinkThatIsSetDownStaysClosedUntilARestart)
     expect_up();
 }
 
-TEST_F(Machine, TunnelRoutesThatAreDeletedComeBackByReapply)
+TEST_F(Machine, DeletedTunnelRoutesAreRestoredByReapply)
 {
     serve();
     connect();
@@ -385,7 +385,7 @@ TEST_F(Machine, TunnelRoutesThatAreDeletedComeBackByReapply)
 }
 
 // NetworkManager announces no carrier that is back within 6 s, and the kernel keeps the routes.
-TEST_F(Machine, WhatRunsWhileTheCarrierIsAwayTakesNoWayOutAway)
+TEST_F(Machine, RunsWithoutCarrierKeepTheUnderlaysRoutes)
 {
     serve();
     connect();
@@ -483,7 +483,7 @@ bool waits_for_lock(const Process& process)
     return file >> number && number == SYS_flock;
 }
 
-TEST(Check, WaitsForARunThatIsBetweenItsSteps)
+TEST(Check, WaitsForAnUnfinishedRun)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -589,7 +589,7 @@ TEST_F(OpenMachine, EndsATunnelWhoseHookCannotCloseIt)
     expect_no_leak();
 }
 
-TEST_F(OpenMachine, IsClosedAndOpenvpnEndsWhereUpCannotUnderstandWhatItIsTold)
+TEST_F(OpenMachine, IsClosedAndOpenvpnEndsIfUpGetsInvalidInput)
 {
     expect_not_armed_yet();
     serve();

@@ -99,7 +99,7 @@ class OneLock {
     std::optional<VpnClient> client_;
 };
 
-TEST(RoutingAlone, HoldsAllButSocketsThatNameADevice)
+TEST(RoutingAlone, HoldsAllExceptBoundSockets)
 {
     OneLock machine;
     ASSERT_NO_FATAL_FAILURE(machine.lock());

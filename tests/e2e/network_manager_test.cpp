@@ -528,7 +528,7 @@ TEST(Signals, OneForEachWayBetweenTwoUplinks)
     EXPECT_THAT(second.names_asked(), IsEmpty());
 }
 
-TEST(Signals, OneWhereTheOtherFamilyFollowsWhileItReconnects)
+TEST(Signals, OneIfTheOtherFamilyFollowsDuringReconnection)
 {
     Machine machine;
     // It reconnects for as long as this test takes to announce the other family.
@@ -681,7 +681,7 @@ void roam_there_and_back(Machine& machine, const std::function<void()>& after_ea
     }
 }
 
-TEST(Roaming, HealsADownloadAndAsksOnlyInside)
+TEST(Roaming, ContinuesADownloadAndQueriesOnlyInside)
 {
     Machine machine;
     const EchoFlow download(machine.lab, addr::site4);
@@ -729,7 +729,7 @@ bool wait_address6(const Machine& machine, const std::string& prefix)
     return eventually([&] { return addresses6(machine).find(prefix) != std::string::npos; }, 20s);
 }
 
-TEST(Ipv6, ARouterThatIsHeardLateChangesNothing)
+TEST(Ipv6, ALateRouterAdvertisementChangesNothing)
 {
     Machine machine({.dns = dhcp_arguments()});
     EXPECT_THAT(addresses6(machine), IsEmpty());
@@ -763,7 +763,7 @@ TEST(Ipv6, LeaksWithoutTheProduct)
     EXPECT_GT(machine.leaked(), 0U);
 }
 
-TEST(Ipv6, ATunnelOverItHealsWhenThePrefixChanges)
+TEST(Ipv6, ATunnelOverItReconnectsWhenThePrefixChanges)
 {
     VpnServer::Options server;
     server.address = addr::server6;
@@ -780,7 +780,7 @@ TEST(Ipv6, ATunnelOverItHealsWhenThePrefixChanges)
 
 // ---- Which signal ----
 
-TEST(Which, AProgramWithoutPrivilegesGetsUsr1AndLivesOn)
+TEST(Which, AProgramWithoutPrivilegesGetsUsr1AndContinues)
 {
     VpnClient::Options client;
     client.user = "nobody";
@@ -812,7 +812,7 @@ INSTANTIATE_TEST_SUITE_P(Configured, WhichSignal,
 
 // ---- The dispatcher ----
 
-TEST(Dispatcher, IsRunAsInstalledAndSaysWhomItHasToldAndNoMore)
+TEST(Dispatcher, IsRunAsInstalledAndReportsOnlyWhichProgramItHasTold)
 {
     Machine machine;
     machine.cut();

@@ -240,7 +240,7 @@ Traffic::Options askers()
 
 class EachMode : public ManagedNames, public ::testing::WithParamInterface<Mode> {};
 
-TEST_P(EachMode, OnlyTheTunnelsResolverIsAskedAndAfterwardsTheCurrentOneIsThere)
+TEST_P(EachMode, OnlyTheTunnelsResolverIsQueriedThenTheCurrentOneIsRestored)
 {
     const Mode& mode = GetParam();
     Sniffer sniffer(lab_);
@@ -359,7 +359,7 @@ class Arrivals {
 
 // NetworkManager would write over a link that stands there only for a moment: it looks first, and
 // renames its file later.
-TEST_F(ManagedNames, AFileThatItWroteOverOursGivesWayToOursInOneStep)
+TEST_F(ManagedNames, AFileWrittenOverOursIsReplacedInOneStep)
 {
     ASSERT_NO_FATAL_FAILURE(lock());
     ASSERT_NO_FATAL_FAILURE(
@@ -448,7 +448,7 @@ class Starting : public ManagedNames {
     std::future<void> start_;
 };
 
-TEST_F(Starting, HasNothingOfTheTunnelAfterUnlock)
+TEST_F(Starting, KeepsNoTunnelDnsAfterUnlock)
 {
     const Process unlock = client().start({"failclosed", "unlock"});
     ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
@@ -457,7 +457,7 @@ TEST_F(Starting, HasNothingOfTheTunnelAfterUnlock)
     EXPECT_TRUE(looks_up(from_isp)) << configuration();
 }
 
-TEST_F(Starting, HasNothingOfATunnelThatEndsMeanwhile)
+TEST_F(Starting, KeepsNoDnsOfATunnelThatEndsDuringTheStart)
 {
     vpn_->term();
     ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
@@ -466,7 +466,7 @@ TEST_F(Starting, HasNothingOfATunnelThatEndsMeanwhile)
     EXPECT_TRUE(eventually([&] { return failclosed(client(), {"check"}).status == 0; }));
 }
 
-TEST_F(Starting, HasWhatWasBeforeTheTunnelAfterItsEnd)
+TEST_F(Starting, HasTheFormerDnsAfterTheTunnelsEnd)
 {
     const Process reapply = client().start({"failclosed", "reapply"});
     ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
@@ -477,7 +477,7 @@ TEST_F(Starting, HasWhatWasBeforeTheTunnelAfterItsEnd)
     EXPECT_TRUE(has_the_lease()) << configuration();
 }
 
-TEST_F(Starting, IsNotWaitedForWithoutEnd)
+TEST_F(Starting, IsWaitedForALimitedTime)
 {
     EXPECT_EQ(failclosed(client(), {"unlock"}).status, 0);
     EXPECT_FALSE(file_has_ours());
@@ -494,7 +494,7 @@ class StartingWithItsOwn : public Starting {
     }
 };
 
-TEST_F(StartingWithItsOwn, TakesNothingAndHoldsNothingUp)
+TEST_F(StartingWithItsOwn, KeepsItsSettingsAndDelaysNoRun)
 {
     const Process reapply = client().start({"failclosed", "reapply"});
     ASSERT_NO_FATAL_FAILURE(go_on_after_the_file());
@@ -505,7 +505,7 @@ TEST_F(StartingWithItsOwn, TakesNothingAndHoldsNothingUp)
     EXPECT_THAT(resolvers(), HasSubstr(other_resolver4));
 }
 
-TEST_F(StartingWithItsOwn, TakesNothingBackLaterEither)
+TEST_F(StartingWithItsOwn, KeepsItsSettingsWithoutALaterRestore)
 {
     // No hook puts anything back before unlock does.
     client().must({"mv", hook, away});
@@ -518,7 +518,7 @@ TEST_F(StartingWithItsOwn, TakesNothingBackLaterEither)
 }
 
 // What has its name has its objects a moment later.
-TEST_F(ManagedNames, OneThatDoesNotAnswerYetDoesNotRun)
+TEST_F(ManagedNames, AnUnresponsiveManagerCountsAsNotRunning)
 {
     ASSERT_NO_FATAL_FAILURE(lock());
     ASSERT_NO_FATAL_FAILURE(start({}));
@@ -540,7 +540,7 @@ TEST_F(ManagedNames, OneThatDoesNotAnswerYetDoesNotRun)
 }
 
 // What the tests above would see.
-TEST_F(ManagedNames, WithoutFailclosedTheIspIsAsked)
+TEST_F(ManagedNames, WithoutFailclosedTheIspIsQueried)
 {
     Sniffer sniffer(lab_);
     ASSERT_NO_FATAL_FAILURE(start({}));
@@ -561,7 +561,7 @@ TEST_F(ManagedNames, WithoutFailclosedTheIspIsAsked)
 // NetworkManager is not there when the tunnel comes up, so that the file is written, and takes the
 // file back when it is. What stands in it does not matter until the next event, and after that it
 // is right again.
-TEST_F(ManagedNames, AFileThatIsWrittenBehindOurBackIsHarmlessUntilTheNextEvent)
+TEST_F(ManagedNames, AFileOfAnotherProgramLeaksNothingUntilTheNextEvent)
 {
     ASSERT_NO_FATAL_FAILURE(lock());
     ASSERT_NO_FATAL_FAILURE(start({}));

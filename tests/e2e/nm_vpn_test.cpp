@@ -309,7 +309,7 @@ const std::vector<Accident>& accidents()
 
 class Accidents : public ManagedVpn, public ::testing::WithParamInterface<Accident> {};
 
-TEST_P(Accidents, LetNothingOutAndTheVpnComesUpAgain)
+TEST_P(Accidents, LeakNothingAndTheVpnComesUpAgain)
 {
     const Accident& accident = GetParam();
     VpnServer server(lab_, {.extra = {"keepalive 1 4"}});
@@ -444,7 +444,7 @@ TEST_F(ManagedVpn, TheFirstOneLocksTheMachine)
 
 // Users who are not root can make profiles too. Its server is in the local network, so that the
 // lock does not keep it from connecting.
-TEST_F(ManagedVpn, AProfileThatIsNewerThanTheLockIsNoTunnelUntilItIsLearnt)
+TEST_F(ManagedVpn, AProfileNewerThanTheLockIsNoTunnelUntilItIsLearnt)
 {
     const VpnServer server(lab_);
     lab_.isp().nft("table ip relay {\nchain in {\ntype nat hook prerouting priority -100\n"
@@ -532,7 +532,7 @@ class UsersVpn : public ManagedVpn {
     }
 };
 
-TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
+TEST_F(UsersVpn, IsNoTunnelWithAnyPushedAddressAndRoutes)
 {
     VpnServer server(lab_);
     relay();
@@ -578,7 +578,7 @@ TEST_F(UsersVpn, IsNoTunnelWhateverAddressAndRoutesItsServerPushes)
 
 // Its server is in a private network, and so are the networks that it pushes: the local network is
 // admitted by its addresses.
-TEST_F(UsersVpn, CarriesNothingThatOthersSendToTheLocalNetwork)
+TEST_F(UsersVpn, CarriesNoPacketsOfOtherUsersToTheLocalNetwork)
 {
     const VpnServer server(lab_, {.extra = {"push \"route 10.50.0.0 255.255.0.0\""}});
     relay();
@@ -608,7 +608,7 @@ TEST_F(UsersVpn, CarriesNothingThatOthersSendToTheLocalNetwork)
 }
 
 // What NetworkManager runs with is what the profile was when it was brought up.
-TEST_F(UsersVpn, IsNoTunnelWhereItsProfileSaysAnotherServerByTheTimeItIsUp)
+TEST_F(UsersVpn, IsNoTunnelIfItsProfileIsChangedWhileItConnects)
 {
     const VpnServer server(lab_);
     add_office();
@@ -672,7 +672,7 @@ TEST_F(ManagedVpn, APrivateProfileIsNotLearntAtBoot)
                 AllOf(Not(HasSubstr("555555555550")), HasSubstr("555555555551 ")));
 }
 
-TEST_F(ManagedVpn, AnothersTunnelLocksNoMachine)
+TEST_F(ManagedVpn, AnotherProgramsTunnelDoesNotLockTheMachine)
 {
     const WireGuardServer server(lab_);
     ASSERT_NO_FATAL_FAILURE(connect_network());
@@ -757,7 +757,7 @@ INSTANTIATE_TEST_SUITE_P(Admitted, WireGuardGo,
                          [](const auto& row) { return row.param[0].substr(2); });
 
 // Virtual machines, containers and bridges have such devices.
-TEST_F(ManagedVpn, DevicesThatAreNoTunnelsAreNotTakenForOne)
+TEST_F(ManagedVpn, DevicesThatAreNotTunnelsAreNotAdmitted)
 {
     ASSERT_NO_FATAL_FAILURE(connect_network());
     ASSERT_EQ(failclosed(client(), {"lock", "--server", by_address}).status, 0);
@@ -835,7 +835,7 @@ class BootWithoutVpn : public ManagedVpn {
     }
 };
 
-TEST_F(BootWithoutVpn, ALeaseIsHadNothingLeavesAndTheVpnComesUpByName)
+TEST_F(BootWithoutVpn, GetsALeaseLeaksNothingAndTheVpnComesUpByName)
 {
     const VpnServer server(lab_);
     const HttpServer web(lab_.internet());
@@ -881,7 +881,7 @@ TEST_F(BootWithoutVpn, ALeaseIsHadNothingLeavesAndTheVpnComesUpByName)
     EXPECT_THAT(sniffer.counts().examples, ::testing::Each(HasSubstr(" port 53,")));
 }
 
-TEST_F(BootWithoutVpn, WithoutTheLockItsChecksGoOut)
+TEST_F(BootWithoutVpn, WithoutTheLockConnectivityChecksLeak)
 {
     const HttpServer web(lab_.internet());
     const Sniffer sniffer(lab_);

@@ -149,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 class Configs : public ConfigOfOthers {};
 
-TEST_F(Configs, OfRootAloneCountEvenBehindLinks)
+TEST_F(Configs, OfRootOnlyAreUsedEvenBehindLinks)
 {
     client().must({"install", "-d", "-m", "755", "/var/vpn/real"});
     client().write_file("/var/vpn/real/more.conf", "remote 198.51.100.20 443 tcp-client\n");
@@ -163,7 +163,7 @@ TEST_F(Configs, OfRootAloneCountEvenBehindLinks)
 }
 
 // Also one that was root's when it was named.
-TEST_F(Configs, ThatRootGivesAwayCountNoLonger)
+TEST_F(Configs, ThatRootGivesAwayAreNoLongerUsed)
 {
     client().write_file("/var/vpn/own.conf", harmless);
     ASSERT_EQ(failclosed(client(), {"lock", "--openvpn-config", "/var/vpn/own.conf"}).status, 0);
@@ -240,7 +240,7 @@ class OpenvpnWithoutPrivileges : public Configs {
     std::string doctor() const { return failclosed(client(), {"doctor"}).out; }
 };
 
-TEST_F(OpenvpnWithoutPrivileges, EndsOnAnOpenMachineAndSaysWhatToDo)
+TEST_F(OpenvpnWithoutPrivileges, EndsOnAnOpenMachineAndReportsWhatToDo)
 {
     const VpnServer server(lab_);
     const Process vpn = start();

@@ -187,7 +187,7 @@ void expect_both(const Loaded& loaded)
     EXPECT_LT(loaded.milliseconds, 2.0 * static_cast<double>(loaded.limit.count()));
 }
 
-TEST_F(Profiles, OfARunningNetworkManagerAreThoseThatItKnows)
+TEST_F(Profiles, AreReadFromARunningNetworkManager)
 {
     ASSERT_NO_FATAL_FAILURE(start_manager({"office", "home"}));
     // It knows them still, and nobody else does.
@@ -203,7 +203,7 @@ TEST_F(Profiles, OfARunningNetworkManagerAreThoseThatItKnows)
     EXPECT_EQ(load().profiles, "") << "with their files they are gone";
 }
 
-TEST_F(Profiles, LookedForAgainAndAgainLeaveNothingOpen)
+TEST_F(Profiles, ReadRepeatedlyLeaveNoDescriptorOpen)
 {
     ASSERT_NO_FATAL_FAILURE(start_manager({"office", "home"}));
     const Process process = Process::fork(client_, [] {
@@ -227,7 +227,7 @@ TEST_F(Profiles, LookedForAgainAndAgainLeaveNothingOpen)
     EXPECT_EQ(process.wait(2 * patience), 0) << process.output();
 }
 
-TEST_F(Profiles, AreReadFromFilesWhereThereIsNoNetworkManager)
+TEST_F(Profiles, AreReadFromFilesWithoutNetworkManager)
 {
     add_all();
     const Loaded loaded = load();
@@ -247,7 +247,7 @@ TEST_F(Profiles, AreReadFromFilesWhereThereIsNoNetworkManager)
     EXPECT_EQ(dead.warnings, "");
 }
 
-TEST_F(Profiles, AreReadFromFilesWhereNetworkManagerHangs)
+TEST_F(Profiles, AreReadFromFilesIfNetworkManagerHangs)
 {
     ASSERT_NO_FATAL_FAILURE(start_manager({"office", "home"}));
     manager_->process().signal(SIGSTOP);
@@ -266,7 +266,7 @@ TEST_F(Profiles, AreReadFromFilesWhereNetworkManagerHangs)
     expect_both(load({}, patient_limit));
 }
 
-TEST_F(Profiles, AreReadFromFilesWhereTheBusHangs)
+TEST_F(Profiles, AreReadFromFilesIfTheBusHangs)
 {
     add_all();
     client_.must({"mkdir", "-p", "/run/NetworkManager", "/run/dbus"});
@@ -294,7 +294,7 @@ TEST_F(Profiles, WithoutAnyCostNothing)
     EXPECT_TRUE(old_name.libnm);
 }
 
-TEST_F(Profiles, ThatOthersCouldHaveWrittenAreRefused)
+TEST_F(Profiles, WritableByOthersAreRefused)
 {
     add("office.nmconnection", openvpn_keyfile("office", office_uuid, "203.0.113.2:1194"));
     const auto keyfile = [](const std::string& id) {
@@ -341,7 +341,7 @@ TEST_F(Profiles, OfTheSameUuidTheFirstCounts)
     EXPECT_EQ(loaded.warnings, "");
 }
 
-TEST_F(Profiles, WithoutLibnmAreNamedAndNoError)
+TEST_F(Profiles, WithoutLibnmAreReportedWithoutAnError)
 {
     add_all();
     client_.must({"sh", "-c", "rm /usr/lib/*/libnm.so.0* || rm /usr/lib*/libnm.so.0*"});

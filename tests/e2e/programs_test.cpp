@@ -293,7 +293,7 @@ TEST_F(Programs, ThatTookOverAProcessIdAreNotSignalled)
     EXPECT_TRUE(decoy.wait_for("got 01")) << decoy.output();
 }
 
-TEST_F(Programs, ThatHandleNoSuchSignalLiveOn)
+TEST_F(Programs, WithoutASignalHandlerAreNotSignalled)
 {
     lock();
     const Process owner = client().start({"sleep", "1000"});
@@ -308,7 +308,7 @@ TEST_F(Programs, ThatHandleNoSuchSignalLiveOn)
     EXPECT_EQ(counter.count(SIGHUP) + counter.count(SIGUSR1), 0U);
 }
 
-TEST_F(Programs, ThatHandleUsr1AloneGetThat)
+TEST_F(Programs, ThatHandleOnlyUsr1GetUsr1)
 {
     lock();
     const Process owner = Process::fork(client(), [] { return listen_to({SIGUSR1, SIGUSR2}); });
@@ -325,7 +325,7 @@ class TwoUnderlays : public Programs {
 };
 
 // One server is reached over eth0 by IPv4, the other over eth1 by IPv6.
-TEST_F(TwoUnderlays, OnlyTheProgramWhoseWayChangedIsTold)
+TEST_F(TwoUnderlays, OnlyTheProgramWhosePathChangedIsTold)
 {
     const VpnServer one(lab_);
     const VpnServer two(lab_, {.number = 2, .address = addr::other_server6});
@@ -408,7 +408,7 @@ TEST_F(Programs, ThatWaitForTheirServerAreToldOnceWhenTheNetworkReturns)
 
 // It is root until its tunnel is up, and would handle a HUP only after that, when it cannot read
 // its configuration any more.
-TEST_F(Programs, ThatAreToDropTheirPrivilegesAreNotToldToStartAnew)
+TEST_F(Programs, ThatDropTheirPrivilegesAreNotToldToRestart)
 {
     VpnClient::Options options;
     options.user = "nobody";
@@ -428,7 +428,7 @@ TEST_F(Programs, ThatAreToDropTheirPrivilegesAreNotToldToStartAnew)
 }
 
 // OpenVPN ignores signals while it pauses between two attempts, and after a pause it tries anyway.
-TEST_F(Programs, ThatPauseForWantOfANetworkComeBackAfterTheirPause)
+TEST_F(Programs, ThatPauseWithoutANetworkReconnectAfterThePause)
 {
     const VpnServer server(lab_);
     client().ip("route del default dev eth0\n");
@@ -443,7 +443,7 @@ TEST_F(Programs, ThatPauseForWantOfANetworkComeBackAfterTheirPause)
     EXPECT_TRUE(answers(client(), addr::site4));
 }
 
-TEST_F(Programs, OfOthersHearNothing)
+TEST_F(Programs, ThatAreNotClientsOfThisMachineAreNotSignalled)
 {
     // Configs that match the list, so that it is not for want of those that a decoy is passed over.
     VpnClient::Options options;
@@ -499,7 +499,7 @@ TEST_F(Programs, OfOthersHearNothing)
 
 // Before it becomes the script that it was made for, a fork of OpenVPN looks like an OpenVPN that
 // has no tunnel yet. A signal would end the script, and with it OpenVPN.
-TEST_F(Programs, AreToldAndNotWhatTheyFork)
+TEST_F(Programs, AreToldButNotTheirChildren)
 {
     ASSERT_NO_FATAL_FAILURE(lock());
     const VpnClient vpn(lab_);
@@ -571,7 +571,7 @@ bool type_password(const Box& client, const std::string& path)
     });
 }
 
-TEST_F(Programs, WhosePasswordAPersonHasTypedNeedNotBeToldItAgain)
+TEST_F(Programs, WithATypedPasswordDoNotAskForItAgain)
 {
     lock();
     const VpnServer server(lab_);
@@ -593,7 +593,7 @@ TEST_F(Programs, WhosePasswordAPersonHasTypedNeedNotBeToldItAgain)
 
 // A time namespace in which CLOCK_MONOTONIC is behind shows the same as a machine that slept:
 // CLOCK_BOOTTIME went on without it. Nothing else of the machine has changed.
-TEST_F(Programs, AreToldOnceThatTheMachineSlept)
+TEST_F(Programs, AreToldOnceAfterSuspend)
 {
     lock();
     const VpnServer server(lab_);
@@ -735,7 +735,7 @@ class Decoys : public Programs {
 };
 
 // Root that opens a FIFO lets its writer go on, and one that opens a watchdog starts its timer.
-TEST_F(Decoys, OfAUserMakeNoHookOpenWhatTheyName)
+TEST_F(Decoys, OfAUserMakeNoHookOpenTheFilesThatTheyName)
 {
     const std::vector<std::string> paths = {"/tmp/files/pipe", "/tmp/files/device",
                                             "/tmp/files/file.conf", "/tmp/files/link"};
@@ -896,7 +896,7 @@ TEST_P(WithoutMemory, TheNextEventFindsTheTunnelAgain)
     EXPECT_EQ(client().read_file("/etc/resolv.conf"), resolv_conf_);
 }
 
-TEST_P(WithoutMemory, TheNextEventPutsDnsBackWhereTheTunnelIsGone)
+TEST_P(WithoutMemory, TheNextEventRestoresDnsIfTheTunnelIsGone)
 {
     vpn_->kill();
     ASSERT_NO_FATAL_FAILURE(forget());

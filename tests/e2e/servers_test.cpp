@@ -412,7 +412,7 @@ std::string bootstrap_elements(const Box& client)
 
 // The lookup that nobody can do without: one resolver, one name, one program, ten seconds each
 // time.
-TEST(Bootstrap, IsTheHelpersAloneAndShort)
+TEST(Bootstrap, IsAdmittedForTheHelperOnlyAndBriefly)
 {
     Lab lab(with_product());
     const VpnServer server(lab);
@@ -454,7 +454,7 @@ TEST(Bootstrap, IsTheHelpersAloneAndShort)
 
 // All that is known worked before, and no tunnel program tries: only a person knows that it is
 // dead.
-TEST(Bootstrap, IsDoneForServersThatMovedWhenAPersonAsks)
+TEST(Bootstrap, RunsForMovedServersOnRequest)
 {
     Lab lab(with_product());
     std::optional<VpnServer> before(lab);
@@ -493,7 +493,7 @@ TEST(Bootstrap, IsDoneForServersThatMovedWhenAPersonAsks)
 }
 
 // The tunnel's resolver knows no such name: to ask past it would tell others, and its own address.
-TEST(Bootstrap, IsNotDoneWhereATunnelsResolverAnswered)
+TEST(Bootstrap, DoesNotRunIfATunnelsResolverHasAnswered)
 {
     Lab lab(with_product());
     const VpnServer server(lab);
@@ -511,7 +511,7 @@ TEST(Bootstrap, IsNotDoneWhereATunnelsResolverAnswered)
     EXPECT_EQ(sniffer.counts().leaked, 0U) << sniffer.counts().text();
 }
 
-TEST(Servers, AreAskedForWhereNoneIsKnown)
+TEST(Servers, AreRequestedIfNoneIsKnown)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -526,7 +526,7 @@ TEST(Servers, AreAskedForWhereNoneIsKnown)
 }
 
 // The file is missing; the lock is not.
-TEST(Servers, OfAFileThatIsNotThereDoNotKeepTheMachineOpen)
+TEST(Servers, OfAMissingFileDoNotPreventTheLock)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -540,7 +540,7 @@ TEST(Servers, OfAFileThatIsNotThereDoNotKeepTheMachineOpen)
     EXPECT_EQ(endpoints(client), Strings{"203.0.113.2:1194/udp"});
 }
 
-TEST(Bootstrap, IsNotDoneWhereItIsForbidden)
+TEST(Bootstrap, DoesNotRunIfForbidden)
 {
     Lab lab(with_product());
     lab.client().write_file("/etc/failclosed/failclosed.conf",

@@ -268,7 +268,7 @@ TEST(OtherProgram, ItsTunnelIsAnnouncedByCommand)
 // NetworkManager passes the underlay's name to its scripts for VPN connections.
 class NoTunnel : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(NoTunnel, ADeviceThatIsNoneIsRefusedAndTheMachineIsClosed)
+TEST_P(NoTunnel, ADeviceThatCannotBeATunnelIsRefusedAndTheMachineIsClosed)
 {
     const std::string device = GetParam();
     const Lab lab(with_product());

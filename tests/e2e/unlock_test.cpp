@@ -157,7 +157,7 @@ class Unlock : public ::testing::Test {
 
 // To log into a captive portal, say: OpenVPN's connection works all the time, so that it would not
 // announce its tunnel again.
-TEST_F(Unlock, AndALockLaterTheTunnelThatIsStillUpCountsAgain)
+TEST_F(Unlock, ThenLockAdmitsATunnelThatIsStillUp)
 {
     ASSERT_NO_FATAL_FAILURE(lock_and_connect());
     const std::string resolv_conf = client().read_file("/etc/resolv.conf");

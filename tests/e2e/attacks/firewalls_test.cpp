@@ -229,7 +229,7 @@ TEST_P(NftablesService, LeavesTheMachineClosed)
     EXPECT_EQ(flood(target, bound_kinds(), 5), 0U) << target.sniffer().counts().text();
 }
 
-TEST_P(NftablesService, WithoutTheDropInTheMachineIsNotClosedForGood)
+TEST_P(NftablesService, WithoutTheDropInLeavesTheMachineNotClosed)
 {
     Target target(Guard::All, {.client = impatient()});
     const Box& client = target.client();

@@ -221,7 +221,7 @@ std::uint16_t transport_port(const Box& client)
 }
 
 // A guest that uses OpenVPN's own port would, once it is translated, take over its flow.
-TEST(PortShadow, OfTheTransportByAGuestGetsNothingOutAndBreaksNothing)
+TEST(PortShadow, OfTheTransportByAGuestLeaksNothingAndKeepsTheTunnel)
 {
     const HeldTag tag("port shadow");
     expect_outcomes_at_once(
@@ -274,7 +274,7 @@ std::uint64_t arrivals(const Guest& guest, std::uint16_t port, bool has_to_come,
 }
 
 // Docker's way: what comes to a port of this machine is a guest's.
-TEST(PublishedPorts, AreReachedNeitherByPeersInsideTheVpnNorFromOutside)
+TEST(PublishedPorts, AreNotReachedByVpnPeersOrFromOutside)
 {
     constexpr std::uint16_t published = 8080;
     const auto attack = [](bool inside) {
@@ -372,7 +372,7 @@ void send_as_ipvlan(const Box& client, const std::string& address, const std::st
     run_as(client, traffic_uid, {CAP_NET_RAW}, [&] { return write_frame(frame, {}); });
 }
 
-TEST(BeltAllow, LetsTheNamedGuestsOutAndNobodyElse)
+TEST(BeltAllow, AdmitsOnlyTheNamedGuests)
 {
     Target::Options options;
     options.config = "[failclosed]\nbelt-allow=52:54:00:aa:00:01;192.168.50.177;0x88b5\n";
@@ -450,7 +450,7 @@ std::uint64_t written_past(Target& target, const std::string& payload)
     return sniffer.leaked();
 }
 
-TEST(NewDevice, IsHeldFromTheFirstEventOn)
+TEST(NewDevice, IsClosedFromTheFirstEventOn)
 {
     const HeldTag tag("new device");
     expect_outcomes_at_once({.firewall = Leaks, .routing = Leaks, .belt = Holds},
@@ -464,7 +464,7 @@ TEST(NewDevice, IsHeldFromTheFirstEventOn)
                             });
 }
 
-TEST(NewDevice, ThatIsGoneAndBackIsHeldAtOnce)
+TEST(NewDevice, ThatReturnsIsClosedAtOnce)
 {
     const HeldTag tag("device that is back");
     expect_outcomes_at_once({.firewall = Leaks, .routing = Leaks, .belt = Holds},
@@ -481,7 +481,7 @@ TEST(NewDevice, ThatIsGoneAndBackIsHeldAtOnce)
 }
 
 // The other two locks ask for no device's name: they hold on a device that nobody has heard of.
-TEST(NewDevice, OfWhichNobodyHasToldIsHeldForSockets)
+TEST(NewDevice, WithoutAnEventIsClosedForSockets)
 {
     Target target(Guard::All);
     plug_in(target);

@@ -59,7 +59,7 @@ void come_back(const Box& client)
     client.must(Command{"ip", "-6", "-batch", "-"}.with_input(back_on_the_wire));
 }
 
-TEST_F(DualStack, Ipv6GoesNowhere)
+TEST_F(DualStack, Ipv6DoesNotLeave)
 {
     expect(held_by_each, [](Target& target) { return flood(target, v6_kinds(ordinary_kinds())); });
 }
@@ -96,7 +96,7 @@ TEST_F(DualStack, ANewPrefixIsAdvertisedAfterTheCableWasPulled)
     });
 }
 
-TEST_F(DualStack, Ipv6IsSwitchedOffAndOn)
+TEST_F(DualStack, Ipv6DoesNotLeaveAfterItIsSwitchedOffAndOn)
 {
     expect(held_by_each, [](Target& target) {
         const Box& client = target.client();
@@ -131,7 +131,7 @@ void send_from(const Box& box, int protocol, const std::string& payload)
 }
 
 // 6in4, 6to4 and ISATAP (41), IP in IP (4), GRE (47), EtherIP (97), L2TP (115), and Teredo.
-TEST_F(DualStack, PacketsHideInPackets)
+TEST_F(DualStack, EncapsulatedPacketsDoNotLeave)
 {
     const Frame inner = udp({.from = addr::client6, .to = addr::site6}, 9000, 9000);
     const std::string payload(inner.begin(), inner.end());
@@ -174,7 +174,7 @@ int translate(const Frame& packet)
     }
 }
 
-TEST_F(DualStack, ATranslatorMakesIpv6OfIpv4)
+TEST_F(DualStack, TranslatedPacketsDoNotLeave)
 {
     const Frame packet =
         udp({.from = "2001:db8:50:c1a7::10", .to = addr::site6}, 9000, 9000, bytes_of("clat"));
@@ -205,14 +205,14 @@ TEST_F(DualStack, ATranslatorMakesIpv6OfIpv4)
 // ---- Neighbour discovery and groups ----
 
 // Unlike in IPv4, a failed look-up is the end also where a device is named.
-TEST_F(DualStack, TheWireIsNotAskedForStrangers)
+TEST_F(DualStack, RemoteAddressesAreNotQueriedOnTheLink)
 {
     expect(held_by_each, [](Target& target) { return flood(target, v6_kinds(bound_kinds()), 5); });
 }
 
 // A limit: a neighbour's address has to be asked for, and nothing tells a neighbour's from another
 // before it is. It takes root to write such a question by hand, and no router passes it on.
-TEST_F(DualStack, TheWireHearsWhatRootWritesIntoNeighbourDiscovery)
+TEST_F(DualStack, RootCanSendDataInNeighbourDiscovery)
 {
     Frame question(24);
     question[0] = 135; // neighbour solicitation; the kernel adds the checksum
@@ -259,7 +259,7 @@ int join_groups()
 
 // A limit: switches have to be told who listens, so whoever is on the wire reads which groups
 // programs join. No router passes it on.
-TEST_F(DualStack, TheWireIsToldOfGroupsThatProgramsJoin)
+TEST_F(DualStack, GroupMembershipIsReportedToTheLink)
 {
     const Outcomes outcomes = {.all = Leaks, .firewall = Leaks, .routing = Leaks, .belt = Leaks};
     expect(outcomes, [](Target& target) {

@@ -188,7 +188,7 @@ INSTANTIATE_TEST_SUITE_P(
         return name;
     });
 
-TEST(Wire, WithoutALocalNetworkHearsNothing)
+TEST(Wire, ReceivesNothingIfTheLocalNetworkIsDenied)
 {
     std::vector<Kind> kinds = local_kinds();
     std::ranges::copy_if(all_kinds(), std::back_inserter(kinds), [](const Kind& kind) {
@@ -253,7 +253,7 @@ TEST(AddressOfTheWire, DoesNotEnterTheTunnel)
                     });
 }
 
-TEST(Marks, OfAProgramThatMaySetThemOpenNothing)
+TEST(Marks, SetByAProgramOpenNothing)
 {
     const HeldTag tag("marked");
     Targets targets;
@@ -284,7 +284,7 @@ TEST(Marks, OfAProgramThatMaySetThemOpenNothing)
 }
 
 // A firewall of the user's (a queue to user space, say) that loses every mark.
-TEST(Marks, ThatAnotherFirewallLosesKeepNoTunnelDown)
+TEST(Marks, ClearedByAnotherFirewallDoNotBreakTheTunnel)
 {
     Target target(Guard::All);
     target.client().nft("table inet before {\nchain output {\n"
@@ -458,7 +458,7 @@ class PacketSockets : public ::testing::Test {
     static void TearDownTestSuite() { targets() = Targets(); }
 };
 
-TEST_F(PacketSockets, OfAUserWhoMayOpenThem)
+TEST_F(PacketSockets, OfAUserWithTheCapabilityLeakOnlyWithoutTheBelt)
 {
     expect_outcomes(
         {.firewall = Leaks, .routing = Leaks, .belt = Holds}, targets(), [](Target& target) {
@@ -480,7 +480,7 @@ TEST_F(PacketSockets, OfAUserWhoMayOpenThem)
         });
 }
 
-TEST_F(PacketSockets, OfRootSaveToTheServersPort)
+TEST_F(PacketSockets, OfRootLeakOnlyToTheServersPort)
 {
     expect_outcomes({.firewall = Leaks, .routing = Leaks, .belt = Holds}, targets(),
                     [](Target& target) {
@@ -503,7 +503,7 @@ TEST_F(PacketSockets, OfRootSaveToTheServersPort)
 
 // ---- The kernel's own packets ----
 
-TEST(Kernel, AnswersNobodyElsewhere)
+TEST(Kernel, DoesNotAnswerRemoteHosts)
 {
     expect_outcomes_at_once(
         // A reply is routed like everything, and finds no way where the tunnel is away.
@@ -523,7 +523,7 @@ TEST(Kernel, AnswersNobodyElsewhere)
         });
 }
 
-TEST(Kernel, ReportsItsGroupsToTheWire)
+TEST(Kernel, ReportsItsGroupsToTheLink)
 {
     Target target(Guard::All);
     Wiretap wire(target.isp(), "lan0");
@@ -678,7 +678,7 @@ std::uint64_t count_packets(int fd, const std::string& text)
     return count;
 }
 
-TEST(ForeignTunnel, WithTheNameOfOursGetsNothing)
+TEST(ForeignTunnel, WithOurTunnelsNameCarriesNothing)
 {
     const HeldTag tag("foreign tunnel");
     // No lock but the first looks at what enters a tunnel.
@@ -710,7 +710,7 @@ TEST(ForeignTunnel, WithTheNameOfOursGetsNothing)
 }
 
 // Another VPN's rules come before ours, and lead out of the uplink.
-TEST(SecondVpn, WithRulesOfItsOwnGetsNothingOut)
+TEST(SecondVpn, WithItsOwnRulesLeaksNothing)
 {
     const HeldTag tag("second VPN");
     expect_outcomes_at_once(
@@ -734,7 +734,7 @@ TEST(SecondVpn, WithRulesOfItsOwnGetsNothingOut)
 }
 
 // What Docker and others do: every source becomes the uplink's, so that answers come back.
-TEST(Masquerade, OnTheUplinkMakesNoLeakOfALostRoute)
+TEST(Masquerade, OnTheUplinkDoesNotLeakAfterALostRoute)
 {
     const HeldTag tag("masqueraded");
     expect_outcomes_at_once(
@@ -782,7 +782,7 @@ bool connects(const Box& from, const std::string& to)
     });
 }
 
-TEST(Peers, ReachWhatTheUsersOwnFirewallLetsThem)
+TEST(Peers, ReachOnlyWhatTheUsersFirewallAdmits)
 {
     Target target(Guard::All);
     const int service = target.client().in(listen_for_peers);
@@ -844,7 +844,7 @@ void PrintTo(const Life& value, std::ostream* out)
 
 class OrdinaryLife : public ::testing::TestWithParam<Life> {};
 
-TEST_P(OrdinaryLife, GoesOnUnderAllLocks)
+TEST_P(OrdinaryLife, WorksUnderAllLocks)
 {
     Target target(Guard::All, GetParam().options);
     const auto expect_life = [&](const char* when) {

@@ -61,7 +61,7 @@ bool wait_for_address(const Box& client)
 
 // Every state of a tunnel, and a question in each: only the VPN's own name is ever heard, and that
 // only until its server has proved who it is.
-TEST(Questions, InNoStateGoToTheNetworksResolver)
+TEST(Questions, DoNotReachTheNetworksResolverInAnyState)
 {
     for (const bool locked : {false, true}) {
         SCOPED_TRACE(locked);
@@ -132,7 +132,7 @@ TEST(Questions, AreRefusedAtOnceWhileNothingIsConnected)
 
 // ---- resolv.conf in other hands ----
 
-TEST(ResolvConf, InOtherHandsBringsNoQuestionOut)
+TEST(ResolvConf, ChangedByAnotherProgramLeaksNoQuery)
 {
     expect_outcomes_at_once(
         {.firewall = Holds, .routing = Holds, .belt = Holds}, [](Target& target) {
@@ -148,7 +148,7 @@ TEST(ResolvConf, InOtherHandsBringsNoQuestionOut)
 }
 
 // Programs that ask by themselves, and one that asks for others.
-TEST(OtherPaths, ToTheNetworksResolverAreClosed)
+TEST(OtherPaths, ToTheNetworksResolverAreRefused)
 {
     expect_outcomes_at_once(
         {.firewall = Holds, .routing = Holds, .belt = Holds}, [](Target& target) {
@@ -216,7 +216,7 @@ TEST(SearchList, OfALeaseReachesNoResolver)
 }
 
 // CVE-2011-0997, CVE-2014-6271, CVE-2018-1111: what a lease says reaches hooks that are root's.
-TEST(HostileLease, IsNoLanguage)
+TEST(HostileLease, IsNotExecuted)
 {
     const std::vector<std::string> texts = {"$(touch /run/canary)", "`touch /run/canary`",
                                             "x';touch /run/canary;'", "() { :;}; touch /run/canary",
@@ -255,7 +255,7 @@ TEST(HostileLease, IsNoLanguage)
 // ---- systemd-resolved ----
 
 // With "~." on both links it asks both, by sockets that name the link.
-TEST(Resolved, WithTwoLinksThatWantAllNamesIsHeardInTheTunnelAlone)
+TEST(Resolved, WithTwoDefaultLinksQueriesOnlyInsideTheTunnel)
 {
     Target::Options options;
     options.begin = false;
@@ -288,7 +288,7 @@ TEST(Resolved, WithTwoLinksThatWantAllNamesIsHeardInTheTunnelAlone)
 const Strings no_servers = {"127.0.0.1",       "0.0.0.0", "169.254.1.1", "224.0.0.251",
                             "255.255.255.255", "::1",     "fe80::66",    "ff02::1"};
 
-TEST(Lie, ThatNoServerCanBeIsNotBelieved)
+TEST(FalseAnswer, WithAnUnusableAddressIsRejected)
 {
     Lab lab(with_product());
     const Box& client = lab.client();
@@ -308,7 +308,7 @@ TEST(Lie, ThatNoServerCanBeIsNotBelieved)
 }
 
 // The site is a victim: whoever lies wants this machine to talk to it, and others to see that.
-TEST(Lie, ThatASiteIsTheServerOpensNothingElseAndForgetsNoTrueServer)
+TEST(FalseAnswer, ThatNamesASiteOpensNothingElseAndKeepsTheTrueServer)
 {
     for (const std::string lie : {addr::site4, addr::neighbour4}) {
         SCOPED_TRACE(lie);

@@ -180,7 +180,7 @@ TEST(TunnelVision, RoutesOfALeaseTakeNothingOutOfTheTunnel)
         leased());
 }
 
-TEST(TunnelVision, NorUnderNetworkManager)
+TEST(TunnelVision, RoutesOfALeaseTakeNothingOutUnderNetworkManager)
 {
     Target::Options options = leased();
     options.dhcpcd.reset();
@@ -227,7 +227,7 @@ std::size_t bytes_to_server(Target& target)
 
 // Whoever turns a leak into silence tells the network which site was meant: the tunnel's volume
 // drops, without protection and with locks that only stop.
-TEST(TunnelVision, IsNoOracle)
+TEST(TunnelVision, DoesNotReduceTheTunnelsVolume)
 {
     expect_outcomes_at_once(
         {.firewall = Leaks, .routing = Holds, .belt = Leaks},
@@ -279,7 +279,7 @@ TEST(TunnelCrack, APublicNetworkIsNotLocal)
 }
 
 // The network's prefix is one inside of the tunnel: its resolver seems to be a neighbour.
-TEST(TunnelCrack, NorIsTheTunnelsOwnNetwork)
+TEST(TunnelCrack, TheTunnelsNetworkIsNotLocal)
 {
     Target::Options options = leased();
     options.lab.dns_extra = {"--dhcp-range=10.8.0.100,10.8.0.120,255.255.255.128,120",
@@ -307,7 +307,7 @@ TEST(TunnelCrack, NorIsTheTunnelsOwnNetwork)
 
 // CVE-2023-36673, CVE-2023-36671: the network's resolver says that the VPN's name is the site's
 // address, and the network hands the tunnel on to the true server.
-TEST(TunnelCrack, AServersNameThatIsTheSitesLetsNobodyElseOut)
+TEST(TunnelCrack, AServersNameWithTheSitesAddressAdmitsNoOtherUser)
 {
     Target::Options options;
     options.lab.names["vpn4.example.net"] = {addr::site4};
@@ -351,7 +351,7 @@ std::uint64_t look_up(Target& target, const std::string& name)
 }
 
 // Perta et al., PETS 2015: the network claims to hold the address of the tunnel's resolver.
-TEST(NameHijack, TheTunnelsResolverIsAskedInsideAlone)
+TEST(NameHijack, TheTunnelsResolverIsQueriedOnlyInside)
 {
     Target::Options options = leased();
     options.prepare = [](Lab& lab) { lab.isp().ip("addr add 10.8.0.1/32 dev lan0\n"); };
@@ -373,7 +373,7 @@ TEST(NameHijack, TheTunnelsResolverIsAskedInsideAlone)
 }
 
 // Another server's lease: its gateway, its resolver, and the client's own address.
-TEST(NameHijack, ARogueDhcpServersResolverIsNotAsked)
+TEST(NameHijack, ARogueDhcpServersResolverIsNotQueried)
 {
     expect_outcomes_at_once(
         {.firewall = Holds, .routing = Holds, .belt = Holds},
@@ -421,7 +421,7 @@ TEST(NameHijack, AServersNameThatIsPrivateOrLoopbackOpensNothing)
 
 // ---- Default routes, rules and devices that come and go ----
 
-TEST(DefaultRoute, ThatComesBackWithTheBestMetricTakesNothing)
+TEST(DefaultRoute, WithTheBestMetricTakesNoPacket)
 {
     Target::Options options;
     options.client.redirect_gateway = false;
@@ -442,7 +442,7 @@ TEST(DefaultRoute, ThatComesBackWithTheBestMetricTakesNothing)
 }
 
 // systemd-networkd with ManageForeignRoutingPolicyRules, a resume, another VPN's clean-up.
-TEST(Rules, ThatOthersDeleteAreMissedByRoutesAlone)
+TEST(Rules, DeletedByAnotherProgramLeakWithRoutesOnly)
 {
     Target::Options options;
     options.client.redirect_gateway = false; // nothing but the rules leads into the tunnel
@@ -495,21 +495,21 @@ std::uint64_t plug_in_and_use(Target& target, bool announce)
     return first + second.leaked();
 }
 
-TEST(NewUplink, IsNoWayOutBeforeAnyHookHasRun)
+TEST(NewUplink, LeaksNothingBeforeAHookHasRun)
 {
     // Nobody has told of the device yet, and the belt goes by devices.
     expect_outcomes_at_once({.firewall = Holds, .routing = Leaks, .belt = Leaks},
                             [](Target& target) { return plug_in_and_use(target, false); });
 }
 
-TEST(NewUplink, NorAfterwards)
+TEST(NewUplink, LeaksNothingAfterHooksHaveRun)
 {
     expect_outcomes_at_once({.firewall = Holds, .routing = Leaks, .belt = Holds},
                             [](Target& target) { return plug_in_and_use(target, true); });
 }
 
 // A look-up that fails with a device named counts as "on the link": the wire is asked.
-TEST(BoundSockets, GetOutWhereRoutesAloneSayUnreachable)
+TEST(BoundSockets, LeakWithUnreachableRoutesOnly)
 {
     expect_outcomes_at_once({.firewall = Holds, .routing = Leaks, .belt = Holds, .alive = false},
                             [](Target& target) {
@@ -539,7 +539,7 @@ const Advertisement rogue = {.on_link = "2001:db8:99::",
                              .route = "2001:db8:99::20/128",
                              .resolver = "2001:db8:50::1"};
 
-TEST(RogueRouter, ItsPrefixAndRoutesMeanNothingToTheKernel)
+TEST(RogueRouter, PrefixAndRoutesTakeNothingOutOfTheTunnel)
 {
     Target::Options options;
     options.policy.link.emplace_back("2001:db8:66::/64");
@@ -565,7 +565,7 @@ TEST(RogueRouter, ItsPrefixAndRoutesMeanNothingToTheKernel)
         options);
 }
 
-TEST(RogueRouter, NorToDhcpcd)
+TEST(RogueRouter, PrefixAndRoutesTakeNothingOutUnderDhcpcd)
 {
     Target::Options options = leased();
     options.lab.dns_extra = dhcp_and_ra();

@@ -187,7 +187,7 @@ TEST_P(ForeignRules, AreDeletedWithoutTheDropInAndNothingLeaks)
 INSTANTIATE_TEST_SUITE_P(Networkd, ForeignRules, ::testing::ValuesIn(changes), name_of);
 
 // The same programs on an ordinary client.
-TEST(ForeignRulesTest, TheFloodIsSeenWhereNothingProtects)
+TEST(ForeignRulesTest, TheFloodIsSeenWithoutProtection)
 {
     Target target(Guard::None, {.client = impatient()});
     target.vpn().kill();
@@ -198,7 +198,7 @@ TEST(ForeignRulesTest, TheFloodIsSeenWhereNothingProtects)
 
 class Announced : public ::testing::TestWithParam<Change> {};
 
-TEST_P(Announced, WhatIsDeletedAllTheSameIsBackWithinTwoSeconds)
+TEST_P(Announced, DeletedRulesAreRestoredWithinTwoSeconds)
 {
     Machine machine(false);
     const PathUnit unit(machine.client());
@@ -217,7 +217,7 @@ TEST_P(Announced, WhatIsDeletedAllTheSameIsBackWithinTwoSeconds)
 INSTANTIATE_TEST_SUITE_P(Networkd, Announced, ::testing::ValuesIn(changes), name_of);
 
 // OpenVPN's packets take the new gateway, and OpenVPN is told.
-TEST(AnnouncedTest, AnotherGatewayIsTakenOver)
+TEST(AnnouncedTest, ANewGatewayIsUsed)
 {
     Machine machine;
     Networkd& networkd = *machine.networkd;
@@ -322,7 +322,7 @@ TEST(Addressless, UplinkCarriesNoAddressOfTheTunnel)
 
 // ---- doctor ----
 
-TEST(DoctorTest, TellsWhichFileMakesNetworkdDelete)
+TEST(DoctorTest, NamesTheFileThatMakesNetworkdDelete)
 {
     Machine machine;
     const Box& client = machine.client();

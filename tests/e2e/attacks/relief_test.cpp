@@ -176,7 +176,7 @@ TEST(PortalTest, AdmitsOneUserToWebPagesAndTheLeasesResolverForItsTimeOnly)
     EXPECT_EQ(failclosed(hotel.client(), {"check"}).status, 0);
 }
 
-TEST(PortalTest, EachLockAloneLetsThroughWhatIsItsAffair)
+TEST(PortalTest, EachLockAloneAdmitsOnlyTheSignIn)
 {
     // Sockets that name a device have ARP ask for strangers, now and then; the belt alone minds.
     const KindNames questions = {""};
@@ -267,7 +267,7 @@ TEST(PortalTest, AdmitsOneProgramAndNoOtherOfTheSameUser)
     EXPECT_EQ(hotel.client().read_file("/etc/resolv.conf"), "nameserver 192.168.50.1\n");
 }
 
-TEST(PortalTest, TheProgramIsTheUsersAndAsksTheNetworkItself)
+TEST(PortalTest, TheProgramRunsAsTheUserAndQueriesTheNetworksResolver)
 {
     Hotel hotel;
     // As with systemd-resolved, who would ask in the user's place.
@@ -297,7 +297,7 @@ TEST(PortalTest, TheProgramIsTheUsersAndAsksTheNetworkItself)
                 HasSubstr("use `failclosed portal -- COMMAND`"));
 }
 
-TEST(PortalTest, WhatTheProgramLeavesBehindIsRefused)
+TEST(PortalTest, ProcessesLeftByTheProgramAreRefused)
 {
     Hotel hotel;
     hotel.client().must({"mkdir", "-m", "777", "/run/hotel"});
@@ -326,7 +326,7 @@ TEST(PortalTest, WhatTheProgramLeavesBehindIsRefused)
     EXPECT_EQ(hotel.sniffer().leaked(), 0U) << hotel.sniffer().counts().text();
 }
 
-TEST(PortalTest, SaysHowTheProgramEnded)
+TEST(PortalTest, ReportsHowTheProgramEnded)
 {
     Hotel hotel;
     EXPECT_EQ(hotel.portal(as_member("exit 7")).status, 7);
@@ -357,7 +357,7 @@ TEST(PortalTest, TheProgramDoesNotHaveTheCallersTerminal)
     EXPECT_THAT(answer, Not(HasSubstr("has it")));
 }
 
-TEST(PortalTest, HandsSignalsOnToTheProgram)
+TEST(PortalTest, ForwardsSignalsToTheProgram)
 {
     Hotel hotel;
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
@@ -372,7 +372,7 @@ TEST(PortalTest, HandsSignalsOnToTheProgram)
     }
 }
 
-TEST(PortalTest, ItsTimeHoldsAlsoWhereItIsKilled)
+TEST(PortalTest, ExpiresInTimeIfItIsKilled)
 {
     Hotel hotel;
     Process portal = hotel.client().start(
@@ -464,7 +464,7 @@ TEST(PortalTest, RefusesWhatItCannotDo)
 
 // ---- Telling ----
 
-TEST(DoctorTest, AHealthyMachineHasNothingBad)
+TEST(DoctorTest, ReportsNoProblemOnAHealthyMachine)
 {
     Target target(Guard::All);
     const Outcome outcome = failclosed(target.client(), {"doctor"});
@@ -493,7 +493,7 @@ TEST(DoctorTest, AHealthyMachineHasNothingBad)
     EXPECT_THAT(other.out, HasSubstr("ok    openvpn-hook: "));
 }
 
-TEST(DoctorTest, SaysWhatIsBad)
+TEST(DoctorTest, ReportsEachProblem)
 {
     Target target(Guard::All);
     const Box& client = target.client();
@@ -556,7 +556,7 @@ TEST(DoctorTest, NotesConfigurationsThatCallNoHook)
     EXPECT_THAT(failclosed(client, {"doctor"}).out, Not(HasSubstr("openvpn-config: ")));
 }
 
-TEST(DoctorTest, NotesWhatOthersDo)
+TEST(DoctorTest, NotesSettingsOfOtherPrograms)
 {
     Target target(Guard::All);
     const Box& client = target.client();
@@ -584,7 +584,7 @@ TEST(DoctorTest, NotesWhatOthersDo)
     EXPECT_THAT(failclosed(client, {"doctor"}).out, HasSubstr("ok    connectivity-check"));
 }
 
-TEST(StatusTest, NamesTheDevicesThatTheDeviceGuardIsNotOn)
+TEST(StatusTest, NamesDevicesWithoutTheDeviceGuard)
 {
     Target target(Guard::All);
     const Box& client = target.client();
@@ -616,7 +616,7 @@ TEST(StatusTest, NamesTheDevicesThatTheDeviceGuardIsNotOn)
     EXPECT_THAT(status(), guard("on all devices except tunnels and devices to guests"));
 }
 
-TEST(StatusTest, TellsWhatPassedFromWhatWasRefused)
+TEST(StatusTest, SeparatesPassedFromRefusedPackets)
 {
     Target target(Guard::All);
     const Box& client = target.client();
@@ -637,7 +637,7 @@ TEST(StatusTest, TellsWhatPassedFromWhatWasRefused)
     EXPECT_EQ(failclosed(client, {"plan"}).status, 1);
 }
 
-TEST(DetectorTest, TellsOfRoutesThatANetworkInjects)
+TEST(DetectorTest, ReportsRoutesThatANetworkInjects)
 {
     Target target(Guard::All);
     const Box& client = target.client();
@@ -662,7 +662,7 @@ TEST(DetectorTest, TellsOfRoutesThatANetworkInjects)
     EXPECT_TRUE(target.tunnel_works());
 }
 
-TEST(ExplainTest, KnowsAllThreeTablesAndWhoSignsIn)
+TEST(ExplainTest, CoversAllThreeTablesAndSignIns)
 {
     Hotel hotel;
     hotel.client().write_file("/etc/failclosed/failclosed.conf",
@@ -774,7 +774,7 @@ TEST(UdevTest, AMachineThatWasLockedBeforeItsRestartIsNotLockedByItsDevices)
     EXPECT_EQ(client.must({"nft", "list", "ruleset"}), "");
 }
 
-TEST(UdevTest, NothingIsDoneOrSaidOnAMachineThatWasNeverLocked)
+TEST(UdevTest, DoesNothingOnAMachineThatWasNeverLocked)
 {
     Lab lab(with_product());
     const Box& client = lab.client();

@@ -561,7 +561,7 @@ void expect_tunnel(Target& target, const Behind& behind)
     EXPECT_THAT(target.lab().dns().names_asked(), IsEmpty());
 }
 
-TEST_P(BehindThisMachine, UsesTheTunnelAndNothingElse)
+TEST_P(BehindThisMachine, TrafficUsesOnlyTheTunnel)
 {
     const auto& [role, lan] = GetParam();
     Target target(Guard::All, serving(role, lan));
@@ -601,7 +601,7 @@ INSTANTIATE_TEST_SUITE_P(As, BehindThisMachine,
                          });
 
 // What makes a network of guests later calls `failclosed reapply`, as udev's rule does for devices.
-TEST_P(BehindThisMachine, MayComeWhileTheTunnelIsUp)
+TEST_P(BehindThisMachine, NetworksMayAppearWhileTheTunnelIsUp)
 {
     const auto& [role, lan] = GetParam();
     Target target(Guard::All, serving(role, lan));
@@ -704,7 +704,7 @@ std::uint64_t send_up_and_lost(Target& target, const Role& role,
     return leaked;
 }
 
-TEST_P(Roles, NothingThatIsSentFromBehindLeaks)
+TEST_P(Roles, PacketsFromBehindThisMachineDoNotLeak)
 {
     const HeldTag tag("from behind");
     expect_outcomes_at_once(
@@ -732,7 +732,7 @@ TEST(AGuestInTheGatewaysName, GetsNoAnswerOut)
 }
 
 // Whatever resolver it was given: the ISP's, or one of the internet's.
-TEST_P(Roles, QuestionsFromBehindGoToTheTunnelsResolver)
+TEST_P(Roles, QueriesFromBehindThisMachineGoToTheTunnelsResolver)
 {
     const HeldTag tag("a question from behind");
     const auto attack = [&](Target& target) {
@@ -771,7 +771,7 @@ std::uint64_t caught(Wiretap& wire, const std::string& tag)
 }
 
 // CVE-2020-13401: a guest that says it is a router.
-TEST_P(Roles, ARouterBehindThisMachineIsNotBelieved)
+TEST_P(Roles, ARouterBehindThisMachineIsIgnored)
 {
     const HeldTag tag("to a router behind");
     const auto attack = [&](Target& target) {
@@ -810,7 +810,7 @@ TEST_P(Roles, ARouterBehindThisMachineIsNotBelieved)
 }
 
 // A DHCP client that asks on every device takes the lease of a guest, who says he is a router.
-TEST_P(Roles, ALeaseFromBehindThisMachineIsNoWayOut)
+TEST_P(Roles, ALeaseFromBehindThisMachineIsNotAnUplink)
 {
     const HeldTag tag("by a lease from behind");
     Target::Options options = serving(GetParam());
@@ -855,7 +855,7 @@ TEST_P(Roles, ALeaseFromBehindThisMachineIsNoWayOut)
 
 class Published : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(Published, PortsAreReachedFromTheLocalNetworkAloneWhereItIsAllowed)
+TEST_P(Published, PortsAreReachedOnlyFromAnAllowedLocalNetwork)
 {
     Target target(Guard::All, serving(docker, GetParam()));
     const Behind behind(target.lab(), docker);
@@ -1010,7 +1010,7 @@ void expect_reached(const Box& internet, const InboundCase& way)
     EXPECT_FALSE(new_talk(SOCK_DGRAM, way.peer, 22, in_vain));
 }
 
-TEST_P(Inbound, IsReachedOverAConnectionThatLivesThroughEverything)
+TEST_P(Inbound, KeepsItsConnectionThroughAllChanges)
 {
     const auto& way = GetParam();
     const Lab lab(with_product());
@@ -1062,7 +1062,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return test.param.name; });
 
 // Who began a flow that is older than the lock is known from the first packet of the other end.
-TEST(InboundSession, IsHeardAgainWhenTheOtherEndSaysAnything)
+TEST(InboundSession, ContinuesWhenTheOtherEndSends)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
@@ -1084,7 +1084,7 @@ TEST(InboundSession, IsHeardAgainWhenTheOtherEndSaysAnything)
 }
 
 // A service that listens is no way out anyway: nobody else can have its port.
-TEST(InboundService, IsNoWayOutForWhoeverTakesItsPort)
+TEST(InboundService, AdmitsNoOtherProgramOnItsPort)
 {
     const HeldTag tag("from a service's port");
     Target::Options options;
@@ -1119,7 +1119,7 @@ TEST(InboundService, IsNoWayOutForWhoeverTakesItsPort)
 }
 
 // The mark that leads a stranger's packets past the tunnel is for this machine's own services.
-TEST(InboundService, OfOthersIsReachedByGuestsThroughTheTunnel)
+TEST(InboundService, OfARemoteHostIsReachedByGuestsThroughTheTunnel)
 {
     Target::Options options = serving(docker);
     options.config = std::string(inbound_config) + "forward=docker0\n";
@@ -1147,7 +1147,7 @@ TEST(InboundService, OfOthersIsReachedByGuestsThroughTheTunnel)
 // A guest that asks in the name of somebody outside would have this machine answer him there.
 class InboundByGuests : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(InboundByGuests, AnswersNobodyOutside)
+TEST_P(InboundByGuests, SendsNoAnswerOutside)
 {
     const HeldTag tag("an answer that a guest asked for");
     Target::Options options = serving(docker);

@@ -90,7 +90,7 @@ TEST_F(Step, OfLockAndUnlockOpensNothingWhileTheTunnelIsAway)
 
 // ---- Many at once ----
 
-TEST(Hooks, FiftyAtOnceInAnyOrderEndAsOneAfterTheOther)
+TEST(Hooks, FiftyAtOnceEndLikeSequentialHooks)
 {
     Target target(Guard::All);
     const Box& client = target.client();

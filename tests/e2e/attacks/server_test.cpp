@@ -223,7 +223,7 @@ INSTANTIATE_TEST_SUITE_P(Pushes, PushedGround, ::testing::ValuesIn(grounds),
 
 // The client's own address on the wire, its gateway's and the server's, as the tunnel's. With the
 // latter two nothing could work, and the tunnel need not come up.
-TEST(PushedAddress, OfSomebodyElseLetsNothingOut)
+TEST(PushedAddress, OfAnotherHostLeaksNothing)
 {
     for (const std::string address : {addr::client4, addr::gateway4, addr::server4}) {
         SCOPED_TRACE(address);
@@ -360,7 +360,7 @@ constexpr char careless_hook[] = "#!/bin/sh\n"
                                  "done >/etc/resolv.conf 2>/dev/null\n"
                                  "exit 0\n";
 
-TEST(PushedOptions, AreNoLanguage)
+TEST(PushedOptions, AreNotExecuted)
 {
     Target::Options options;
     options.server.extra = push_all(hostile_options);
@@ -423,7 +423,7 @@ std::vector<Kind> questions_to(const std::string& resolver)
 
 // The network's own resolver, and a public one: asked inside of the tunnel, where they may or may
 // not be.
-TEST(PushedResolver, OutsideIsAskedInside)
+TEST(PushedResolver, OutsideTheTunnelIsQueriedInside)
 {
     for (const std::string resolver : {addr::gateway4, addr::resolver4}) {
         Target::Options options;
@@ -448,7 +448,7 @@ TEST(PushedResolver, OutsideIsAskedInside)
 }
 
 // OpenVPN is root's: what root asks there is in nothing different from what OpenVPN sends.
-TEST(PushedResolver, AtTheServersOwnPortIsNotAsked)
+TEST(PushedResolver, AtTheServersPortIsNotQueried)
 {
     Target::Options options;
     options.server.port = 53;
@@ -515,7 +515,7 @@ class Hook : public ::testing::Test {
     Lab lab_;
 };
 
-TEST_F(Hook, TakesNoLineOfAValueForAVariable)
+TEST_F(Hook, ReadsNoVariableFromALineOfAValue)
 {
     make_device("tun0");
     Variables variables = openvpn_up("tun0");
@@ -538,7 +538,7 @@ TEST_F(Hook, TakesNoLineOfAValueForAVariable)
     expect_closed();
 }
 
-TEST_F(Hook, TakesADevicesNameForANameWhateverItSays)
+TEST_F(Hook, TreatsEveryDeviceNameAsData)
 {
     const std::string shell = "a;touch${IFS}b";
     const std::vector<std::string> names = {
@@ -574,7 +574,7 @@ TEST_F(Hook, TakesADevicesNameForANameWhateverItSays)
     }
 }
 
-TEST_F(Hook, NeedsNothingOfWhoeverCallsIt)
+TEST_F(Hook, IsIndependentOfTheCallersEnvironment)
 {
     make_device("tun0");
     client().must({"mkdir", "-p", "/run/gone"});

@@ -255,7 +255,7 @@ TEST_F(Moment, AnotherProgramTakesTheTunnelsName)
 }
 
 // The name and the address that are known as the tunnel's, on a device that leads to the wire.
-TEST_F(Moment, AStrangersDeviceTakesTheTunnelsNameAndAddress)
+TEST_F(Moment, AForeignDeviceTakesTheTunnelsNameAndAddress)
 {
     const Outcomes outcomes = {.firewall = Leaks, .routing = Leaks, .belt = Holds};
     const auto strike = [](Target& target) {
@@ -378,7 +378,7 @@ TEST_F(Moment, KernelParametersAreLoosened)
 // ---- Hooks that are slow ----
 
 // NetworkManager and OpenVPN wait for them, the machine's programs do not.
-TEST_F(Moment, TheHookTakesItsTime)
+TEST_F(Moment, TheHookIsSlow)
 {
     const auto strike = [](Target& target) {
         const Box& client = target.client();

@@ -339,7 +339,7 @@ TEST_F(Wire, ForgedDatagramsDoNotReachTheTunnelsSockets)
 }
 
 // As a peer inside of the tunnel, to the client's address on the wire.
-TEST_F(Wire, NobodyOnTheWireIsAPeerInsideTheTunnel)
+TEST_F(Wire, NeighboursAreNotPeersInsideTheTunnel)
 {
     expect_outcomes({.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(),
                     [](Target& target) {
@@ -520,7 +520,7 @@ std::uint64_t narrowed(const Box& client)
 }
 
 // MLLVD-CR-24-05: a smaller packet size, claimed from the wire for a flow in the tunnel, marks it.
-TEST_F(Wire, NobodyOnTheWireSetsTheSizeOfTheTunnelsPackets)
+TEST_F(Wire, NeighboursCannotSetTheSizeOfTheTunnelsPackets)
 {
     expect_outcomes(
         {.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(), [](Target& target) {
@@ -553,7 +553,7 @@ TEST_F(Wire, NobodyOnTheWireSetsTheSizeOfTheTunnelsPackets)
 }
 
 // As if the other end were not there: its programs would give up.
-TEST_F(Wire, NobodyOnTheWireEndsTheTunnelsFlows)
+TEST_F(Wire, NeighboursCannotEndTheTunnelsFlows)
 {
     expect_outcomes(
         {.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(), [](Target& target) {
@@ -593,7 +593,7 @@ TEST_F(Wire, NobodyOnTheWireEndsTheTunnelsFlows)
 // ---- Packets in packets ----
 
 // CVE-2020-10136, CVE-2024-7595 and others: who unwraps what anybody has wrapped.
-TEST_F(Wire, NothingIsUnwrappedForStrangers)
+TEST_F(Wire, EncapsulatedPacketsOfNeighboursAreNotDecapsulated)
 {
     expect_outcomes({.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(),
                     [](Target& target) {
@@ -615,7 +615,7 @@ TEST_F(Wire, NothingIsUnwrappedForStrangers)
 }
 
 // A real one, with a device of its own.
-TEST_F(Wire, NorByVxlan)
+TEST_F(Wire, VxlanPacketsOfNeighboursAreNotDecapsulated)
 {
     expect_outcomes({.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(),
                     [](Target& target) {
