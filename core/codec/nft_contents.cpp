@@ -550,8 +550,7 @@ void NftContents::add_elements(const TableName& table, const nlmsghdr* message)
                            Line line("element", table);
                            line.add(name.set)
                                .add(parts.nest(NFTA_SET_ELEM_KEY).bytes(NFTA_DATA_VALUE))
-                               // If one interval ends where the next one starts, the end sorts
-                               // first.
+                               // Of equal keys the end of an interval sorts before a start.
                                .add_number(~flags)
                                .add(parts.nest(NFTA_SET_ELEM_KEY_END).bytes(NFTA_DATA_VALUE))
                                .add(data.bytes(NFTA_DATA_VALUE))
