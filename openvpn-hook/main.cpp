@@ -82,9 +82,10 @@ int run_without_privileges(std::string_view type)
     // Unlike the firewall, routing rules can be listed without privileges.
     const auto open = system.routing_holds({});
     if (open && !*open) {
-        report_warning(std::string(type) + ": without privileges nothing can be changed " + who +
+        report_warning(std::string(type) + ": the hook has no privileges to change anything " +
+                       who +
                        "; the machine stays closed. If OpenVPN dropped them by `user`, the next "
-                       "privileged hook or `failclosed reapply` puts DNS right; if it never had "
+                       "privileged hook or `failclosed reapply` restores DNS; if it never had "
                        "them, its tunnel is not used: start OpenVPN as root");
         return 0;
     }

@@ -39,7 +39,7 @@ Result<Loaded> ensure_firewall(System& system, const Ruleset& ruleset)
             return Loaded::Now;
         }
     }
-    return fail("the kernel accepted the rules but shows others");
+    return fail("the kernel accepted the rules, but reading them back shows others");
 }
 
 /// One run over a system; collects its errors.
@@ -68,7 +68,8 @@ class Run {
             lines.insert(lines.end(), damage->begin(), damage->end());
         }
         if (decided.opens() && !locked_) {
-            outcome_.errors.emplace_back("not unlocked: another run may be at work");
+            outcome_.errors.emplace_back(
+                "not unlocked: another run may be active; run failclosed unlock again");
             outcome_.protection =
                 had_tables_ ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;
             return std::move(outcome_);
@@ -312,7 +313,7 @@ class Run {
         if (!done("saving the state", system_.save_state(outcome_.state))) {
             outcome_.errors.emplace_back(
                 "the machine is open but saved as locked, and the next change of the network "
-                "locks it: mend this and run failclosed unlock again");
+                "locks it: fix the cause, then run failclosed unlock again");
         }
         outcome_.protection =
             tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::Open;
@@ -320,7 +321,8 @@ class Run {
 
     void stay_locked()
     {
-        outcome_.errors.emplace_back("still locked: mend this, or run failclosed-reset --open");
+        outcome_.errors.emplace_back("still locked: fix the cause and run failclosed unlock again, "
+                                     "or run failclosed-reset --open");
         outcome_.state.armed = Armed::Yes;
         outcome_.protection =
             tables_exist() ? Outcome::Protection::Closed : Outcome::Protection::NotClosed;

@@ -83,7 +83,7 @@ void tell_programs(System& system, Outcome& outcome, RunSoFar run, const TellPro
         system.tunnel_programs(lookup.known, lookup.waiting, outcome.config.openvpn_configs,
                                outcome.state.openvpn_configs);
     const Status locked = system.lock();
-    note(outcome.warnings, "telling programs to reconnect, which the next event does", locked);
+    note(outcome.warnings, "telling programs to reconnect (the next event does it)", locked);
     if (!locked || !look_once_more(system, outcome, run)) {
         return;
     }
