@@ -189,7 +189,7 @@ TEST_P(Reconnect, LeaksNothing)
     sniffer.settle();
     sniffer.reset();
     client.hup();
-    // Whoever sends that much leaves little of the processor to OpenVPN.
+    // Such a load leaves little processor time to OpenVPN.
     ASSERT_TRUE(client.wait_connected(2, 4 * patience)) << client.log();
     sniffer.settle();
     const auto counts = sniffer.counts();
@@ -239,7 +239,7 @@ TEST_P(WithoutTools, Ipv6IsClosedToo)
     lab.client().must({"sh", "-c", "rm -f /bin/ping /usr/bin/ping /sbin/ip6tables /usr/sbin/nft"});
     lab.client().ip("link set lo down\n");
     if (GetParam() == Protected::Yes) {
-        // A user that the configuration names and nobody has is no reason to stay open either.
+        // An unknown user in the configuration does not keep the machine open either.
         lab.client().write_file("/etc/openvpn/broken.conf",
                                 "remote 203.0.113.2 1194\nuser tunnel-without-account\n");
         Command lock{"/usr/sbin/failclosed", "lock"};

@@ -76,7 +76,7 @@ TEST(BootLock, SucceedsOnAFreshMachine)
     EXPECT_EQ(failclosed(lab.client(), {"check"}).status, 0);
 }
 
-// The first boot after an installation: no tunnel was ever up, and nobody called `lock` before.
+// The first boot after an installation: no tunnel was ever up, and `lock` was never called.
 TEST(BootLock, LearnsTheServersOfOpenvpnsConfigurations)
 {
     auto options = with_product({.link_up = false});

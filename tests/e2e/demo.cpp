@@ -93,7 +93,7 @@ class Show {
           sniffer_(lab_), traffic_(lab_, {.interval = std::chrono::milliseconds(10)})
     {
         options_.hooks = is_protected;
-        // Whatever was sent before the first step is not a step's.
+        // Packets before the first step belong to no step.
         sniffer_.settle();
     }
 

@@ -188,7 +188,7 @@ class Leased : public ::testing::Test {
         ASSERT_NO_FATAL_FAILURE(expect_event(reason, begun + 1));
     }
 
-    /// A lease from this gateway, after whatever was announced before.
+    /// A lease from this gateway, after all earlier announcements.
     void expect_gateway(const char* gateway)
     {
         ASSERT_TRUE(dhcpcd_->recorder().wait_until([&](const std::vector<Event>& all) {
@@ -245,7 +245,7 @@ class Leased : public ::testing::Test {
             EXPECT_TRUE(flow.wait_answers(3)) << address << "\n" << vpn_->log();
         }
         // Between dhcpcd's own hook and ours the network's resolvers stand in resolv.conf. IPv4 is
-        // refused at once; the way to IPv6's leads into the tunnel, and nobody there answers.
+        // refused at once; the way to IPv6's leads into the tunnel, and no host answers there.
         EXPECT_TRUE(eventually([&] { return look_up().find(addr::site4) != std::string::npos; }))
             << client().read_file(resolv_conf);
     }

@@ -71,7 +71,7 @@ class Input : public ::testing::Test {
         return client().run(run);
     }
 
-    /// Closed as it was, and nobody ran what was only text.
+    /// Still closed, and no text was executed.
     void expect_intact(const std::string& what) const
     {
         EXPECT_FALSE(client().exists(canary)) << what;
@@ -441,7 +441,7 @@ TEST_F(Input, OfDamagedStateStaysClosedAndIsRepaired)
         EXPECT_EQ(hook(openvpn_up("tun0")).status, 0);
         EXPECT_EQ(protection(client()), good_) << path;
     }
-    // A file that anybody could have written.
+    // A file that is writable by all users.
     for (const auto& path : paths) {
         client().must({"chmod", "666", path});
         EXPECT_EQ(failclosed(client(), {"reapply"}).status, 1) << path;

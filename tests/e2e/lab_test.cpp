@@ -381,7 +381,7 @@ TEST(EchoFlow, CountsPacketsThatTheTunnelLoses)
     const VpnServer server(lab);
     VpnClient client(lab, plain_client());
     ASSERT_TRUE(client.wait_connected()) << client.log();
-    // So slow that the queues on the way hold whatever comes while a program has to wait.
+    // So slow that the queues on the path hold all packets while a program waits.
     constexpr std::chrono::milliseconds interval{5};
     EchoFlow flow(lab, addr::site4, interval);
     ASSERT_TRUE(flow.wait_answers(100));
@@ -437,7 +437,7 @@ TEST(Judge, AcceptsWhatTheIspMaySee)
         {.to_port = 1195},
         {.protocol = IPPROTO_TCP},
         {.protocol = IPPROTO_ICMP},
-        {.fragment = 185}, // of a packet that nobody has seen
+        {.fragment = 185}, // of an unseen packet
         {.to = addr::other_server4},
         {.to = addr::site4},
         {.to = addr::neighbour4, .verdict = Verdict::Lan},

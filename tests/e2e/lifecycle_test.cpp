@@ -526,7 +526,7 @@ TEST_F(Machine, RefreshHelperKeepsNoneOfOpenvpnsDescriptors)
     expect_no_leak();
 }
 
-// ---- Machines that nobody locked before ----
+// ---- Machines that were not locked before ----
 
 class OpenMachine : public Machine {
   protected:
@@ -575,7 +575,7 @@ TEST_F(OpenMachine, EndsATunnelWhoseHookCannotCloseIt)
     EXPECT_TRUE(program.wait().has_value()) << program.output();
     EXPECT_THAT(program.output(), HasSubstr("NOT CLOSED"));
 
-    // Where it is locked, such a tunnel comes up, and waits for somebody to tell of it.
+    // On a locked machine such a tunnel comes up, and waits for its announcement.
     ASSERT_EQ(
         failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp", "--uid", "65534"}).status,
         0);

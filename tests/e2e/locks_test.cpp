@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Each lock by itself: what still holds when somebody took the other one away.
+// Each lock alone: what it refuses after the other ones were removed.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

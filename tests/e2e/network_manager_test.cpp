@@ -210,7 +210,7 @@ void wait_alive(Machine& machine)
     EXPECT_TRUE(flow.wait_answers(3, 20s)) << machine.text();
 }
 
-/// The tunnel carries traffic, the resolver in it is in force, and nobody else was asked.
+/// The tunnel carries traffic, its resolver is in use, and no other was queried.
 void expect_healthy(Machine& machine)
 {
     wait_alive(machine);
@@ -487,7 +487,7 @@ TEST(Signals, OneForARenewedLeaseWithAnotherGateway)
 {
     Machine machine({.dns = dhcp_and_ra({.t1 = 3})});
     machine.lab.dns().restart(dhcp_and_ra({.gateway = addr::other_gateway4, .t1 = 3}));
-    // NetworkManager 1.42 changes the route without calling anybody; later ones announce it. It
+    // NetworkManager 1.42 changes the route without calling a script; later ones announce it. It
     // adds the new one behind the old one, which is in force until it is taken away.
     ASSERT_TRUE(eventually([&] {
         const std::string routes = default_routes(machine);

@@ -51,7 +51,7 @@ struct Mode {
 
     void PrintTo(const Mode& mode, std::ostream* out) { *out << mode.title; }
 
-    /// The file that somebody else looks after, where NetworkManager writes none.
+    /// The file of another program, if NetworkManager writes none.
     std::string foreign = {};
 };
 
@@ -124,7 +124,7 @@ class ManagedNames : public ::testing::Test {
         ASSERT_EQ(failclosed(client(), {"lock", "--server", "203.0.113.2:1194/udp"}).status, 0);
     }
 
-    /// Whose answer the C library gets for a name that nobody has asked for before; empty: none.
+    /// The resolver that answers the C library for an uncached name; empty: none.
     std::string look_up()
     {
         if (look_ups_ == most_look_ups) {

@@ -235,7 +235,7 @@ TEST_F(ManagedVpn, AServersNameIsLookedUpUntilATunnelConfirmsItAndNotAfterwards)
     expect_no_leak(sniffer);
 }
 
-/// What may happen to a VPN of NetworkManager's, and what somebody then does about it.
+/// An accident of a NetworkManager VPN, and its repair.
 struct Accident {
     std::string title;
     std::function<void(Lab&, VpnServer&, NetworkManager&)> strike;
@@ -243,7 +243,7 @@ struct Accident {
 
     void PrintTo(const Accident& accident, std::ostream* out) { *out << accident.title; }
 
-    /// The tunnel is gone until somebody brings it up again.
+    /// The tunnel is gone until it is brought up again.
     bool ends_it = true;
 };
 
@@ -406,7 +406,7 @@ TEST_F(ManagedVpn, ItsOpenVpnIsNeverSignalled)
     expect_working();
     EXPECT_EQ(process_named(client(), openvpn), pid);
 
-    // The same is a reason to tell a program that nobody else looks after.
+    // The same event makes failclosed tell a program that no manager supervises.
     manager_.nmcli({"connection", "down", "office"});
     ASSERT_TRUE(eventually([&] { return !process_named(client(), openvpn); }));
     VpnClient vpn(lab_);
@@ -567,7 +567,7 @@ TEST_F(UsersVpn, IsNoTunnelWithAnyPushedAddressAndRoutes)
     EXPECT_TRUE(eventually([&] { return client().run({"ip", "link", "show", "vpn0"}).ok(); }))
         << story();
     expect_closed();
-    // What makes it everybody's is for root to do.
+    // Only root makes it available to all users.
     manager_.nmcli({"connection", "down", "office"});
     manager_.nmcli({"connection", "modify", "office", "connection.permissions", ""});
     server.restart({});
@@ -716,7 +716,7 @@ TEST_F(ManagedVpn, TheUsersOwnOpenVpnStaysAsItsHookHasRecordedIt)
     expect_no_leak(sniffer);
 }
 
-/// Who may talk to WireGuard's server: its program in user space, or whoever sets the mark.
+/// Admitted to WireGuard's server: its program in user space, or packets with the mark.
 class WireGuardGo : public ManagedVpn,
                     public ::testing::WithParamInterface<std::vector<std::string>> {};
 

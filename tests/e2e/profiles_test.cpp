@@ -29,7 +29,7 @@ using ::testing::Not;
 constexpr char folder[] = "/etc/NetworkManager/system-connections/";
 constexpr char office_uuid[] = "11111111-2222-4333-8444-555555555555";
 constexpr char home_uuid[] = "66666666-7777-4888-9999-aaaaaaaaaaaa";
-/// How long one waits for somebody who does not answer.
+/// The time limit for a program that does not answer.
 constexpr auto limit = 2000ms;
 /// And for a NetworkManager that answers, if slowly: it must not be taken for one that hangs.
 constexpr auto patient_limit = 20s;
@@ -190,7 +190,7 @@ void expect_both(const Loaded& loaded)
 TEST_F(Profiles, AreReadFromARunningNetworkManager)
 {
     ASSERT_NO_FATAL_FAILURE(start_manager({"office", "home"}));
-    // It knows them still, and nobody else does.
+    // Only the running NetworkManager still knows them.
     client_.must({"sh", "-c", std::string("rm ") + folder + "*"});
     const Loaded all = load({}, patient_limit);
     expect_both(all);

@@ -108,8 +108,8 @@ int listen_to_all()
     return listen_to({SIGHUP, SIGUSR1, SIGUSR2});
 }
 
-/// Starts a program with this process id of the box, which nobody has now: the kernel gives the
-/// number after ns_last_pid next. Whatever else starts in between makes it try again.
+/// Starts a program with this process id of the box, which is unused now: the kernel gives the
+/// number after ns_last_pid next. Tries again if another process starts in between.
 int start_as(pid_t wanted)
 {
     for (int tries = 0; tries < 100; ++tries) {
@@ -217,7 +217,7 @@ class Programs : public ::testing::Test {
     }
 
     /// Returns when every signal that was sent so far has been counted: they are delivered in the
-    /// order of their numbers, and USR2 is the last of those that anybody sends here.
+    /// order of their numbers, and USR2 is the last of those that are sent here.
     static void settle(SignalCounter& counter, const Process& process)
     {
         const std::size_t before = counter.count(SIGUSR2);
@@ -239,7 +239,7 @@ class Programs : public ::testing::Test {
         EXPECT_EQ(counter.all() - counter.count(SIGUSR2), expected.hup + expected.usr1) << whose;
     }
 
-    /// A tunnel that no OpenVPN holds: its device stays whatever becomes of `owner`.
+    /// A tunnel that no OpenVPN holds: its device stays after the end of `owner`.
     void announce_tunnel(pid_t owner) const
     {
         client().ip("tuntap add dev tun7 mode tun\n"
@@ -623,8 +623,8 @@ TEST_F(Programs, AreToldOnceAfterSuspend)
 
 // ---- Decoys ----
 
-/// Counts how often anybody opens these files of a box. The kernel notes it before open(2) returns;
-/// an opening that has no effect on the file (O_PATH) is not noted.
+/// Counts how often these files of a box are opened. The kernel notes it before open(2) returns; an
+/// opening that has no effect on the file (O_PATH) is not noted.
 class Openings {
   public:
     Openings(const Box& box, const std::vector<std::string>& paths)

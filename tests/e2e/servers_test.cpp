@@ -234,7 +234,7 @@ TEST_P(Protocols, WithFamilyConnectAndAdmitJustThat)
 INSTANTIATE_TEST_SUITE_P(Openvpn, Protocols, ::testing::ValuesIn(protocol_cases),
                          [](const auto& test) { return test.param.client.substr(0, 4); });
 
-// One CONNECT to the server (RFC 9110, 9.3.6), whatever is asked for.
+// Connects every CONNECT request to the server (RFC 9110, 9.3.6).
 int serve_proxy()
 {
     const int listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -331,8 +331,8 @@ TEST(Tunnel, OfOnlyIpv4LeaksNoIpv6)
 
 // ---- Names and time ----
 
-// Without the helper, nobody asks anything: `up` itself looks no name up, and all that was asked
-// with it there, the helper asked.
+// Without the helper no query is sent: `up` itself looks no name up, and all that was asked with it
+// there, the helper asked.
 TEST(Hook, LooksNoNameUp)
 {
     Lab lab(with_product());
@@ -410,8 +410,7 @@ std::string bootstrap_elements(const Box& client)
     return begin == std::string::npos ? "" : set.substr(begin);
 }
 
-// The lookup that nobody can do without: one resolver, one name, one program, ten seconds each
-// time.
+// The unavoidable look-up: one resolver, one name, one program, ten seconds each time.
 TEST(Bootstrap, IsAdmittedForTheHelperOnlyAndBriefly)
 {
     Lab lab(with_product());

@@ -24,7 +24,7 @@ struct Patient {
 struct Disturbance {
     std::string name;
     std::function<void(const Patient&)> strike;
-    /// What the network, a supervisor or the user does about it; empty where OpenVPN needs nobody.
+    /// The repair by the network, a supervisor or the user; empty if OpenVPN recovers by itself.
     std::function<void(const Patient&)> mend = {};
     bool reconnects = true; ///< OpenVPN connects anew
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The main promise: whatever happens to the tunnel, nothing leaves past it from lock to unlock.
+// The main promise: from lock to unlock no packet leaves outside the tunnel, in every state of the
+// tunnel.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -192,7 +192,7 @@ TEST_F(Swap, OfElementsLosesAndLeaksNothing)
     expect_no_loss("lan=deny", "lan=private");
 }
 
-// Somebody else's counter in our table: it is replaced as a whole, by another that is like it.
+// Another program's counter in our table: the table is replaced as a whole by an equal one.
 TEST_F(Swap, OfTheWholeTableLeaksNothing)
 {
     const Flow busy = stream_during(lab_, [&] {

@@ -243,7 +243,7 @@ TEST_F(Unlock, AfterTheStateWasRemoved)
     ASSERT_NO_FATAL_FAILURE(remove_state(client()));
     unlock();
     Before expected = before;
-    // What it was nobody knows any more.
+    // The earlier contents are unknown.
     const std::string mark = "all/src_valid_mark:";
     expected.sysctls.replace(expected.sysctls.find(mark) + mark.size(), 1, "1");
     expect_as(expected);

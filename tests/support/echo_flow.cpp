@@ -49,7 +49,7 @@ struct EchoFlow::Impl {
     std::uint64_t sent = 0;
     std::set<std::uint64_t> open; // numbers that wait for an answer
     bool stopping = false;
-    bool in_a_hurry = false; // nobody wants to know of the answers that are still to come
+    bool in_a_hurry = false; // later answers are not needed
 
     std::thread thread;
 

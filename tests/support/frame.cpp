@@ -326,7 +326,7 @@ bool Judge::is_housekeeping(const Packet& packet) const
 
 bool Judge::to_lan(const Packet& packet) const
 {
-    // Asking the whole wire for a stranger's address names that stranger to the ISP.
+    // A broadcast query for a remote address shows that address to the ISP.
     const bool discovery = packet.family == AF_INET6 && packet.protocol == IPPROTO_ICMPV6 &&
                            !packet.payload.empty() && packet.payload[0] >= ND_ROUTER_SOLICIT &&
                            packet.payload[0] <= ND_REDIRECT;

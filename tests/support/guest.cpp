@@ -18,7 +18,7 @@ std::string two_digits(int number)
     return text;
 }
 
-/// Routes over eth0 that nobody but an administrator or a program has made, as lines for br0.
+/// Routes over eth0 made by an administrator or a program, as lines for br0.
 std::string routes_of_uplink(const Box& client, const std::string& family)
 {
     std::istringstream lines(client.must({"ip", family, "route", "show", "dev", "eth0"}));

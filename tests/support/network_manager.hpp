@@ -22,7 +22,7 @@ class SystemBus {
 
     const Box& box() const { return *box_; }
 
-    /// Waits until somebody owns the name.
+    /// Waits until the bus name has an owner.
     bool wait_for_name(const std::string& name, std::chrono::milliseconds timeout = patience) const;
 
     /// SIGKILL; the socket stays behind, dead. start() serves again.

@@ -116,7 +116,7 @@ class VpnClient {
 
     void kill() const { process_->kill(); }
 
-    /// Starts it again after its end (of whatever kind).
+    /// Starts it again after any kind of end.
     void start();
 
     std::string log() const { return process_->output(); } ///< since the last start

@@ -59,7 +59,7 @@ bool become(uid_t uid)
                         setresuid(uid, uid, uid) == 0);
 }
 
-/// Whoever started the test may ignore or block some, as nohup(1) does.
+/// The parent of the test may ignore or block some, as nohup(1) does.
 void have_all_signals()
 {
     for (int number = 1; number < NSIG; ++number) {
@@ -87,7 +87,7 @@ int input_of(const std::string& text)
     return file;
 }
 
-/// Whoever is in the session that this process began.
+/// All processes of the session that this process began.
 std::vector<UniqueFd> session_of(pid_t leader)
 {
     std::vector<UniqueFd> members;
@@ -214,10 +214,9 @@ struct Process::Watch {
         }
     }
 
-    // Reads both pipes until both are empty, and only then tells of it: whoever sees a text sees
-    // all that was written before it as well, to the other pipe too, by whatever process. Whoever
-    // looks at the text calls it too, and need not wait for the thread to be given its turn. False
-    // where there may be more.
+    // Reads both pipes until both are empty before it reports: a caller that sees a text also sees
+    // all earlier output, on the other pipe too, of any process. Whoever looks at the text calls it
+    // too, and need not wait for the thread to be given its turn. False where there may be more.
     bool drain()
     {
         const std::lock_guard order(reading);

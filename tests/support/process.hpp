@@ -26,7 +26,7 @@ class LabError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// How long a test waits for what must come. Whoever gives up has lost, so it is long: a machine
+/// How long a test waits for a required event. A timeout fails the test, so it is long: a machine
 /// may have other things to do, and a lost packet is sent again after seconds.
 inline constexpr std::chrono::milliseconds patience{30'000};
 
@@ -97,7 +97,7 @@ class Process {
     /// The same for a regular expression (ECMAScript) in any one line.
     bool wait_for_match(const std::string& pattern,
                         std::chrono::milliseconds timeout = patience) const;
-    /// The same for whatever can be told from the output so far.
+    /// The same for a condition on the output so far.
     bool wait_until(const std::function<bool(const std::string& output)>& met,
                     std::chrono::milliseconds timeout = patience) const;
     std::size_t count(std::string_view text) const; ///< in output(), not overlapping

@@ -44,7 +44,7 @@ class Recorder {
     bool wait_for(const std::string& action, const std::string& interface = {},
                   std::size_t times = 1, std::chrono::milliseconds timeout = patience,
                   const std::string& source = {}) const;
-    /// The same for whatever can be told from the events since the last forget().
+    /// The same for a condition on the events since the last forget().
     bool wait_until(const std::function<bool(const std::vector<Event>& events)>& met,
                     std::chrono::milliseconds timeout = patience) const;
     void forget();

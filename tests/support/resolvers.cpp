@@ -52,7 +52,7 @@ Resolved::Resolved(SystemBus& bus) : bus_(&bus)
         add_line(box, "/etc/group", std::string(user) + ":x:993:");
     }
     box.must({"install", "-d", "-o", user, "-g", user, "/run/systemd/resolve"});
-    // Nobody but the servers that a test names is asked, and nothing is multicast.
+    // Queries only the servers that a test names, and sends no multicast.
     box.write_file("/etc/systemd/resolved.conf",
                    "[Resolve]\nFallbackDNS=\nLLMNR=no\nMulticastDNS=no\nDNSSEC=no\n");
     start();

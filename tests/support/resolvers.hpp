@@ -14,8 +14,8 @@ namespace failclosed::lab {
 /// FAILCLOSED_PACKAGES: systemd-resolved, openresolv or resolvconf. Throws where it is not there.
 void unpack(const Box& box, const std::string& package);
 
-/// systemd-resolved without systemd, with its stub at 127.0.0.53; resolv.conf becomes a link to
-/// the stub's. It asks nobody until a link gets a server (NetworkManager, or `resolvectl dns`).
+/// systemd-resolved without systemd, with its stub at 127.0.0.53; resolv.conf becomes a link to the
+/// stub's. It sends no query until a link gets a server (NetworkManager, or `resolvectl dns`).
 class Resolved {
   public:
     /// Returns when it owns its name on the bus.

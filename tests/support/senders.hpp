@@ -33,7 +33,7 @@ struct PacketSocket {
     std::string device = "eth0";
     /// Past the queueing disciplines (PACKET_QDISC_BYPASS).
     bool bypass = false;
-    /// Which type the frame is said to have, whatever stands in it; 0: that one.
+    /// The EtherType given to the kernel; 0: that of the frame.
     std::uint16_t said_type = 0;
     std::uint32_t mark = 0; ///< set where it is not 0
 };

@@ -29,7 +29,7 @@ class SignalCounter {
     SignalCounter(const Box& box, pid_t pid);
 
     std::size_t count(int signal) const; ///< since the start or the last reset()
-    /// SIGHUP, SIGUSR1, SIGUSR2, SIGTERM and SIGINT together: whatever makes OpenVPN act.
+    /// SIGHUP, SIGUSR1, SIGUSR2, SIGTERM and SIGINT together: all signals that OpenVPN handles.
     std::size_t all() const;
     /// All of them since the start, oldest first; reset() does not forget them.
     std::vector<Delivery> deliveries() const;

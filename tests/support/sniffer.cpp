@@ -129,7 +129,7 @@ struct Sniffer::Impl {
     mutable std::condition_variable changed;
     Judge judge;
     Counts counts;
-    std::map<int, std::uint64_t> leaked_tags; // names are looked up when somebody asks
+    std::map<int, std::uint64_t> leaked_tags; // names are looked up on request
     std::map<int, std::uint64_t> lan_tags;
     Clock::time_point last_frame = Clock::now();
     std::uint64_t arrived = 0; // in the socket or lost there, as far as the kernel was asked

@@ -28,8 +28,8 @@ struct Counts {
     std::string text() const; ///< for a failing test: the numbers and the examples
 };
 
-/// Every frame that arrives from the client counts, whatever its sender's MAC address. Counting
-/// starts in the constructor and goes on in a thread of its own.
+/// Every frame that arrives from the client counts, with any source MAC address. Counting starts in
+/// the constructor and goes on in a thread of its own.
 class Sniffer {
   public:
     explicit Sniffer(const Lab& lab, Policy policy = {}, const std::string& interface = "lan0");

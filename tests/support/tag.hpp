@@ -16,7 +16,7 @@ inline constexpr std::uint16_t first_tag_port = 61000;
 /// Takes a free tag for a kind of traffic of this name. Throws LabError when all are taken.
 int take_tag(const std::string& name);
 void release_tag(int tag);
-std::string tag_name(int tag); ///< "" for one that nobody holds
+std::string tag_name(int tag); ///< "" for an unused one
 
 /// The mark to put into a payload or a DNS label: 12 letters, digits and hyphens.
 std::string tag_text(int tag);

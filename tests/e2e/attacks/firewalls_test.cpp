@@ -157,7 +157,7 @@ TEST_F(Foreign, TheBeltsTableIsDeletedAndTheFirewallHolds)
     });
 }
 
-// Whoever is on the wire asks for the tunnel's address.
+// A neighbour sends ARP queries for the tunnel's address.
 TEST_F(Foreign, TheTableForArpIsDeletedAndTheBeltHolds)
 {
     const Outcomes outcomes = {.firewall = Leaks, .routing = Leaks, .belt = Holds};

@@ -70,7 +70,7 @@ inline Kinds v6_kinds(const Kinds& kinds)
     return found;
 }
 
-/// Every kind sends `times` times. What leaked of it, and whatever else since the sniffer's reset.
+/// Every kind sends `times` times. Its leaks, and all other leaks since the sniffer's reset.
 inline std::uint64_t flood(Target& target, const Kinds& kinds, std::uint64_t times = 20)
 {
     const Traffic traffic(target.lab(), {.kinds = kinds});

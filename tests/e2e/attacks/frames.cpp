@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Frames made by hand, for whoever sits on the wire: made, sent, and caught.
+// Makes, sends and catches raw frames, for attackers on the link.
 #include "tests/e2e/attacks/frames.hpp"
 
 #include <algorithm>

@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 class Repair : public ::testing::TestWithParam<std::pair<const char*, std::vector<std::string>>> {};
 
-// Somebody changes what we have loaded, and the next event puts it right.
+// Another program changes our rules, and the next event restores them.
 TEST_P(Repair, LeavesNoMomentWithoutTheBelt)
 {
     Target target(Guard::All);
@@ -480,7 +480,7 @@ TEST(NewDevice, ThatReturnsIsClosedAtOnce)
                             });
 }
 
-// The other two locks ask for no device's name: they hold on a device that nobody has heard of.
+// The other two locks use no device name: they hold on an unannounced device.
 TEST(NewDevice, WithoutAnEventIsClosedForSockets)
 {
     Target target(Guard::All);

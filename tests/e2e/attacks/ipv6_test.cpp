@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A wire with both families and a tunnel with one: whatever brings IPv6, or hides in it.
+// A link with both families and a tunnel with one: every source of IPv6, and packets inside IPv6.
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -79,7 +79,7 @@ TEST_F(DualStack, ANewPrefixIsAdvertisedAfterTheCableWasPulled)
             client.ip("link set eth0 up\n"
                       "route add default via 192.168.50.1 dev eth0 metric 100\n");
             if (target.guard() != Guard::None) {
-                // As whoever manages the network would have it run.
+                // As the network's manager would start it.
                 EXPECT_EQ(failclosed(client, {"reapply"}).status, 0);
             }
             EXPECT_TRUE(eventually([&] {
@@ -257,8 +257,8 @@ int join_groups()
     return 0;
 }
 
-// A limit: switches have to be told who listens, so whoever is on the wire reads which groups
-// programs join. No router passes it on.
+// A limit: switches need group membership reports, so hosts on the link read which groups programs
+// join. No router passes it on.
 TEST_F(DualStack, GroupMembershipIsReportedToTheLink)
 {
     const Outcomes outcomes = {.all = Leaks, .firewall = Leaks, .routing = Leaks, .belt = Leaks};

@@ -51,7 +51,7 @@ Target::Options options_for(const std::string& config, std::vector<std::string> 
 
 /// What a kind of traffic has for a chance to get past the tunnel.
 enum class Trick {
-    Ordinary, ///< none: whatever the routes say
+    Ordinary, ///< none: by the routes
     Device,   ///< names the device
     Server,   ///< the route to the VPN server
     Resolver, ///< a resolver on the wire
@@ -163,8 +163,8 @@ TEST_P(Sockets, OfEveryKindWhileTheTunnelIsUpAndWhenItIsLost)
 
 const std::set<std::string> no_trick;
 
-// Whoever names the device finds hosts "on the link" where no route is: questions for them go out,
-// but nobody answers, and so no payload follows. Groups and broadcasts need no answer.
+// For a bound socket, hosts without a route are "on the link": ARP queries for them go out, but are
+// not answered, so no payload follows. Groups and broadcasts need no answer.
 INSTANTIATE_TEST_SUITE_P(
     Each, Sockets,
     ::testing::Values(
@@ -194,7 +194,7 @@ TEST(Wire, ReceivesNothingIfTheLocalNetworkIsDenied)
     std::ranges::copy_if(all_kinds(), std::back_inserter(kinds), [](const Kind& kind) {
         return kind.name.find("-lan") != std::string::npos;
     });
-    // Groups find their way out by themselves, whatever the rules say.
+    // Groups leave by themselves, independent of routing rules.
     expect_outcomes(
         {.firewall = Holds, .routing = Leaks, .belt = Holds},
         [&](Target& target) {
@@ -312,7 +312,7 @@ Frame with_vlan(const Ethernet& addresses, const Frame& inner)
     return ethernet(addresses, 0x8100, body);
 }
 
-/// An IPv4 packet in which somebody who takes it for IPv6 reads a link-local destination.
+/// An IPv4 packet that, read as IPv6, has a link-local destination.
 Frame in_disguise(const Frame& payload)
 {
     return tcp({.from = addr::client4, .to = addr::site4},
@@ -724,7 +724,7 @@ TEST(SecondVpn, WithItsOwnRulesLeaksNothing)
             target.client().in([&] {
                 send_datagram({.from = addr::client4}, addr::site4, some_port, tag.text());
                 send_datagram({.from = addr::client6}, addr::site6, some_port, tag.text());
-                // Its transport: root, and OpenVPN's port, but a server that nobody has named.
+                // Its transport: root and OpenVPN's port, but an unconfigured server.
                 send_datagram({.from = addr::client4}, addr::other_server4, 1194, tag.text());
                 send_datagram({.from = addr::client4, .mark = 0xca6c}, addr::other_server4, 51820,
                               tag.text());

@@ -284,7 +284,7 @@ TEST(Resolved, WithTwoDefaultLinksQueriesOnlyInsideTheTunnel)
 
 // ---- A resolver that lies about the VPN's name ----
 
-/// Of this machine itself, of the wire, of everybody and of nobody.
+/// Addresses of this machine, of the link, of groups, and unspecified ones.
 const Strings no_servers = {"127.0.0.1",       "0.0.0.0", "169.254.1.1", "224.0.0.251",
                             "255.255.255.255", "::1",     "fe80::66",    "ff02::1"};
 
@@ -307,7 +307,7 @@ TEST(FalseAnswer, WithAnUnusableAddressIsRejected)
     EXPECT_EQ(our_hosts(client), Strings{"203.0.113.2 vpn4.example.net"});
 }
 
-// The site is a victim: whoever lies wants this machine to talk to it, and others to see that.
+// The site is a victim: the attacker makes this machine send packets to it, visible to others.
 TEST(FalseAnswer, ThatNamesASiteOpensNothingElseAndKeepsTheTrueServer)
 {
     for (const std::string lie : {addr::site4, addr::neighbour4}) {

@@ -197,7 +197,7 @@ TEST(TunnelVision, RoutesOfALeaseTakeNothingOutUnderNetworkManager)
             target.lab().dns().restart(dhcp_arguments({.extra = {injected}}));
             manager.nmcli({"connection", "up", "eth0"});
             EXPECT_TRUE(has_route(target.client(), "-4", "198.51.100.20 via 192.168.50.1"));
-            // Whatever the hooks have put back by then.
+            // Entries that hooks have restored by then.
             EXPECT_TRUE(manager.wait_for_event_done("up", "eth0", 2, connection_patience))
                 << manager.recorder().text();
             target.keep_guard();
@@ -225,8 +225,8 @@ std::size_t bytes_to_server(Target& target)
     return bytes;
 }
 
-// Whoever turns a leak into silence tells the network which site was meant: the tunnel's volume
-// drops, without protection and with locks that only stop.
+// Blocked packets reveal to the network which site is used: the tunnel's volume drops, without
+// protection and with locks that only drop.
 TEST(TunnelVision, DoesNotReduceTheTunnelsVolume)
 {
     expect_outcomes_at_once(
@@ -248,7 +248,7 @@ void hide_clients(const Lab& lab)
 {
     lab.isp().nft("table ip hide { chain out { type nat hook postrouting priority 100;\n"
                   "oifname \"wan0\" masquerade\n}\n}\n");
-    // And answers for everybody, so that not only questions come.
+    // And answers for all addresses, so that not only queries are sent.
     lab.isp().sysctl("net.ipv4.conf.lan0.proxy_arp", "1");
 }
 
@@ -261,7 +261,7 @@ TEST(TunnelCrack, APublicNetworkIsNotLocal)
                      "route add 198.51.100.96/27 dev lan0\nroute add 198.51.100.128/25 dev lan0\n");
         hide_clients(lab);
     };
-    // The client and its gateway, and nobody else of that network.
+    // The client and its gateway, and no other host of that network.
     for (const char* own : {"198.51.100.0/30", "198.51.100.96/27", "198.51.100.128/25"}) {
         options.policy.link.emplace_back(own);
     }
@@ -497,7 +497,7 @@ std::uint64_t plug_in_and_use(Target& target, bool announce)
 
 TEST(NewUplink, LeaksNothingBeforeAHookHasRun)
 {
-    // Nobody has told of the device yet, and the belt goes by devices.
+    // The device is not announced yet, and the belt needs the device.
     expect_outcomes_at_once({.firewall = Holds, .routing = Leaks, .belt = Leaks},
                             [](Target& target) { return plug_in_and_use(target, false); });
 }
@@ -609,7 +609,7 @@ TEST(Redirect, OfTheTransportIsNotFollowed)
         // Only the router that is used may redirect, and it signs with its link-local address.
         lab.client().ip("route replace ::/0 via fe80::1 dev eth0 metric 100\n");
     };
-    // It moves no packet out of the tunnel, but the transport to whoever sent it.
+    // It moves no packet out of the tunnel, but sends the transport to the attacker.
     expect_outcomes_at_once(
         {.firewall = Holds, .routing = Holds, .belt = Leaks},
         [](Target& target) {

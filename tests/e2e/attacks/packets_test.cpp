@@ -124,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // ---- Over stations of the sender's own choice ----
 
-/// In the local network, which anybody may send to.
+/// In the local network, to which all users may send.
 constexpr char station6[] = "fd12::1";
 
 using Bytes = std::vector<std::uint8_t>;
@@ -171,7 +171,7 @@ int send_with(const std::string& to, int level, int option, const Bytes& header,
     return error;
 }
 
-/// Types of routing headers (IANA), and one that nobody has.
+/// Types of routing headers (IANA), and an unassigned one.
 constexpr std::array<std::uint8_t, 6> every_type = {0, 1, 2, 3, 4, 253};
 
 /// A packet of IPv6 for the station with a routing header of `type`, which names the site.

@@ -169,7 +169,7 @@ TEST(PortalTest, AdmitsOneUserToWebPagesAndTheLeasesResolverForItsTimeOnly)
     EXPECT_THAT(during, IsSupersetOf(certain_kinds));
     EXPECT_EQ(without(during, admitted_kinds()), KindNames{});
 
-    // Nobody runs anything of ours from here on.
+    // From here on no program of failclosed runs.
     EXPECT_TRUE(eventually([&] { return hotel.leaving(traffic).empty(); }, its_time));
     EXPECT_EQ(hotel.leaving(traffic), KindNames{});
     EXPECT_THAT(status_of(hotel.client()), Not(HasSubstr("\"portal\"")));
@@ -178,7 +178,7 @@ TEST(PortalTest, AdmitsOneUserToWebPagesAndTheLeasesResolverForItsTimeOnly)
 
 TEST(PortalTest, EachLockAloneAdmitsOnlyTheSignIn)
 {
-    // Sockets that name a device have ARP ask for strangers, now and then; the belt alone minds.
+    // Bound sockets sometimes cause ARP queries for remote addresses; only the belt refuses them.
     const KindNames questions = {""};
     KindNames bound = questions;
     for (const auto& kind : all_kinds()) {
@@ -551,7 +551,7 @@ TEST(DoctorTest, NotesConfigurationsThatCallNoHook)
     EXPECT_TRUE(noted(up + down + "up /etc/openvpn/update-resolv-conf\n"));
     EXPECT_FALSE(noted("up /etc/openvpn/update-resolv-conf\n" + up + down));
     EXPECT_FALSE(noted("up \"/usr/lib/failclosed/openvpn-hook x\"\n" + down));
-    // Whoever serves clients has no tunnel that they would leave by.
+    // An OpenVPN server is not a tunnel for this machine's packets.
     client.write_file("/etc/openvpn/other.conf", "server 10.9.0.0 255.255.255.0\n");
     EXPECT_THAT(failclosed(client, {"doctor"}).out, Not(HasSubstr("openvpn-config: ")));
 }
@@ -596,7 +596,7 @@ TEST(StatusTest, NamesDevicesWithoutTheDeviceGuard)
     EXPECT_THAT(status(), guard("on all devices except tunnels and devices to guests"));
     EXPECT_THAT(status(), Not(HasSubstr("differs from the plan")));
 
-    client.ip("link add hot0 type veth peer name cold0\n"); // nobody tells of it
+    client.ip("link add hot0 type veth peer name cold0\n"); // without an event
     if (has_guard) {
         EXPECT_THAT(status(), guard("NOT on cold0, hot0 (run `failclosed reapply`)"));
         EXPECT_THAT(status(), testing::ContainsRegex("^closed: .*\nwarning: firewall differs "));
@@ -697,8 +697,8 @@ TEST(ExplainTest, CoversAllThreeTablesAndSignIns)
 
 // ---- Services reached from outside ----
 
-// Whoever works on a machine far away, and locks it, has to stay connected. The service closes
-// when it has handed all to the kernel: what is sent then belongs to no program.
+// A remote session must survive the lock of its machine. The service closes when it has handed all
+// to the kernel: what is sent then belongs to no program.
 TEST(InboundTest, AServiceAnswersBeforeAndAfterTheLockAndWhileTheTunnelIsUp)
 {
     Target::Options options;
@@ -756,7 +756,8 @@ TEST(UdevTest, ADeviceThatAppearsIsCoveredAtOnce)
     EXPECT_EQ(failclosed(client, {"check"}).status, 0);
 }
 
-// Where the boot lock is not enabled a restart opens, also for whoever has locked himself out.
+// Without the boot lock a reboot opens the machine, also after an administrator has locked himself
+// out.
 TEST(UdevTest, AMachineThatWasLockedBeforeItsRestartIsNotLockedByItsDevices)
 {
     Lab lab(with_product());

@@ -129,7 +129,7 @@ struct Ends {
     std::string device = {};
 };
 
-/// Somebody who talks to a service that says again what it is told.
+/// A client of an echo service.
 class Talk {
   public:
     Talk(const Box& box, int type, const Ends& ends, std::chrono::milliseconds time = patience)
@@ -731,7 +731,7 @@ TEST(AGuestInTheGatewaysName, GetsNoAnswerOut)
         serving(libvirt));
 }
 
-// Whatever resolver it was given: the ISP's, or one of the internet's.
+// With every resolver: the ISP's, or a public one.
 TEST_P(Roles, QueriesFromBehindThisMachineGoToTheTunnelsResolver)
 {
     const HeldTag tag("a question from behind");
@@ -760,7 +760,7 @@ TEST_P(Roles, QueriesFromBehindThisMachineGoToTheTunnelsResolver)
                             serving(GetParam()));
 }
 
-/// Frames with the tag that somebody behind this machine was sent.
+/// Frames with the tag that were sent to a host behind this machine.
 std::uint64_t caught(Wiretap& wire, const std::string& tag)
 {
     std::uint64_t count = 0;
@@ -1083,7 +1083,7 @@ TEST(InboundSession, ContinuesWhenTheOtherEndSends)
     EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
 }
 
-// A service that listens is no way out anyway: nobody else can have its port.
+// A listening service holds its port, so no other program can use it.
 TEST(InboundService, AdmitsNoOtherProgramOnItsPort)
 {
     const HeldTag tag("from a service's port");
@@ -1118,7 +1118,7 @@ TEST(InboundService, AdmitsNoOtherProgramOnItsPort)
     expect_outcomes_at_once({.firewall = Holds, .routing = Leaks, .belt = Holds}, attack, options);
 }
 
-// The mark that leads a stranger's packets past the tunnel is for this machine's own services.
+// The mark that leads packets outside the tunnel is only for this machine's own services.
 TEST(InboundService, OfARemoteHostIsReachedByGuestsThroughTheTunnel)
 {
     Target::Options options = serving(docker);
@@ -1144,7 +1144,8 @@ TEST(InboundService, OfARemoteHostIsReachedByGuestsThroughTheTunnel)
     EXPECT_EQ(target.leaked(), 0U) << target.sniffer().counts().text();
 }
 
-// A guest that asks in the name of somebody outside would have this machine answer him there.
+// A guest could forge the source address of a remote host, so that this machine sends answers
+// there.
 class InboundByGuests : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(InboundByGuests, SendsNoAnswerOutside)
@@ -1174,8 +1175,7 @@ INSTANTIATE_TEST_SUITE_P(That, InboundByGuests, ::testing::Values("forward=docke
                              return test.param.empty() ? "NobodyNamed" : "AreServed";
                          });
 
-// Locked before there is an address, and nobody tells of it when there is one: a public one, set by
-// hand.
+// Locked before there is an address, which no event announces: a public one, set by hand.
 class InboundFromBoot : public ::testing::TestWithParam<bool> {};
 
 TEST_P(InboundFromBoot, IsReachedAndTheTunnelComesUp)

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 
 // ---- Between the first and the last step ----
 
-/// Whatever a run asks of the kernel's network, and the files that it replaces.
+/// System calls by which a run changes the kernel's network settings and files.
 const std::set<long> effects = {SYS_sendto,   SYS_sendmsg, SYS_rename,
                                 SYS_renameat, SYS_unlink,  SYS_unlinkat};
 

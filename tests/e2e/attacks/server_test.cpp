@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The VPN server as attacker, and whoever gets a hand on what it tells: routes, resolvers, options.
+// The VPN server as attacker, and attackers who change its pushed routes, resolvers and options.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -185,7 +185,7 @@ const Ground grounds[] = {
 class PushedGround : public ::testing::TestWithParam<Ground> {};
 
 // What a company may well push, and what only an attacker does: the transport needs the server, the
-// gateway and the device beneath, whoever else claims them.
+// gateway and the underlay's device, even if a push claims them.
 TEST_P(PushedGround, KeepsTheTunnelUp)
 {
     const Ground& ground = GetParam();
@@ -475,7 +475,7 @@ TEST(PushedResolver, AtTheServersPortIsNotQueried)
     EXPECT_TRUE(target.tunnel_works());
 }
 
-// ---- The hook, called by somebody else ----
+// ---- The hook, called by another program ----
 
 /// A machine with one tun device of this name, and nothing of ours yet.
 class Hook : public ::testing::Test {

@@ -36,8 +36,7 @@ constexpr char management[] = "/run/management";
 
 constexpr char slow_hook[] = "/etc/openvpn/slow";
 
-/// What a hook does that takes its time while /run/slow is there. It says that it waits when it
-/// does so, and then somebody has to write to /run/pipe.
+/// A hook that, while /run/slow exists, creates /run/waiting and waits for a write to /run/pipe.
 constexpr char slow_hook_text[] = "#!/bin/sh\n"
                                   "[ -e /run/slow ] && { : >/run/waiting; read x </run/pipe; }\n"
                                   "exec /usr/lib/failclosed/openvpn-hook \"$@\"\n";
@@ -221,8 +220,8 @@ int listen_in_the_tunnel()
     return 0;
 }
 
-// A tunnel that nobody announced, in the place of the one that was: nothing goes into it. The belt
-// has no chain for a tunnel's name.
+// An unannounced tunnel in place of the former one: no packet goes into it. The belt has no chain
+// for a tunnel's name.
 TEST_F(Moment, AnotherProgramTakesTheTunnelsName)
 {
     const Outcomes outcomes = {.firewall = Holds, .routing = Holds, .belt = Leaks};
@@ -261,7 +260,7 @@ TEST_F(Moment, AForeignDeviceTakesTheTunnelsNameAndAddress)
     const auto strike = [](Target& target) {
         target.vpn().kill();
         const Box& client = target.client();
-        // As most machines have it: bridged packets are nobody's.
+        // As on most machines: bridged packets pass no IP rules.
         client.run(
             {"sh", "-c", "for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$f; done"});
         client.ip("link add tun0 type veth peer name leg0\nlink add br0 type bridge\n"
@@ -274,7 +273,8 @@ TEST_F(Moment, AForeignDeviceTakesTheTunnelsNameAndAddress)
                    forwards(client, "eth0");
         }));
         target.keep_guard();
-        // A stranger who knows the neighbour's hardware address and one who has to ask for it.
+        // A remote host whose neighbour's hardware address is known, and one for which ARP must
+        // query it.
         for (const char* to : {"198.51.100.21", addr::site4}) {
             answers(client, to, {"-W0.2", "-Itun0"});
         }
@@ -315,7 +315,7 @@ TEST_F(Moment, TheMachineSleepsAndWakesInANetworkOfSeveralRouters)
     });
 }
 
-// ---- Somebody changes the kernel's mind ----
+// ---- Kernel parameters are changed ----
 
 TEST_F(Moment, KernelParametersAreLoosened)
 {

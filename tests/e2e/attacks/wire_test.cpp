@@ -34,7 +34,7 @@ bool is_v6_text(const std::string& address)
     return address.find(':') != std::string::npos;
 }
 
-/// Whoever can put frames on the client's wire, and the client's tunnel seen from inside.
+/// An attacker who can send frames on the client's link, and the client's tunnel seen from inside.
 class Attacker {
   public:
     explicit Attacker(Target& target)
@@ -453,7 +453,7 @@ TEST(ProxyArp, GetsNoPayloadOfBoundSockets)
         });
 }
 
-// CVE-2020-8558 and its like: somebody has set route_localnet.
+// CVE-2020-8558 and similar: route_localnet is set.
 TEST_F(Wire, LoopbackIsNotReachedFromOutside)
 {
     expect_outcomes(
@@ -507,7 +507,7 @@ TEST_F(Wire, AForwardedPortIsNotAnsweredThroughTheTunnel)
 
 // ---- Path MTU ----
 
-/// How many of the routes to the site have an MTU that somebody claimed.
+/// How many routes to the site have a forged MTU.
 std::uint64_t narrowed(const Box& client)
 {
     std::uint64_t count = 0;
@@ -592,7 +592,7 @@ TEST_F(Wire, NeighboursCannotEndTheTunnelsFlows)
 
 // ---- Packets in packets ----
 
-// CVE-2020-10136, CVE-2024-7595 and others: who unwraps what anybody has wrapped.
+// CVE-2020-10136, CVE-2024-7595 and others: decapsulation of packets from any sender.
 TEST_F(Wire, EncapsulatedPacketsOfNeighboursAreNotDecapsulated)
 {
     expect_outcomes({.firewall = Holds, .routing = Leaks, .belt = Leaks}, targets(),
