@@ -171,10 +171,12 @@ using Words = std::vector<std::string>;
 
 INSTANTIATE_TEST_SUITE_P(
     Of, Repair,
-    ::testing::Values(
-        std::pair{"AFirewallThatIsGone", Words{"nft", "delete", "table", "inet", "failclosed"}},
-        std::pair{"AFirewallWithMore", Words{"nft", "add", "chain", "inet", "failclosed", "more"}},
-        std::pair{"ABeltWithMore", Words{"nft", "add", "chain", "netdev", "failclosed", "more"}}),
+    ::testing::Values(std::pair{"FirewallRemoved",
+                                Words{"nft", "delete", "table", "inet", "failclosed"}},
+                      std::pair{"FirewallWithAnotherChain",
+                                Words{"nft", "add", "chain", "inet", "failclosed", "more"}},
+                      std::pair{"BeltWithAnotherChain",
+                                Words{"nft", "add", "chain", "netdev", "failclosed", "more"}}),
     [](const auto& test) { return test.param.first; });
 
 // ---- What goes on ----

@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "table ip mine {\nchain out {\ntype filter hook output priority mangle\n"
                 "oifname tun0 udp dport 9000 dup to 192.168.50.1 device eth0\n"
                 "}\n}\n"},
-        Reroute{"CopiesOnTheWayOut",
+        Reroute{"CopiesAtPostrouting",
                 "table ip mine {\nchain out {\ntype filter hook postrouting priority 150\n"
                 "oifname tun0 udp dport 9000 dup to 192.168.50.1 device eth0\n"
                 "}\n}\n"}),
