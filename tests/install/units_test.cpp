@@ -24,8 +24,7 @@ constexpr const char* kUnits = "/usr/lib/systemd/system/";
 constexpr const char* kLock = "failclosed-lock.service";
 constexpr const char* kStartOfTheLock = "Action: failclosed-lock.service -> start";
 
-/// The units that bring a network up, one instance for each template, whatever distribution has
-/// them.
+/// The units of all distributions that bring a network up, one instance for each template.
 const std::vector<std::string> kBringers = {
     "NetworkManager.service",
     "cloud-init-local.service",

@@ -20,7 +20,7 @@ using test::ip;
 using test::must;
 using test::NetworkNamespace;
 
-/// A locked machine with a network card, on which somebody may sign in.
+/// A locked machine with a network card and an admitted sign-in.
 class LiveSystemTest : public testing::Test {
   protected:
     /// A /run of its own; the mount namespace is the test program's.

@@ -38,7 +38,7 @@ bool mount_fresh(const char* path)
     return mount("tmpfs", path, "tmpfs", 0, "mode=755") == 0 || report(path);
 }
 
-/// /etc as it is, with changes that nobody else sees.
+/// A private copy of /etc: changes are not visible outside.
 bool mount_private_etc()
 {
     return (mkdir("/run/etc-changes", 0755) == 0 && mkdir("/run/etc-work", 0755) == 0 &&

@@ -136,7 +136,7 @@ TEST_F(NftablesTest, HoldsWhatItLoaded)
     EXPECT_TRUE(holds(ruleset));
 }
 
-/// Somebody removed the one that closes; the other one alone must not look like a lock.
+/// The closing table was removed; the other one alone must not count as a lock.
 TEST_F(NftablesTest, OnlyTheInetTableIsALock)
 {
     State state;

@@ -256,7 +256,7 @@ inline Packet later_fragment(Packet packet)
     return packet;
 }
 
-/// A chain of type route of somebody else's leads it to that device, after the output hook.
+/// Another program's chain of type route leads it to that device, after the output hook.
 inline Packet rerouted(const char* name, Packet packet)
 {
     packet.rerouted = device(name);
@@ -403,8 +403,8 @@ inline Row forwarded(const Decided& decided, const char* input, const char* outp
     return row_of(decided, Path::Forwarded, std::move(samples));
 }
 
-/// Frames that a packet socket of the packet's user, or where that is nobody a macvlan guest, puts
-/// onto the wire.
+/// Frames that a packet socket of the packet's user, or a macvlan guest if the packet has no user,
+/// puts onto the wire.
 inline Row framed(const Decided& decided, const char* output, const std::vector<Packet>& packets)
 {
     std::vector<Sample> samples;

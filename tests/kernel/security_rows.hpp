@@ -645,7 +645,7 @@ inline std::vector<Row> forwarded_behind_rows()
     };
 }
 
-/// Somebody signs in to the network, which has no address for anybody before.
+/// A sign-in to the network, which gives no address before.
 inline std::vector<Row> portal_rows()
 {
     using FlowState = TrackedFlow::State;

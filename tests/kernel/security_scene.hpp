@@ -175,9 +175,9 @@ inline bool is_answerable(const IpAddress& destination)
 
 enum class Loader : std::uint8_t { Netlink, Nft };
 
-/// Lets through only packets with kSignature, so that nothing else moves counters; counts what
-/// came through everything and what was answered by a refusal: what leaves, where it leaves. And
-/// the address translation of somebody's own.
+/// Lets through only packets with kSignature, so that nothing else moves counters; counts what came
+/// through everything and what was answered by a refusal: what leaves, where it leaves. And the
+/// user's own address translation.
 inline constexpr const char* kWitness = R"(
 table inet witness {
     chain first_in {
@@ -462,7 +462,7 @@ class Machine {
         add_neighbours();
     }
 
-    /// What a rule lets pass shall leave at once: nobody answers on these wires.
+    /// Accepted packets must leave at once: no host answers on these links.
     static void add_neighbours()
     {
         std::string lines;

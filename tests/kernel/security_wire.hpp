@@ -187,7 +187,7 @@ inline Bytes first_fragment(const Packet& packet)
     return bytes;
 }
 
-/// IPv6 with a hop-by-hop option that whoever does not know it has to answer (RFC 8200, 4.2).
+/// IPv6 with an unknown hop-by-hop option that requires an answer (RFC 8200, 4.2).
 inline Bytes unknown_option(const Packet& packet)
 {
     Bytes bytes = wire(packet);

@@ -160,7 +160,7 @@ TEST_F(BeltTest, ABridgeWithANetworkCardHasAChainAndItsGuestPortsHaveNone)
     EXPECT_EQ(belts(), devices({"br0", "eth0", "eth1"}));
 }
 
-// The guest is a router then, and whatever is sent to it may be on its way out.
+// The guest is a router then, and may forward packets out of the machine.
 TEST_F(BeltTest, ABridgeWithADefaultRouteHasAChain)
 {
     const unsigned bridge = add_bridge();

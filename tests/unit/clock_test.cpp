@@ -98,7 +98,7 @@ TEST_P(Clock, KeepsTheServerThatAnsweredLastAndThoseThatAreConfigured)
         next_state(connected(kNow), ReapplyRequested{}, with_server(), at(GetParam()));
     EXPECT_TRUE(knows(there, "203.0.113.2"));
     EXPECT_TRUE(knows(there, "203.0.113.9"));
-    // And when somebody has set it right.
+    // And after the clock was corrected.
     const State back = next_state(there, ReapplyRequested{}, with_server(), at(kNow));
     EXPECT_TRUE(knows(back, "203.0.113.2"));
     EXPECT_TRUE(knows(back, "203.0.113.9"));

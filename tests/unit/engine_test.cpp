@@ -50,7 +50,7 @@ class FakeSystem final : public System {
     int locks = 0;
     std::function<void()> meanwhile;
     /// The kernel refuses rules that use more than the essential expressions.
-    bool meddled = false; ///< somebody takes a table away right after the next load
+    bool meddled = false; ///< another program removes a table right after the next load
     bool old_kernel = false;
     /// It has no hook for what leaves a device.
     bool has_egress = true;

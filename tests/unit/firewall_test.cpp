@@ -842,7 +842,7 @@ constexpr std::array<Sender, 7> kSenders = {{{0, 0},
                                              {{}, 0},
                                              {{}, kServerMark}}};
 
-/// Some twenty thousand packets out of eth0: by everybody, from more than one address.
+/// About twenty thousand packets out of eth0: of several users, from several addresses.
 template <typename Visit> void sweep(Visit visit)
 {
     for (const char* to : kDestinations) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Every recorded environment, changed in a thousand ways: nothing crashes, and nobody is admitted
-// who is not in it.
+// Every recorded environment, changed in a thousand ways: no crash, and no user is admitted who is
+// not in it.
 #include <array>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Changes recorded calls as somebody would who wants to do harm, or as an accident would.
+// Changes recorded calls as an attacker or an accident could.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Servers out of NetworkManager's profiles: each plugin's keys, and what nobody should write there.
+// Servers out of NetworkManager's profiles: each plugin's keys, and hostile values.
 #include <algorithm>
 #include <fstream>
 #include <ostream>

@@ -487,7 +487,7 @@ TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
     EXPECT_EQ(state.openvpn_configs, std::vector<std::string>{"/x.conf"});
 }
 
-// To log into a captive portal, say: nobody announces the tunnel a second time.
+// For example to sign in to a captive portal: the tunnel is not announced a second time.
 TEST(NextState, ATunnelThatOutlivesUnlockIsATunnelAgain)
 {
     Snapshot snapshot = snapshot_with({"tun0", "tun1", "tun2"});

@@ -407,7 +407,7 @@ TEST(OpenvpnEnvironment, RoutesToUnusableDestinationsAreLeftOut)
     }
 }
 
-// Nobody would know otherwise why the network that is to be reached so is not.
+// Otherwise the cause of an unreachable network would not be visible.
 TEST(OpenvpnEnvironment, RoutesAroundTheTunnelAreReportedOnce)
 {
     auto script = recording("tun-redirect/up");

@@ -65,7 +65,7 @@ TEST_F(RefreshTurnTest, OneHelperRunsAndOthersWakeIt)
 }
 
 // A helper that ends may be woken at its last moment: it looks once more after it gave the turn
-// back, and whoever comes then gets the turn.
+// back, and the next helper gets the turn.
 TEST_F(RefreshTurnTest, NoRequestIsLostWhenAHelperEnds)
 {
     std::ofstream(program()) << "x";

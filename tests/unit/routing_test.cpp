@@ -128,7 +128,7 @@ TEST_F(PlanRoutingTest, TheDefaultStateIsClosedInBothFamilies)
                     "5031 lookup 64599",
                     "5032 lookup main"};
     EXPECT_EQ(rules(Family::V6), closed);
-    // A network comes up through a gateway that nobody has heard of.
+    // A network comes up through an unknown gateway.
     closed.insert(closed.begin() + 3, kNextHops);
     EXPECT_EQ(rules(Family::V4), closed);
     for (const auto table : {kTunnelTable, kServerTable}) {
@@ -246,7 +246,7 @@ TEST_F(PlanRoutingTest, TheLocalNetworkIsThrownExceptTunnelNetworks)
                      "throw 10.9.0.0/16", "throw 192.168.0.0/16", "192.168.9.0/24 dev tun0"}));
 }
 
-// Where a tunnel ends while its device is still there (down-pre), its networks are nobody's.
+// If a tunnel ends before its device (down-pre), its networks are unreachable.
 TEST_F(PlanRoutingTest, APointToPointLinkHasNoLocalNetwork)
 {
     config_.lan = {LanPolicy::Kind::OnLink, {}};
@@ -265,7 +265,7 @@ TEST_F(PlanRoutingTest, AServerInsideAPushedNetworkIsReachedOutside)
     EXPECT_EQ(std::ranges::count(lines, "throw 198.51.100.7/32"), 1);
     EXPECT_EQ(std::ranges::count(lines, "198.51.100.7/32 dev tun0"), 0);
     EXPECT_EQ(std::ranges::count(lines, "198.51.100.0/24 dev tun0"), 1);
-    // Whatever its program adds to main for the pushed network.
+    // Independent of routes that its program adds to main for the pushed network.
     snapshot_.main_routes = {
         {.destination = IpPrefix::any(Family::V4),
          .device = 2,
@@ -295,7 +295,7 @@ TEST_F(PlanRoutingTest, NetworksInsideAddNoRules)
     state_.tunnels[1].networks = {prefix("10.20.0.0/16")};
     state_.inside = {{InterfaceName::parse("tun9").value(), {prefix("10.40.0.0/16")}}};
     EXPECT_EQ(rules(), before);
-    // Each has an end of its own: its device may be gone before anybody is told.
+    // Each has its own unreachable default: its device may vanish before an event.
     EXPECT_EQ(routes(kNetworkTable),
               (Lines{"10.8.0.0/24 dev tun0", "unreachable 10.8.0.0/24", "10.9.0.0/24 dev tun1",
                      "unreachable 10.9.0.0/24", "10.20.0.0/16 dev tun1", "unreachable 10.20.0.0/16",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// State and configuration on disk: first start, round trip, damage, and files of strangers.
+// State and configuration on disk: first start, round trip, damage, and files of other users.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
