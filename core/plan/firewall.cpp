@@ -22,8 +22,8 @@ Chain output(const Leaving& leaving)
     return chain;
 }
 
-/// Admits forwarded packets only. Packets that a tunnel device of this machine has encapsulated have
-/// an input device too, but their source is an address of this machine.
+/// Admits forwarded packets only. Packets that a tunnel device of this machine has encapsulated
+/// have an input device too, but their source is an address of this machine.
 std::vector<Rule> forwarded_answers(Expressions expressions)
 {
     if (expressions != Expressions::Essential) {
