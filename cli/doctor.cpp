@@ -34,7 +34,6 @@
 #include "core/codec/route_message.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/refresh.hpp"
-#include "core/plan/findings.hpp"
 #include "core/plan/route_decision.hpp"
 
 namespace failclosed::cli {
@@ -405,9 +404,8 @@ void check_servers(Checks& checks, const State& state)
     }
 }
 
-void check_network(Checks& checks, const Inspection& found)
+void check_network(Checks& checks, const std::vector<Finding>& all)
 {
-    const auto all = findings(found.state, found.config.config, found.snapshot);
     for (const auto& finding : all) {
         const bool is_ours = finding.kind == Finding::Kind::MissingDevice ||
                              finding.kind == Finding::Kind::UnfitDevice;
@@ -443,6 +441,7 @@ void check_as_root(Checks& checks)
     if (is_armed && loaded && *loaded) {
         check_belt(checks, *view.system, found);
     }
+    const auto network = findings_of(*view.system, found, found.state);
     view.system.reset(); // a hook may be waiting for the lock of the run
     check_main_rule(checks);
     if (is_armed) {
@@ -456,7 +455,7 @@ void check_as_root(Checks& checks)
     check_openvpn_configs(checks, found);
     check_unprivileged_openvpn(checks, found.state);
     check_openvpn_units(checks);
-    check_network(checks, found);
+    check_network(checks, network);
     check_dns(checks);
 }
 

@@ -60,4 +60,15 @@ ProtectionView view_protection()
     return view;
 }
 
+std::vector<Finding> findings_of(LiveSystem& system, const Inspection& found, const State& state)
+{
+    auto all = findings(state, found.config.config, found.snapshot);
+    if (state.armed == Armed::Yes) {
+        const auto rules = system.foreign_rules();
+        const auto of_rules = rules ? findings(*rules) : std::vector<Finding>{};
+        all.insert(all.end(), of_rules.begin(), of_rules.end());
+    }
+    return all;
+}
+
 } // namespace failclosed::cli

@@ -7,6 +7,7 @@
 
 #include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
+#include "core/plan/findings.hpp"
 
 namespace failclosed::cli {
 
@@ -21,5 +22,9 @@ struct ProtectionView {
 /// two seconds: after a run that is in progress has ended, and, if only DNS or hosts differ, after
 /// a run that another program is about to start.
 ProtectionView view_protection();
+
+/// What the network and the rules of other programs do that the owner should know of.
+/// `state` is that of `found`, or the part of it that is in force.
+std::vector<Finding> findings_of(LiveSystem& system, const Inspection& found, const State& state);
 
 } // namespace failclosed::cli

@@ -47,7 +47,7 @@ StatusReport make_report()
         report.state.tunnels.clear();
         report.state.underlay = {};
     }
-    report.findings = failclosed::findings(report.state, report.config, found.snapshot);
+    report.findings = findings_of(system, found, report.state);
     report.state.portal = portal_in_force(found);
     if (report.state.portal) {
         report.portal_left = report.state.portal->until - found.snapshot.uptime;
@@ -148,6 +148,11 @@ int check(const Arguments& arguments)
     const StatusReport report = make_report();
     for (const auto& difference : report.differences) {
         report_error(to_string(difference));
+    }
+    for (const auto& finding : report.findings) {
+        if (finding.kind == Finding::Kind::ForeignRule) {
+            report_warning(finding.text);
+        }
     }
     switch (report.protection) {
     case Outcome::Protection::Open:

@@ -3,11 +3,13 @@
 #include "core/apply/routing.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
 #include <iterator>
 #include <variant>
 
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 #include "core/codec/route_message.hpp"
@@ -85,7 +87,7 @@ class Changes {
         if (const auto* route = std::get_if<Route>(&entry)) {
             return "adding route " + to_string(*route);
         }
-        return "removing a rule or route of failclosed";
+        return "removing a rule or route that no plan has";
     }
 
   private:
@@ -98,6 +100,19 @@ class Changes {
     Bytes requests_;
     std::vector<std::variant<std::monostate, RoutingRule, Route>> entries_;
 };
+
+/// The tables that belong to the plan: its rules lead there.
+std::vector<std::uint32_t> tables_of(const RoutingPlan& plan)
+{
+    std::vector<std::uint32_t> tables;
+    for (const auto& rule : plan.rules) {
+        if (rule.action == RoutingRule::Action::Lookup && rule.target != RT_TABLE_MAIN &&
+            std::ranges::find(tables, rule.target) == tables.end()) {
+            tables.push_back(rule.target);
+        }
+    }
+    return tables;
+}
 
 bool is_end_of_table(const Route& route)
 {
@@ -208,14 +223,39 @@ Status Routing::list_family(Family family, Listing& listing)
     return {};
 }
 
-Result<Routing::Listing> Routing::list()
+Status Routing::list_foreign_routes(Family family, std::uint32_t table, Listing& listing)
+{
+    auto routes = netlink_.dump(dump_table_request(family, table));
+    if (!routes && routes.error().number() == ENOENT) {
+        return {}; // no route was ever put there
+    }
+    if (!routes) {
+        return fail_during("listing routes", routes.error());
+    }
+    ByteView rest = listing.answers.emplace_back(std::move(*routes));
+    while (const auto message = take_message(rest)) {
+        if (auto held = decode_foreign_route(*message, table)) {
+            listing.routes.push_back(std::move(*held));
+        }
+    }
+    return {};
+}
+
+std::vector<Family> Routing::families() const
+{
+    return has_ipv6_ ? std::vector(kFamilies.begin(), kFamilies.end()) : std::vector{Family::V4};
+}
+
+Result<Routing::Listing> Routing::list(const RoutingPlan& plan)
 {
     Listing listing;
-    for (const auto family : kFamilies) {
-        if (family == Family::V6 && !has_ipv6_) {
-            continue;
+    const auto tables = tables_of(plan);
+    for (const auto family : families()) {
+        auto listed = list_family(family, listing);
+        for (const auto table : tables) {
+            listed = listed ? list_foreign_routes(family, table, listing) : listed;
         }
-        if (const auto listed = list_family(family, listing); !listed) {
+        if (!listed) {
             return Failure(listed.error());
         }
     }
@@ -226,7 +266,7 @@ Result<Routing::Listing> Routing::list()
 
 Result<bool> Routing::holds(const RoutingPlan& plan)
 {
-    const auto listing = list();
+    const auto listing = list(plan);
     if (!listing) {
         return Failure(listing.error());
     }
@@ -239,7 +279,7 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
     std::size_t count = 0;
     Error last("routing: another program keeps changing rules or routes of failclosed", EBUSY);
     for (int round = 0;; ++round) {
-        const auto listing = list();
+        const auto listing = list(wanted);
         if (!listing) {
             return Failure(listing.error());
         }
@@ -261,6 +301,24 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
             last = Error::from_errno(changes.describe(position), number);
         }
     }
+}
+
+Result<std::vector<ForeignRule>> Routing::foreign_rules()
+{
+    std::vector<ForeignRule> found;
+    for (const auto family : families()) {
+        const auto rules = netlink_.dump(dump_rules_request(family));
+        if (!rules) {
+            return fail_during("listing routing rules", rules.error());
+        }
+        ByteView rest = *rules;
+        while (const auto message = take_message(rest)) {
+            if (const auto rule = decode_foreign_rule(*message)) {
+                found.push_back(*rule);
+            }
+        }
+    }
+    return found;
 }
 
 Status Routing::remove()

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Makes our rules and routes in the kernel equal to a plan. Those of other programs are not
-// changed.
+// changed, but for routes that they put into our tables.
 #pragma once
 
 #include "core/apply/netlink.hpp"
+#include "core/plan/findings.hpp"
 #include "core/plan/routing.hpp"
 
 namespace failclosed {
 
-/// Our entries have kRouteProtocol; others are neither read nor changed. If the kernel has no IPv6
-/// (ipv6.disable=1), the plan's IPv6 part is left out.
+/// Our entries have kRouteProtocol. As long as a rule of the plan looks a table up (other than
+/// main), all routes in that table count as ours, whoever made them: they decide there. Nothing
+/// else is read or changed. If the kernel has no IPv6 (ipv6.disable=1), the plan's IPv6 part is
+/// left out.
 class Routing {
   public:
     static Result<Routing> open();
@@ -23,8 +26,11 @@ class Routing {
     /// entries that the kernel accepts are in force; those that close the machine are added first.
     Result<std::size_t> sync(const RoutingPlan& plan);
 
-    /// Removes all our entries.
+    /// Removes all entries with kRouteProtocol.
     Status remove();
+
+    /// The rules of other programs.
+    Result<std::vector<ForeignRule>> foreign_rules();
 
   private:
     struct Listing;
@@ -32,8 +38,10 @@ class Routing {
     Routing(Netlink netlink, bool has_ipv6) : netlink_(std::move(netlink)), has_ipv6_(has_ipv6) {}
 
     [[nodiscard]] RoutingPlan possible_part(const RoutingPlan& plan) const;
-    Result<Listing> list();
+    [[nodiscard]] std::vector<Family> families() const;
+    Result<Listing> list(const RoutingPlan& plan);
     Status list_family(Family family, Listing& listing);
+    Status list_foreign_routes(Family family, std::uint32_t table, Listing& listing);
 
     Netlink netlink_;
     bool has_ipv6_;

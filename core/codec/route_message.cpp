@@ -433,6 +433,39 @@ bool is_guest_wire(std::string_view kind)
     return std::ranges::find(kinds, kind) != kinds.end();
 }
 
+/// Whether the attribute of a route describes next hops, and not a nexthop object.
+bool describes_next_hop(std::uint16_t type)
+{
+    return type == RTA_OIF || type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH ||
+           type == RTA_ENCAP || type == RTA_ENCAP_TYPE;
+}
+
+bool has_attribute(ByteView attributes, std::uint16_t type)
+{
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The attributes of a route, without next hops if they are those of a nexthop object.
+Bytes removable_attributes(ByteView attributes)
+{
+    const bool has_object = has_attribute(attributes, RTA_NH_ID);
+    Bytes kept;
+    ByteView rest = attributes;
+    ByteView before = rest;
+    while (const auto attribute = take_attribute(rest)) {
+        if (!has_object || !describes_next_hop(attribute->type)) {
+            kept.insert(kept.end(), before.begin(), before.end() - std::ssize(rest));
+        }
+        before = rest;
+    }
+    return kept;
+}
+
 bool has_our_protocol(ByteView attributes)
 {
     while (const auto attribute = take_attribute(attributes)) {
@@ -465,6 +498,14 @@ Bytes dump_main_routes_request(Family family)
     Request<rtmsg> request(RTM_GETROUTE, NLM_F_DUMP);
     request->rtm_family = address_family(family);
     request->rtm_table = RT_TABLE_MAIN;
+    return request.bytes();
+}
+
+Bytes dump_table_request(Family family, std::uint32_t table)
+{
+    Request<rtmsg> request(RTM_GETROUTE, NLM_F_DUMP);
+    request->rtm_family = address_family(family);
+    request.put(RTA_TABLE, table);
     return request.bytes();
 }
 
@@ -523,12 +564,19 @@ void append_addition(Bytes& requests, const Route& route)
 
 void append_removal(Bytes& requests, const NetlinkMessage& message)
 {
+    const bool is_rule = message.type == RTM_NEWRULE;
+    const std::size_t fixed = is_rule ? sizeof(fib_rule_hdr) : sizeof(rtmsg);
+    const auto attributes = message.payload.subspan(fixed);
+    const Bytes kept =
+        is_rule ? Bytes(attributes.begin(), attributes.end()) : removable_attributes(attributes);
     auto header = *read_front<nlmsghdr>(message.whole);
-    header.nlmsg_type = message.type == RTM_NEWRULE ? RTM_DELRULE : RTM_DELROUTE;
+    header.nlmsg_len = static_cast<std::uint32_t>(sizeof(header) + fixed + kept.size());
+    header.nlmsg_type = is_rule ? RTM_DELRULE : RTM_DELROUTE;
     header.nlmsg_flags = NLM_F_REQUEST;
     const ByteView bytes(reinterpret_cast<const std::uint8_t*>(&header), sizeof(header));
     requests.insert(requests.end(), bytes.begin(), bytes.end());
-    requests.insert(requests.end(), message.payload.begin(), message.payload.end());
+    requests.insert(requests.end(), message.payload.begin(), message.payload.begin() + fixed);
+    requests.insert(requests.end(), kept.begin(), kept.end());
     requests.resize(NLMSG_ALIGN(requests.size()));
 }
 
@@ -558,6 +606,49 @@ std::optional<Held<Route>> decode_route(const NetlinkMessage& message)
     }
     const auto attributes = message.payload.subspan(sizeof(rtmsg));
     return Held<Route>{read_route(*header, *family, attributes), message};
+}
+
+std::optional<Held<Route>> decode_foreign_route(const NetlinkMessage& message, std::uint32_t table)
+{
+    const auto header = read_front<rtmsg>(message.payload);
+    if (message.type != RTM_NEWROUTE || !header || header->rtm_protocol == kRouteProtocol ||
+        !family_of(header->rtm_family)) {
+        return std::nullopt;
+    }
+    std::uint32_t found = header->rtm_table;
+    auto attributes = message.payload.subspan(sizeof(rtmsg));
+    while (const auto attribute = take_attribute(attributes)) {
+        if (attribute->type == RTA_TABLE && !read_number(found, attribute->value)) {
+            return std::nullopt;
+        }
+    }
+    return found == table ? std::optional(Held<Route>{std::nullopt, message}) : std::nullopt;
+}
+
+std::optional<ForeignRule> decode_foreign_rule(const NetlinkMessage& message)
+{
+    const auto header = read_front<fib_rule_hdr>(message.payload);
+    const auto family = header ? family_of(header->family) : std::nullopt;
+    if (message.type != RTM_NEWRULE || !family) {
+        return std::nullopt;
+    }
+    auto attributes = message.payload.subspan(sizeof(fib_rule_hdr));
+    if (has_our_protocol(attributes) || has_attribute(attributes, FRA_L3MDEV)) {
+        return std::nullopt;
+    }
+    ForeignRule rule{.family = *family, .table = header->table};
+    rule.ends = header->action != FR_ACT_TO_TBL && header->action != FR_ACT_GOTO;
+    while (const auto attribute = take_attribute(attributes)) {
+        const bool is_read =
+            attribute->type == FRA_PRIORITY ? read_number(rule.priority, attribute->value)
+            : attribute->type == FRA_TABLE  ? read_number(rule.table, attribute->value)
+            : attribute->type == FRA_GOTO   ? read_number(rule.jump.emplace(), attribute->value)
+                                            : true;
+        if (!is_read) {
+            return std::nullopt;
+        }
+    }
+    return rule;
 }
 
 std::optional<MainRoute> decode_main_route(const NetlinkMessage& message)

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/codec/netlink_message.hpp"
+#include "core/plan/findings.hpp"
 #include "core/plan/routing.hpp"
 
 namespace failclosed {
@@ -16,6 +17,9 @@ Bytes dump_rules_request(Family family);
 Bytes dump_routes_request(Family family);
 /// Asks for the routes of table main, with the same exception.
 Bytes dump_main_routes_request(Family family);
+/// Asks for the routes of `table`, of all programs, with the same exception. The kernel answers
+/// ENOENT if the table does not exist.
+Bytes dump_table_request(Family family, std::uint32_t table);
 Bytes dump_links_request();
 /// Asks for addresses of both families.
 Bytes dump_addresses_request();
@@ -25,7 +29,9 @@ Bytes dump_addresses_request();
 void append_addition(Bytes& requests, const RoutingRule& rule);
 void append_addition(Bytes& requests, const Route& route);
 
-/// Appends a request to remove the entry in `message`, which comes from a dump.
+/// Appends a request to remove the entry in `message`, which comes from a dump. The next hops of a
+/// nexthop object (ip-nexthop(8)) are left out: the kernel shows them, but refuses them in a
+/// request that names the object too.
 void append_removal(Bytes& requests, const NetlinkMessage& message);
 
 /// One of our entries in the kernel.
@@ -40,6 +46,13 @@ template <typename T> struct Held {
 /// have kRouteProtocol.
 std::optional<Held<RoutingRule>> decode_rule(const NetlinkMessage& message);
 std::optional<Held<Route>> decode_route(const NetlinkMessage& message);
+
+/// The route of another program in `table`: without a value, because no plan has it. `nullopt` if
+/// the message is another one, malformed, or the route is in another table or has kRouteProtocol.
+std::optional<Held<Route>> decode_foreign_route(const NetlinkMessage& message, std::uint32_t table);
+/// The rule of another program; `nullopt` as for decode_foreign_route, and for the rule of VRF
+/// devices (l3mdev), which only concerns packets of such a device.
+std::optional<ForeignRule> decode_foreign_rule(const NetlinkMessage& message);
 
 /// The unicast route of table main in `message`; `nullopt` if it is another message, has several
 /// next hops, or is malformed. Includes routes of devices without a carrier: no event is guaranteed

@@ -391,6 +391,13 @@ Result<Counters> LiveSystem::counters()
                     : Result<Counters>(Failure(firewall.error()));
 }
 
+Result<std::vector<ForeignRule>> LiveSystem::foreign_rules()
+{
+    const auto table = routing();
+    return table ? (*table)->foreign_rules()
+                 : Result<std::vector<ForeignRule>>(Failure(table.error()));
+}
+
 Result<std::vector<std::string>> LiveSystem::guarded_devices()
 {
     const auto firewall = nftables();

@@ -99,6 +99,9 @@ class LiveSystem final : public System {
     /// Counters of our rules since they were first loaded.
     Result<Counters> counters();
 
+    /// The policy rules of other programs.
+    Result<std::vector<ForeignRule>> foreign_rules();
+
     /// The devices with a chain of lock 3.
     Result<std::vector<std::string>> guarded_devices();
 

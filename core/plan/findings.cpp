@@ -6,7 +6,10 @@
 #include <array>
 #include <string_view>
 
+#include <linux/rtnetlink.h>
+
 #include "core/plan/networks.hpp"
+#include "core/plan/routing.hpp"
 #include "core/plan/underlay.hpp"
 
 namespace failclosed {
@@ -268,6 +271,8 @@ std::string_view to_string(Finding::Kind kind)
         return "missing-device";
     case Finding::Kind::UnfitDevice:
         return "unfit-device";
+    case Finding::Kind::ForeignRule:
+        return "foreign-rule";
     }
     return "";
 }
@@ -280,6 +285,30 @@ bool is_informational(Finding::Kind kind)
 std::vector<Finding> findings(const State& state, const Config& config, const Snapshot& snapshot)
 {
     return Look(state, config, snapshot)();
+}
+
+std::vector<Finding> findings(const std::vector<ForeignRule>& rules)
+{
+    std::vector<Finding> found;
+    for (const auto& rule : rules) {
+        const bool is_harmless = rule.ends || (!rule.jump && rule.table == RT_TABLE_LOCAL);
+        if (is_harmless || rule.priority > kClosedPriority) {
+            continue;
+        }
+        const std::string priority = std::to_string(rule.priority);
+        const std::string command = rule.family == Family::V4 ? "ip rule" : "ip -6 rule";
+        const std::string action = rule.jump ? "goto " + std::to_string(*rule.jump)
+                                   : rule.table == RT_TABLE_MAIN
+                                       ? "lookup main"
+                                       : "lookup " + std::to_string(rule.table);
+        found.push_back({Finding::Kind::ForeignRule,
+                         "rule " + priority + " of another program (" + action + ", " + command +
+                             ") comes before those of failclosed: routing (lock 2) does not decide "
+                             "about its packets, only the firewall does; if no VPN of yours needs "
+                             "it: " +
+                             command + " del pref " + priority});
+    }
+    return found;
 }
 
 } // namespace failclosed

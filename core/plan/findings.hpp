@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ struct Finding {
         MissingDevice,
         /// `forward` names an uplink or a tunnel, which counts as not named.
         UnfitDevice,
+        /// A policy rule of another program decides before those of lock 2.
+        ForeignRule,
     };
 
     Kind kind = Kind::InjectedRoute;
@@ -38,7 +41,7 @@ struct Finding {
 };
 
 /// "injected-route", "overlap", "public-network", "doubtful-server", "private-server",
-/// "missing-device", "unfit-device".
+/// "missing-device", "unfit-device", "foreign-rule".
 std::string_view to_string(Finding::Kind kind);
 
 /// Whether it is for information: it is so on machines where nothing is wrong.
@@ -48,5 +51,23 @@ bool is_informational(Finding::Kind kind);
 /// connected networks, host routes to gateways, and those of a tunnel program to its server.
 /// Routes with several next hops are not seen.
 std::vector<Finding> findings(const State& state, const Config& config, const Snapshot& snapshot);
+
+/// A policy rule of another program (ip-rule(8)).
+struct ForeignRule {
+    Family family = Family::V4;
+    std::uint32_t priority = 0;
+    /// The table that it looks up, if it has neither `jump` nor `ends`.
+    std::uint32_t table = 0;
+    /// The priority that it goes to.
+    std::optional<std::uint32_t> jump = {};
+    /// It refuses its packets or does nothing, and leads none anywhere.
+    bool ends = false;
+
+    friend bool operator==(const ForeignRule&, const ForeignRule&) = default;
+};
+
+/// The rules that can lead packets past lock 2 while the machine is locked: those that come before
+/// its end, but the look-up of this machine's own addresses.
+std::vector<Finding> findings(const std::vector<ForeignRule>& rules);
 
 } // namespace failclosed

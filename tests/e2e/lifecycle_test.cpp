@@ -384,6 +384,41 @@ TEST_F(Machine, DeletedTunnelRoutesAreRestoredByReapply)
     expect_up();
 }
 
+TEST_F(Machine, RouteOfAnotherProgramInOurTableFailsTheCheckAndIsRemovedByReapply)
+{
+    serve();
+    connect();
+    expect_up();
+    client().ip("route add 0.0.0.0/1 via 192.168.50.1 dev eth0 onlink table 64600\n");
+    const auto check = failclosed(client(), {"check"});
+    EXPECT_EQ(check.status, 1) << check.out << check.err;
+    EXPECT_THAT(check.err, HasSubstr("rules and routes differ from the plan"));
+    expect_no_leak();
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    expect_up();
+}
+
+TEST_F(Machine, RuleOfAnotherProgramBeforeOursIsNamed)
+{
+    serve();
+    connect();
+    expect_up();
+    client().ip("rule add from 10.8.0.0/24 lookup main\n"); // without a priority: before all others
+    for (const char* verb : {"check", "status", "doctor"}) {
+        const auto told = failclosed(client(), {verb});
+        EXPECT_THAT(told.out + told.err,
+                    HasSubstr("of another program (lookup main, ip rule) comes "
+                              "before those of failclosed"));
+    }
+    EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    EXPECT_THAT(client().must({"ip", "rule"}), HasSubstr("from 10.8.0.0/24 lookup main"));
+    expect_no_leak();
+    client().ip("rule del from 10.8.0.0/24 lookup main\n");
+    const auto check = failclosed(client(), {"check"});
+    EXPECT_EQ(check.status, 0);
+    EXPECT_EQ(check.err, "");
+}
+
 // NetworkManager announces no carrier that is back within 6 s, and the kernel keeps the routes.
 TEST_F(Machine, RunsWithoutCarrierKeepTheUnderlaysRoutes)
 {

@@ -45,13 +45,13 @@ table arp filter {
 }
 )";
 
-// Priorities and a table number of ours among them: only the protocol tells.
+// Priorities of ours among them: only the protocol tells.
 constexpr char foreign_routes[] = "rule add pref 100 from 10.66.0.0/16 lookup 100\n"
                                   "rule add pref 5010 from 10.67.0.0/16 lookup 100\n"
                                   "rule add pref 5000 to 10.68.0.0/16 lookup main\n"
                                   "route add 192.0.2.0/24 via 192.168.50.9 table 100\n"
                                   "route add blackhole 10.69.0.0/16 metric 7\n"
-                                  "route add unreachable 10.70.0.0/16 table 64600\n"
+                                  "route add unreachable 10.70.0.0/16 table 64700\n"
                                   "route add 2001:db8:66::/48 via fe80::1 dev eth0 table 100\n"
                                   "route add blackhole 2001:db8:67::/48\n"
                                   "neigh add 192.168.50.77 lladdr 02:00:00:00:00:77 dev eth0\n";

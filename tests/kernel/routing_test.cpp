@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Lock 2 in a real kernel: what it decides, what it leaves alone, how it heals.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -12,6 +13,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -515,9 +517,9 @@ TEST_F(RoutingTest, LeavesTheEntriesOfOthersByteForByte)
        "rule add pref 30000 from 192.168.77.2 lookup 100 protocol 16\n"
        "-6 rule add pref 5010 lookup 77 suppress_prefixlength 0\n"
        "route add default via 192.168.77.1 table 100 metric 7 protocol dhcp\n"
-       "route add 9.9.9.9 dev lan0 table 64600\n"
+       "route add 9.9.9.9 dev lan0 table 64700\n"
        "route add unreachable 9.9.9.0/24 protocol 18\n"
-       "-6 route add 2001:db8:5::/64 dev lan0 table 64601 protocol ra\n");
+       "-6 route add 2001:db8:5::/64 dev lan0 table 64701 protocol ra\n");
     const auto before = everything();
     add_tunnel();
     const auto with_tunnel = everything();
@@ -530,6 +532,80 @@ TEST_F(RoutingTest, LeavesTheEntriesOfOthersByteForByte)
     EXPECT_TRUE(routing_->remove());
     ip("link del tun0\n");
     EXPECT_EQ(everything(), before);
+}
+
+TEST_F(RoutingTest, RoutesOfOthersInOurTablesAreADifferenceAndAreRemoved)
+{
+    add_tunnel();
+    sync();
+    const auto before = everything();
+    const auto wanted = plan();
+    for (const char* route :
+         {"route add 0.0.0.0/1 via 192.168.77.1 table 64600",
+          "route add 9.9.9.9 dev lan0 table 64600 protocol ra",
+          "route add default dev lan0 metric 1 table 64600 protocol kernel",
+          "route add local 9.9.9.9 dev lo table 64598",
+          "route add default via 192.168.77.1 table 64599 tos 4",
+          "route add 9.9.9.9 table 64601 nexthop via 192.168.77.1 nexthop via 192.168.77.3",
+          "-6 route add 2000::/3 via 2001:db8:77::1 table 64600 protocol static",
+          "-6 route add 2001:db8:99::/64 from 2001:db8:77::/64 dev lan0 table 64601",
+          "-6 route add blackhole 2001:db8:99::/64 table 64598"}) {
+        ip(std::string(route) + "\n");
+        EXPECT_FALSE(routing_->holds(wanted).value()) << route;
+        EXPECT_EQ(sync(), 1U) << route;
+        EXPECT_TRUE(routing_->holds(wanted).value()) << route;
+        EXPECT_EQ(everything(), before) << route;
+    }
+}
+
+TEST_F(RoutingTest, ARouteOfAnotherProgramThatStandsInTheWayOfOursIsReplaced)
+{
+    ip("route add unreachable default metric 4294967294 table 64600\n"
+       "-6 route add unreachable default metric 4294967294 table 64600\n");
+    add_tunnel();
+    sync();
+    EXPECT_TRUE(routing_->holds(plan()).value());
+}
+
+TEST_F(RoutingTest, RoutesByANexthopObjectAreRemoved)
+{
+    ip("nexthop add id 7 via 192.168.77.1 dev lan0\nnexthop add id 8 via 192.168.77.3 dev lan0\n"
+       "nexthop add id 9 group 7/8\nnexthop add id 17 via 2001:db8:77::1 dev lan0\n");
+    add_tunnel();
+    sync();
+    const auto before = everything();
+    ip("route add 9.9.9.9 nhid 7 table 64600\nroute add 9.9.9.8 nhid 9 table 64600\n"
+       "route add 9.9.9.7 nhid 7 table 64600 protocol 252\n"
+       "-6 route add 2001:db8:99::/64 nhid 17 table 64600\n");
+    EXPECT_EQ(sync(), 4U);
+    EXPECT_EQ(everything(), before);
+}
+
+TEST_F(RoutingTest, RoutesOfOthersStayInOurTablesWhereNoRuleOfOursLeadsThere)
+{
+    ip("route add 9.9.9.9 dev lan0 table 64600\n");
+    const auto before = everything();
+    EXPECT_TRUE(routing_->holds({}).value());
+    EXPECT_TRUE(routing_->remove());
+    EXPECT_EQ(everything(), before);
+}
+
+TEST_F(RoutingTest, RulesOfOthersAreListed)
+{
+    sync();
+    ip("rule add pref 77 fwmark 7 lookup 100\nrule add pref 78 goto 32766\n"
+       "rule add pref 79 blackhole\nrule add pref 80 l3mdev\n-6 rule add pref 81 lookup main\n");
+    const auto rules = routing_->foreign_rules().value();
+    const auto lists = [&](const ForeignRule& rule) {
+        return std::ranges::find(rules, rule) != rules.end();
+    };
+    EXPECT_TRUE(lists({Family::V4, 0, RT_TABLE_LOCAL}));
+    EXPECT_TRUE(lists({Family::V4, 77, 100}));
+    EXPECT_TRUE(lists({.priority = 78, .jump = 32766}));
+    EXPECT_TRUE(lists({.priority = 79, .ends = true}));
+    EXPECT_TRUE(lists({Family::V6, 81, RT_TABLE_MAIN}));
+    EXPECT_FALSE(std::ranges::any_of(
+        rules, [](const auto& rule) { return rule.priority == 80 || rule.priority == 5010; }));
 }
 
 TEST_F(RoutingTest, ADisarmedStateHasNoEntries)

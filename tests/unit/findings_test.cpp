@@ -264,5 +264,29 @@ TEST_F(FindingsTest, AnUplinkOrTunnelInForwardIsReported)
     only(Finding::Kind::MissingDevice);
 }
 
+TEST(ForeignRules, OnlyThoseThatCanLeadPacketsPastLockTwoAreFindings)
+{
+    constexpr std::uint32_t kLocal = 255;
+    constexpr std::uint32_t kMain = 254;
+    EXPECT_THAT(findings({{.priority = 0, .table = kLocal},
+                          {.priority = 4978, .ends = true},
+                          {.priority = 5210, .table = 52},
+                          {.priority = 32766, .table = kMain}}),
+                IsEmpty());
+    const auto found = findings({{.priority = 4978, .table = 51820},
+                                 {Family::V6, 4977, kMain},
+                                 {.priority = 5011, .jump = 32766}});
+    ASSERT_EQ(found.size(), 3U);
+    for (const auto& finding : found) {
+        EXPECT_EQ(to_string(finding.kind), "foreign-rule");
+        EXPECT_FALSE(is_informational(finding.kind));
+    }
+    EXPECT_THAT(found[0].text, AllOf(HasSubstr("rule 4978 of another program (lookup 51820"),
+                                     HasSubstr(": ip rule del pref 4978")));
+    EXPECT_THAT(found[1].text,
+                AllOf(HasSubstr("(lookup main"), HasSubstr(": ip -6 rule del pref 4977")));
+    EXPECT_THAT(found[2].text, HasSubstr("(goto 32766"));
+}
+
 } // namespace
 } // namespace failclosed
