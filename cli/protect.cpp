@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // lock, unlock, reapply, up, down, refresh: verbs that change the machine.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -9,6 +10,7 @@
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/apply/boot.hpp"
+#include "core/apply/dns.hpp"
 #include "core/apply/openvpn_configs.hpp"
 #include "core/apply/process.hpp"
 #include "core/apply/profiles.hpp"
@@ -242,27 +244,62 @@ int lock(const Arguments& arguments)
 
 namespace {
 
-int handle_without_options(const char* verb, const Event& event, const Arguments& arguments)
+/// The programs that have announced a tunnel and still run.
+std::vector<ProcessId> announcing_programs(System& system, const State& state)
 {
-    const auto options = Options::parse(verb, {}, arguments);
-    if (!options) {
-        return usage_error(verb, options.error());
+    std::vector<ProcessId> known;
+    const auto add = [&](const ProcessId& id) {
+        if (std::ranges::find(known, id) == known.end()) {
+            known.push_back(id);
+        }
+    };
+    for (const auto& program : state.programs) {
+        add(program.id);
     }
-    if (!is_permitted(verb)) {
-        return kNotPermitted;
+    for (const auto& tunnel : state.tunnels) {
+        if (tunnel.owner) {
+            add(*tunnel.owner);
+        }
     }
-    LiveSystem system;
-    return run_event(system, event).exit_code();
+    return system.running(known);
+}
+
+/// What may surprise the owner of a machine that was opened just now.
+void warn_after_unlock(System& system, const State& state)
+{
+    const auto is_lost = Dns().has_lost_resolv_conf();
+    if (is_lost && *is_lost) {
+        report_warning("/etc/resolv.conf was not restored: failclosed wrote it, and the record of "
+                       "its previous contents is gone; restart the program that manages the "
+                       "network, or write the network's resolver into it");
+    }
+    for (const auto& id : announcing_programs(system, state)) {
+        report_warning("process " + std::to_string(id.pid) +
+                       " announced a tunnel and still runs: its next `up` locks this machine "
+                       "again; to prevent that, end it");
+    }
+    if (is_enabled_at_boot()) {
+        report_warning("the next boot locks again; to prevent that: systemctl disable "
+                       "failclosed-lock.service");
+    }
 }
 
 } // namespace
 
 int unlock(const Arguments& arguments)
 {
-    const int code = handle_without_options("unlock", UnlockRequested{}, arguments);
-    if (code == 0 && is_enabled_at_boot()) {
-        report_warning("the next boot locks again; to prevent that: systemctl disable "
-                       "failclosed-lock.service");
+    const auto options = Options::parse("unlock", {}, arguments);
+    if (!options) {
+        return usage_error("unlock", options.error());
+    }
+    if (!is_permitted("unlock")) {
+        return kNotPermitted;
+    }
+    LiveSystem system;
+    const Outcome outcome = run_event(system, UnlockRequested{});
+    const int code = outcome.exit_code();
+    if (code == 0) {
+        warn_after_unlock(system, outcome.state);
     }
     return code;
 }

@@ -142,6 +142,12 @@ Status Dns::restore() const
     return run ? restore_all_but(*run, nullptr) : Failure(run.error());
 }
 
+Result<bool> Dns::has_lost_resolv_conf() const
+{
+    const Result<DnsRun> run = begin_run(paths_);
+    return run ? failclosed::has_lost_resolv_conf(*run) : Failure(run.error());
+}
+
 Result<bool> Dns::holds(const DnsPlan& plan) const
 {
     const Result<DnsRun> run = begin_run(paths_);

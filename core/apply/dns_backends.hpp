@@ -63,6 +63,9 @@ Status leave_resolv_conf(DnsRun& run);
 /// Whether leave_resolv_conf() would change nothing.
 Result<bool> has_left_resolv_conf(const DnsRun& run);
 
+/// Whether resolv.conf is our file and the journal has no record of the one before it.
+Result<bool> has_lost_resolv_conf(const DnsRun& run);
+
 /// The contents of resolv.conf; empty if it does not exist or is a dangling link.
 Result<std::string> read_resolv_conf(const std::string& path);
 

@@ -178,6 +178,15 @@ Result<bool> has_left_resolv_conf(const DnsRun& run)
     return now ? Result<bool>(!stands_for_ours(run, *now)) : Failure(now.error());
 }
 
+Result<bool> has_lost_resolv_conf(const DnsRun& run)
+{
+    if (run.journal.resolv_conf) {
+        return false;
+    }
+    const Result<ResolvConfBefore> now = look_at(run.paths.resolv_conf);
+    return now ? Result<bool>(is_ours(*now)) : Failure(now.error());
+}
+
 ResolvConf wanted_resolv_conf(const DnsPlan& plan)
 {
     return {plan.resolvers(), plan.search_domains()};

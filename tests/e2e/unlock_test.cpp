@@ -143,11 +143,16 @@ class Unlock : public ::testing::Test {
         ASSERT_TRUE(vpn_->process().wait());
     }
 
+    /// A tunnel program that still runs is named in one line.
     void unlock() const
     {
+        const bool is_running = vpn_ && vpn_->process().running();
         const Outcome unlocked = failclosed(client(), {"unlock"});
         EXPECT_EQ(unlocked.status, 0) << unlocked.err;
-        EXPECT_EQ(unlocked.err, "");
+        EXPECT_THAT(unlocked.err,
+                    is_running ? ::testing::MatchesRegex("failclosed: process [0-9]+ announced a "
+                                                         "tunnel and still runs: [^\n]*\n")
+                               : ::testing::MatchesRegex(""));
     }
 
     Lab lab_;
@@ -247,6 +252,21 @@ TEST_F(Unlock, AfterTheStateWasRemoved)
     const std::string mark = "all/src_valid_mark:";
     expected.sysctls.replace(expected.sysctls.find(mark) + mark.size(), 1, "1");
     expect_as(expected);
+}
+
+TEST_F(Unlock, WithoutTheJournalNamesWhatItCouldNotRestore)
+{
+    ASSERT_NO_FATAL_FAILURE(lock_and_connect());
+    ASSERT_NO_FATAL_FAILURE(remove_state(client()));
+    client().must({"failclosed", "unlock"});
+    ASSERT_NO_FATAL_FAILURE(disconnect());
+    const Outcome unlocked = failclosed(client(), {"unlock"});
+    EXPECT_EQ(unlocked.status, 0);
+    EXPECT_THAT(unlocked.err,
+                ::testing::MatchesRegex("failclosed: /etc/resolv.conf was not restored: [^\n]*\n"));
+    EXPECT_THAT(client().read_file("/etc/resolv.conf"), ::testing::HasSubstr(addr::inside4));
+    client().write_file("/etc/resolv.conf", odd_resolv_conf);
+    unlock();
 }
 
 } // namespace
