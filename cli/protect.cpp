@@ -11,6 +11,7 @@
 #include "cli/status.hpp"
 #include "core/apply/boot.hpp"
 #include "core/apply/dns.hpp"
+#include "core/apply/hosts.hpp"
 #include "core/apply/openvpn_configs.hpp"
 #include "core/apply/process.hpp"
 #include "core/apply/profiles.hpp"
@@ -149,6 +150,19 @@ void take_addresses_from_device(LiveSystem& system, Tunnel& tunnel)
     }
 }
 
+/// A server's name may be looked up only later, when no command can tell that its addresses cannot
+/// be written.
+void warn_of_hosts(Outcome& outcome)
+{
+    const bool needs_hosts = std::ranges::any_of(
+        outcome.state.servers, [](const Server& it) { return it.remote.name() != nullptr; });
+    const auto writable = needs_hosts ? hosts_writable() : Status();
+    const std::string text = writable ? "" : writable.error().during(kHostsPath).message();
+    if (!writable && std::ranges::find(outcome.warnings, text) == outcome.warnings.end()) {
+        outcome.warnings.push_back(text);
+    }
+}
+
 /// The servers of all configurations that match the patterns, of those that were given before, and
 /// of NetworkManager's VPNs.
 LearntServers learn_from_files(const Config& config, const State& state)
@@ -233,6 +247,7 @@ int lock(const Arguments& arguments)
     if (outcome.state.servers.empty()) {
         outcome.warnings.emplace_back(kNoServer);
     }
+    warn_of_hosts(outcome);
     if (event.boot && !is_boot) {
         if (const auto enabled = enable_at_boot(); !enabled) {
             outcome.errors.push_back(
@@ -326,6 +341,7 @@ int reapply(const Arguments& arguments)
         handle(system, ReapplyRequested{std::move(learnt.servers), std::move(learnt.profiles)});
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());
+    warn_of_hosts(outcome);
     return conclude(outcome);
 }
 

@@ -20,7 +20,20 @@ struct HostsFile {
     /// With links resolved, because a file is renamed over it.
     std::string path;
     std::optional<std::string> contents;
+    /// It is a link to a file that does not exist: the reason, and what to do.
+    Status writable = {};
 };
+
+Status check_link(const std::string& path)
+{
+    const Result<std::string> target = read_link(path);
+    return target ? fail("is a symbolic link to " + *target +
+                             ", which does not exist, so that the addresses of VPN servers cannot "
+                             "be written there: create that file or remove the link, then "
+                             "failclosed reapply",
+                         ELOOP)
+                  : Status();
+}
 
 Result<HostsFile> read_hosts(const std::string& path)
 {
@@ -28,9 +41,11 @@ Result<HostsFile> read_hosts(const std::string& path)
     if (!contents && contents.error().number() != ENOENT) {
         return Failure(contents.error());
     }
+    if (!contents) {
+        return HostsFile{path, std::nullopt, check_link(path)};
+    }
     const Owned<char, std::free> real(realpath(path.c_str(), nullptr));
-    return HostsFile{real ? real.get() : path,
-                     contents ? std::optional(std::move(*contents)) : std::nullopt};
+    return HostsFile{real ? real.get() : path, std::move(*contents)};
 }
 
 } // namespace
@@ -44,6 +59,9 @@ Status apply_hosts(const HostsPlan& plan, const std::string& path)
     const std::optional<std::string> wanted = put_hosts_entries(file->contents, plan);
     if (wanted == file->contents) {
         return {};
+    }
+    if (!file->writable) {
+        return file->writable;
     }
     // If a power cut undoes the change, the next run makes it again.
     return wanted ? replace_file(file->path, *wanted, {.durability = Durability::Whole})
@@ -61,7 +79,14 @@ Result<bool> hosts_hold(const HostsPlan& plan, const std::string& path)
     if (!file) {
         return Failure(file.error());
     }
-    return put_hosts_entries(file->contents, plan) == file->contents;
+    const bool holds = put_hosts_entries(file->contents, plan) == file->contents;
+    return holds || file->writable ? Result<bool>(holds) : Failure(file->writable.error());
+}
+
+Status hosts_writable(const std::string& path)
+{
+    const Result<HostsFile> file = read_hosts(path);
+    return file ? file->writable : Failure(file.error());
 }
 
 } // namespace failclosed

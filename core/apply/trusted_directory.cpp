@@ -38,6 +38,13 @@ Status check_owner(int descriptor, const std::string& path, uid_t owner, mode_t 
     return {};
 }
 
+Failure refuse_link(const std::string& path)
+{
+    return fail(path + ": is a symbolic link, which is not followed; put the file or folder itself "
+                       "there",
+                ELOOP);
+}
+
 /// As check_owner(), without its advice: the advice for a folder on the path depends on the file.
 Status check_step(const struct stat& status, const std::string& path, uid_t owner)
 {
@@ -69,11 +76,22 @@ Result<TrustedDirectory> TrustedDirectory::open(const std::string& path, uid_t o
     return adopt(std::move(descriptor), path, owner);
 }
 
+bool TrustedDirectory::is_link(const std::string& name) const
+{
+    struct stat status{};
+    return fstatat(descriptor_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISLNK(status.st_mode);
+}
+
 Result<TrustedDirectory> TrustedDirectory::open_inside(const std::string& name) const
 {
+    const std::string path = path_ + "/" + name;
     UniqueFd descriptor(
         openat(descriptor_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    return adopt(std::move(descriptor), path_ + "/" + name, owner_);
+    if (!descriptor.valid() && errno == ENOTDIR && is_link(name)) {
+        return refuse_link(path);
+    }
+    return adopt(std::move(descriptor), path, owner_);
 }
 
 Result<std::string> TrustedDirectory::read(const std::string& name, std::size_t size_limit) const
@@ -82,7 +100,7 @@ Result<std::string> TrustedDirectory::read(const std::string& name, std::size_t 
     const UniqueFd file(
         openat(descriptor_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file.valid()) {
-        return fail_errno("open " + path);
+        return errno == ELOOP ? refuse_link(path) : fail_errno("open " + path);
     }
     if (const auto trusted = check_owner(file.get(), path, owner_, S_IFREG); !trusted) {
         return Failure(trusted.error());

@@ -42,6 +42,8 @@ class TrustedDirectory {
     {
     }
 
+    [[nodiscard]] bool is_link(const std::string& name) const;
+
     UniqueFd descriptor_;
     std::string path_;
     uid_t owner_;

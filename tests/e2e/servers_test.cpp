@@ -539,6 +539,36 @@ TEST(Servers, OfAMissingFileDoNotPreventTheLock)
     EXPECT_EQ(endpoints(client), Strings{"203.0.113.2:1194/udp"});
 }
 
+TEST(Servers, OfANameAreNotSilentlyLostIfTheHostsFileIsALinkToNothing)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.must({"ln", "-sf", "/nowhere/hosts", "/etc/hosts"});
+    const auto says = [](const Outcome& outcome) {
+        return outcome.err.find(
+                   "failclosed: /etc/hosts: is a symbolic link to /nowhere/hosts, which "
+                   "does not exist") != std::string::npos;
+    };
+    const auto by_address = failclosed(client, {"lock", "--server", "203.0.113.3:1194/udp"});
+    EXPECT_EQ(by_address.err, "") << "no line has to be written";
+    const auto locked = failclosed(client, {"lock", "--server", "vpn4.example.net:1194/udp"});
+    EXPECT_EQ(locked.status, 0);
+    EXPECT_TRUE(says(locked)) << locked.err;
+    ASSERT_TRUE(eventually([&] { return endpoints(client).size() > 1; }));
+    const auto check = failclosed(client, {"check"});
+    EXPECT_EQ(check.status, 1);
+    EXPECT_TRUE(says(check)) << check.err;
+    const auto reapplied = failclosed(client, {"reapply"});
+    EXPECT_TRUE(says(reapplied)) << reapplied.err;
+    EXPECT_EQ(std::ranges::count(reapplied.err, '\n'), 1) << reapplied.err;
+    client.must({"mkdir", "/nowhere"});
+    client.must({"touch", "/nowhere/hosts"});
+    EXPECT_EQ(failclosed(client, {"reapply"}).err, "");
+    EXPECT_EQ(failclosed(client, {"check"}).status, 0);
+    EXPECT_EQ(failclosed(client, {"unlock"}).err, "");
+    EXPECT_EQ(client.read_file("/nowhere/hosts"), "");
+}
+
 TEST(Bootstrap, DoesNotRunIfForbidden)
 {
     Lab lab(with_product());

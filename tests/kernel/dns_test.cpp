@@ -736,6 +736,29 @@ TEST_F(Files, LinkedHostsFileIsChangedInItsFolder)
     EXPECT_EQ(read(root_ + "/run/hosts"), "127.0.0.1 localhost\n");
 }
 
+TEST_F(Files, HostsFileThatIsALinkToNothingIsNamedAndDoesNotPreventOpening)
+{
+    const std::string hosts = root_ + "/etc/hosts";
+    ASSERT_EQ(symlink("../run/gone", hosts.c_str()), 0);
+    for (const Status& status : {apply_hosts(kHosts, hosts), hosts_writable(hosts)}) {
+        ASSERT_FALSE(status);
+        EXPECT_EQ(status.error().number(), ELOOP);
+        EXPECT_EQ(status.error().message(),
+                  "is a symbolic link to ../run/gone, which does not exist, so that the addresses "
+                  "of VPN servers cannot be written there: create that file or remove the link, "
+                  "then failclosed reapply");
+    }
+    EXPECT_FALSE(hosts_hold(kHosts, hosts)) << "reapply cannot repair it";
+    EXPECT_EQ(hosts_hold({}, hosts), true);
+    EXPECT_TRUE(remove_hosts(hosts));
+    EXPECT_EQ(describe(hosts), "link to ../run/gone");
+    write(root_ + "/run/gone", "");
+    EXPECT_TRUE(hosts_writable(hosts));
+    EXPECT_TRUE(apply_hosts(kHosts, hosts));
+    fs::remove(hosts);
+    EXPECT_TRUE(hosts_writable(hosts)) << "a missing file is made";
+}
+
 TEST_F(Files, MountedHostsFileIsWrittenInPlace)
 {
     const std::string hosts = root_ + "/etc/hosts";

@@ -280,5 +280,25 @@ TEST_F(StateStoreTest, UnusableConfigurationMeansTheStrictest)
     expect_strictest("conf.d is a file");
 }
 
+TEST_F(StateStoreTest, AConfigurationThatIsALinkIsRefusedInPlainWords)
+{
+    const fs::path main = paths_.config + "/failclosed.conf";
+    write(root_ / "real", "[failclosed]\nlan=private\n");
+    fs::create_directories(paths_.config);
+    fs::create_symlink(root_ / "real", main);
+    const auto expect_refused = [&](const std::string& path) {
+        const auto stored = load_config(paths_);
+        ASSERT_EQ(stored.damage.size(), 1U);
+        EXPECT_EQ(stored.damage.front(),
+                  path + ": is a symbolic link, which is not followed; put the file or folder "
+                         "itself there; the strictest settings apply until this is corrected");
+    };
+    expect_refused(main);
+    fs::remove(main);
+    fs::create_directories(root_ / "real.d");
+    fs::create_directory_symlink(root_ / "real.d", paths_.config + "/conf.d");
+    expect_refused(paths_.config + "/conf.d");
+}
+
 } // namespace
 } // namespace failclosed
