@@ -209,6 +209,12 @@ int lock(const Arguments& arguments)
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());
     }
+    for (const auto& remote : *remotes) {
+        if (const auto why = why_no_server(remote)) {
+            return usage_error("lock", Error("--server: " + to_string(remote) + ": " + *why +
+                                             ", which no VPN server can have"));
+        }
+    }
     // If the same server is listed several times, the first mark is used: a server with --uid or
     // --mark comes before those of configurations.
     const bool is_named = options->has("uid") || options->has("mark");

@@ -177,6 +177,25 @@ std::optional<BeltAllowance> parse_belt_allowance(const std::string& text)
                                                           : std::nullopt;
 }
 
+std::optional<Remote> parse_server(const std::string& text)
+{
+    auto remote = Remote::parse(text);
+    return remote && !why_no_server(*remote) ? std::move(remote) : std::nullopt;
+}
+
+/// Why an item of a list that has a valid form is not allowed: " (REASON)"; empty if another item
+/// is the cause.
+std::string reason(std::string_view key, std::string_view text)
+{
+    for (const auto& part : key == "server" ? split_list(text) : std::vector<std::string>{}) {
+        const auto remote = Remote::parse(part);
+        if (const auto why = remote ? why_no_server(*remote) : std::nullopt) {
+            return " (" + *why + ", which no VPN server can have)";
+        }
+    }
+    return {};
+}
+
 /// Parses a key's value into the configuration; false if the value is not allowed.
 using Setter = bool (*)(Config&, std::string_view);
 
@@ -204,7 +223,7 @@ constexpr std::array<Setter, kKeys.size()> kSetters = {
     set_lan,
     [](Config& config, std::string_view text) { return set_switch(config.lan_names, text); },
     [](Config& config, std::string_view text) {
-        return set_list(config.servers, text, Remote::parse);
+        return set_list(config.servers, text, parse_server);
     },
     [](Config& config, std::string_view text) {
         return set_list(config.openvpn_configs, text, parse_pattern);
@@ -247,7 +266,7 @@ Status read_file_into(Config& config, const KeyFile& file)
         const auto value = file.get(kGroup, name).value_or("");
         const auto set = kSetters[static_cast<std::size_t>(key - kKeys.begin())];
         if (!set(config, value)) {
-            return fail("invalid value " + name + "=" + in_quotes(value) +
+            return fail("invalid value " + name + "=" + in_quotes(value) + reason(name, value) +
                         "; allowed: " + std::string(key->allowed));
         }
     }

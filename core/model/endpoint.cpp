@@ -116,6 +116,26 @@ std::string to_string(const Remote& remote)
     return text + "/" + std::string(std::ranges::find_if(kTransportNames, is_same)->name);
 }
 
+std::optional<std::string> why_no_server(const Remote& remote)
+{
+    const auto* address = std::get_if<IpAddress>(&remote.host);
+    if (address == nullptr || address->is_unicast_host()) {
+        return std::nullopt;
+    }
+    const std::string text = address->to_string();
+    if (address->is_loopback()) {
+        return text + " is a loopback address";
+    }
+    if (address->is_unspecified()) {
+        return text + " is the unspecified address";
+    }
+    if (address->is_multicast()) {
+        return text + " is a multicast address";
+    }
+    return text +
+           (text == "255.255.255.255" ? " is the broadcast address" : " is in a reserved block");
+}
+
 std::vector<Endpoint> Server::endpoints() const
 {
     std::vector<Endpoint> endpoints;

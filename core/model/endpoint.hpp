@@ -61,6 +61,10 @@ struct Remote {
 /// The form that Remote::parse reads.
 std::string to_string(const Remote& remote);
 
+/// Why another machine cannot be `remote`: "127.0.0.1 is a loopback address". `nullopt` if one can,
+/// or if the server is given by name.
+std::optional<std::string> why_no_server(const Remote& remote);
+
 /// How the kernel recognises packets of a tunnel program: by `mark` if it is set, else by the user
 /// that created the socket (root before the program drops privileges, another user after).
 struct Identity {

@@ -202,6 +202,12 @@ TEST(ConfigFile, ErrorsNameFileKeyValueAndWhatIsAllowed)
     ASSERT_FALSE(bad_value);
     EXPECT_EQ(bad_value.error().message(),
               "test.conf: invalid value log='\\x1b[31m'; allowed: yes or no");
+    const auto bad_server = read("server=203.0.113.2:1/udp;[ff02::1]:1194/udp");
+    ASSERT_FALSE(bad_server);
+    EXPECT_EQ(bad_server.error().message().find(
+                  "test.conf: invalid value server='203.0.113.2:1/udp;[ff02::1]:1194/udp' (ff02::1 "
+                  "is a multicast address, which no VPN server can have); allowed: a list of HOST"),
+              0U);
     const auto bad_key = read("lam=deny");
     ASSERT_FALSE(bad_key);
     EXPECT_EQ(bad_key.error().message().find("test.conf: unknown key 'lam'; the keys are lan, "),

@@ -80,5 +80,25 @@ TEST(Server, EndpointsAreOfItsFamilyOnly)
     EXPECT_TRUE((Server{Remote::parse("192.0.2.7:1/udp6").value(), {}, {}}.endpoints().empty()));
 }
 
+TEST(Remote, AddressesThatNoServerCanHave)
+{
+    const auto why = [](std::string_view text) {
+        return why_no_server(Remote::parse(text).value()).value_or("");
+    };
+    EXPECT_EQ(why("127.8.0.1:1/udp"), "127.8.0.1 is a loopback address");
+    EXPECT_EQ(why("[::1]:1/udp"), "::1 is a loopback address");
+    EXPECT_EQ(why("0.0.0.0:1/udp"), "0.0.0.0 is the unspecified address");
+    EXPECT_EQ(why("[::]:1/tcp"), ":: is the unspecified address");
+    EXPECT_EQ(why("239.1.2.3:1/udp"), "239.1.2.3 is a multicast address");
+    EXPECT_EQ(why("[ff02::1]:1/udp"), "ff02::1 is a multicast address");
+    EXPECT_EQ(why("255.255.255.255/esp"), "255.255.255.255 is the broadcast address");
+    EXPECT_EQ(why("240.0.0.1:1/udp"), "240.0.0.1 is in a reserved block");
+    EXPECT_EQ(why("0.1.2.3:1/udp"), "0.1.2.3 is in a reserved block");
+    for (const char* text : {"203.0.113.2:1/udp", "192.168.1.1:1/udp", "[fe80::1]:1/udp",
+                             "169.254.1.1:1/udp", "localhost:1/udp"}) {
+        EXPECT_EQ(why(text), "") << text;
+    }
+}
+
 } // namespace
 } // namespace failclosed
