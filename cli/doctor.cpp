@@ -411,7 +411,10 @@ void check_network(Checks& checks, const std::vector<Finding>& all)
                              finding.kind == Finding::Kind::UnfitDevice;
         checks.push_back({is_ours ? Health::Bad : Health::Note,
                           std::string(failclosed::to_string(finding.kind)), finding.text,
-                          is_ours ? "correct forward= in failclosed.conf" : ""});
+                          is_ours ? "correct forward= in failclosed.conf"
+                          : finding.kind == Finding::Kind::PublicLan
+                              ? "correct lan= in failclosed.conf, unless it is meant"
+                              : ""});
     }
     if (all.empty()) {
         checks.push_back({Health::Ok, "network", "nothing suspicious"});

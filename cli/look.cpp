@@ -65,7 +65,7 @@ std::vector<Finding> findings_of(LiveSystem& system, const Inspection& found, co
     auto all = findings(state, found.config.config, found.snapshot);
     if (state.armed == Armed::Yes) {
         const auto rules = system.foreign_rules();
-        const auto of_rules = rules ? findings(*rules) : std::vector<Finding>{};
+        const auto of_rules = rules ? findings_of_rules(*rules) : std::vector<Finding>{};
         all.insert(all.end(), of_rules.begin(), of_rules.end());
     }
     return all;

@@ -18,6 +18,7 @@
 #include "core/base/report.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/run_event.hpp"
+#include "core/plan/findings.hpp"
 
 namespace failclosed::cli {
 
@@ -163,6 +164,14 @@ void warn_of_hosts(Outcome& outcome)
     }
 }
 
+/// Adds what the configuration admits that its owner may not have meant.
+void warn_of_lan(Outcome& outcome)
+{
+    for (const auto& finding : findings_of_lan(outcome.config.lan)) {
+        outcome.warnings.push_back(finding.text);
+    }
+}
+
 /// The servers of all configurations that match the patterns, of those that were given before, and
 /// of NetworkManager's VPNs.
 LearntServers learn_from_files(const Config& config, const State& state)
@@ -254,6 +263,7 @@ int lock(const Arguments& arguments)
         outcome.warnings.emplace_back(kNoServer);
     }
     warn_of_hosts(outcome);
+    warn_of_lan(outcome);
     if (event.boot && !is_boot) {
         if (const auto enabled = enable_at_boot(); !enabled) {
             outcome.errors.push_back(
@@ -348,6 +358,7 @@ int reapply(const Arguments& arguments)
     outcome.warnings.insert(outcome.warnings.begin(), learnt.warnings.begin(),
                             learnt.warnings.end());
     warn_of_hosts(outcome);
+    warn_of_lan(outcome);
     return conclude(outcome);
 }
 

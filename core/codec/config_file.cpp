@@ -183,14 +183,28 @@ std::optional<Remote> parse_server(const std::string& text)
     return remote && !why_no_server(*remote) ? std::move(remote) : std::nullopt;
 }
 
-/// Why an item of a list that has a valid form is not allowed: " (REASON)"; empty if another item
-/// is the cause.
+/// Why an item of a list that has a valid form is not allowed; empty if the form is the cause.
+std::string why_not(std::string_view key, const std::string& item)
+{
+    const auto remote = key == "server" ? Remote::parse(item) : std::nullopt;
+    if (const auto why = remote ? why_no_server(*remote) : std::nullopt) {
+        return *why + ", which no VPN server can have";
+    }
+    const auto network = key == "lan" ? IpPrefix::parse(item) : std::nullopt;
+    return network && !parse_lan_prefix(item)
+               ? network->to_string() +
+                     " is a part of the default route: a network that is not "
+                     "private needs at least /" +
+                     std::to_string(kShortestNetwork)
+               : "";
+}
+
+/// " (REASON)" of the first item with a reason.
 std::string reason(std::string_view key, std::string_view text)
 {
-    for (const auto& part : key == "server" ? split_list(text) : std::vector<std::string>{}) {
-        const auto remote = Remote::parse(part);
-        if (const auto why = remote ? why_no_server(*remote) : std::nullopt) {
-            return " (" + *why + ", which no VPN server can have)";
+    for (const auto& item : split_list(text)) {
+        if (const auto why = why_not(key, item); !why.empty()) {
+            return " (" + why + ")";
         }
     }
     return {};

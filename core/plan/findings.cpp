@@ -91,6 +91,9 @@ class Look {
             }
         }
         judge_forward();
+        for (auto& finding : findings_of_lan(config_.lan)) {
+            add(finding.kind, std::move(finding.text));
+        }
         std::ranges::stable_sort(found_, {}, &Finding::kind);
         return std::move(found_);
     }
@@ -271,6 +274,8 @@ std::string_view to_string(Finding::Kind kind)
         return "missing-device";
     case Finding::Kind::UnfitDevice:
         return "unfit-device";
+    case Finding::Kind::PublicLan:
+        return "public-lan";
     case Finding::Kind::ForeignRule:
         return "foreign-rule";
     }
@@ -287,7 +292,21 @@ std::vector<Finding> findings(const State& state, const Config& config, const Sn
     return Look(state, config, snapshot)();
 }
 
-std::vector<Finding> findings(const std::vector<ForeignRule>& rules)
+std::vector<Finding> findings_of_lan(const LanPolicy& lan)
+{
+    std::vector<Finding> found;
+    for (const auto& prefix : lan.prefixes) {
+        if (covers_public(prefix)) {
+            found.push_back({Finding::Kind::PublicLan,
+                             "lan=" + prefix.to_string() +
+                                 " is not a private network: packets to it leave outside the "
+                                 "tunnel"});
+        }
+    }
+    return found;
+}
+
+std::vector<Finding> findings_of_rules(const std::vector<ForeignRule>& rules)
 {
     std::vector<Finding> found;
     for (const auto& rule : rules) {

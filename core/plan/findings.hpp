@@ -29,6 +29,8 @@ struct Finding {
         MissingDevice,
         /// `forward` names an uplink or a tunnel, which counts as not named.
         UnfitDevice,
+        /// `lan` lists a network that has addresses on the internet.
+        PublicLan,
         /// A policy rule of another program decides before those of lock 2.
         ForeignRule,
     };
@@ -41,7 +43,7 @@ struct Finding {
 };
 
 /// "injected-route", "overlap", "public-network", "doubtful-server", "private-server",
-/// "missing-device", "unfit-device", "foreign-rule".
+/// "missing-device", "unfit-device", "public-lan", "foreign-rule".
 std::string_view to_string(Finding::Kind kind);
 
 /// Whether it is for information: it is so on machines where nothing is wrong.
@@ -51,6 +53,9 @@ bool is_informational(Finding::Kind kind);
 /// connected networks, host routes to gateways, and those of a tunnel program to its server.
 /// Routes with several next hops are not seen.
 std::vector<Finding> findings(const State& state, const Config& config, const Snapshot& snapshot);
+
+/// Those of Kind::PublicLan.
+std::vector<Finding> findings_of_lan(const LanPolicy& lan);
 
 /// A policy rule of another program (ip-rule(8)).
 struct ForeignRule {
@@ -68,6 +73,6 @@ struct ForeignRule {
 
 /// The rules that can lead packets past lock 2 while the machine is locked: those that come before
 /// its end, but the look-up of this machine's own addresses.
-std::vector<Finding> findings(const std::vector<ForeignRule>& rules);
+std::vector<Finding> findings_of_rules(const std::vector<ForeignRule>& rules);
 
 } // namespace failclosed

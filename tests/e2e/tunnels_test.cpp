@@ -358,6 +358,28 @@ TEST_P(LocalNetwork, IsReachedAsConfigured)
 INSTANTIATE_TEST_SUITE_P(Policies, LocalNetwork, ::testing::ValuesIn(lan_cases),
                          [](const auto& test) { return test.param.title; });
 
+TEST(LocalNetworkList, WithAPublicNetworkIsWarnedOf)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    client.write_file("/etc/failclosed/failclosed.conf",
+                      "[failclosed]\nlan=192.168.50.0/24;198.51.100.0/24\n");
+    const std::string text = "lan=198.51.100.0/24 is not a private network: packets to it leave "
+                             "outside the tunnel";
+    const auto locked = failclosed(client, {"lock", "--server", "203.0.113.2:1194/udp"});
+    EXPECT_EQ(locked.status, 0);
+    EXPECT_EQ(locked.err, "failclosed: " + text + "\n");
+    EXPECT_EQ(failclosed(client, {"reapply"}).err, "failclosed: " + text + "\n");
+    EXPECT_EQ(failclosed(client, {"reapply", "--quiet"}).err, "");
+    EXPECT_THAT(failclosed(client, {"status"}).out, HasSubstr("warning: " + text));
+    EXPECT_THAT(failclosed(client, {"doctor"}).out, HasSubstr(text));
+    EXPECT_TRUE(answers(client, addr::site4)) << "it is meant";
+    client.write_file("/etc/failclosed/failclosed.conf", "[failclosed]\nlan=128.0.0.0/1\n");
+    EXPECT_THAT(failclosed(client, {"reapply"}).err,
+                HasSubstr("(128.0.0.0/1 is a part of the default route"));
+    EXPECT_FALSE(answers(client, addr::site4, {"-W0.3"}));
+}
+
 // A resolver of one's own on loopback goes on answering, out of what the tunnel's tells it.
 TEST(LocalResolver, KeepsWorkingThroughEveryChange)
 {

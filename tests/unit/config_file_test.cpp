@@ -208,6 +208,12 @@ TEST(ConfigFile, ErrorsNameFileKeyValueAndWhatIsAllowed)
                   "test.conf: invalid value server='203.0.113.2:1/udp;[ff02::1]:1194/udp' (ff02::1 "
                   "is a multicast address, which no VPN server can have); allowed: a list of HOST"),
               0U);
+    const auto bad_network = read("lan=192.168.1.0/24;0.0.0.0/1");
+    ASSERT_FALSE(bad_network);
+    EXPECT_EQ(bad_network.error().message().find(
+                  "test.conf: invalid value lan='192.168.1.0/24;0.0.0.0/1' (0.0.0.0/1 is a part of "
+                  "the default route: a network that is not private needs at least /8); allowed: "),
+              0U);
     const auto bad_key = read("lam=deny");
     ASSERT_FALSE(bad_key);
     EXPECT_EQ(bad_key.error().message().find("test.conf: unknown key 'lam'; the keys are lan, "),

@@ -264,18 +264,39 @@ TEST_F(FindingsTest, AnUplinkOrTunnelInForwardIsReported)
     only(Finding::Kind::MissingDevice);
 }
 
+TEST_F(FindingsTest, PublicNetworksInLan)
+{
+    config_.lan.kind = LanPolicy::Kind::List;
+    for (const char* text : {"192.168.0.0/16", "10.1.2.3/32", "fd00::/8", "fe80::/10",
+                             "100.64.0.0/10", "239.0.0.0/8", "ff02::/16"}) {
+        config_.lan.prefixes.push_back(IpPrefix::parse(text).value());
+    }
+    EXPECT_THAT(look(), IsEmpty());
+    for (const char* text : {"8.8.8.0/24", "192.0.0.0/8", "2001:db8:7::/48"}) {
+        config_.lan.prefixes.push_back(IpPrefix::parse(text).value());
+    }
+    const auto found = look();
+    ASSERT_EQ(found.size(), 3U);
+    EXPECT_EQ(to_string(found[0].kind), "public-lan");
+    EXPECT_FALSE(is_informational(found[0].kind));
+    EXPECT_EQ(found[0].text,
+              "lan=8.8.8.0/24 is not a private network: packets to it leave outside the tunnel");
+    EXPECT_THAT(found[1].text, HasSubstr("lan=192.0.0.0/8 is not"));
+    EXPECT_THAT(found[2].text, HasSubstr("lan=2001:db8:7::/48 is not"));
+}
+
 TEST(ForeignRules, OnlyThoseThatCanLeadPacketsPastLockTwoAreFindings)
 {
     constexpr std::uint32_t kLocal = 255;
     constexpr std::uint32_t kMain = 254;
-    EXPECT_THAT(findings({{.priority = 0, .table = kLocal},
-                          {.priority = 4978, .ends = true},
-                          {.priority = 5210, .table = 52},
-                          {.priority = 32766, .table = kMain}}),
+    EXPECT_THAT(findings_of_rules({{.priority = 0, .table = kLocal},
+                                   {.priority = 4978, .ends = true},
+                                   {.priority = 5210, .table = 52},
+                                   {.priority = 32766, .table = kMain}}),
                 IsEmpty());
-    const auto found = findings({{.priority = 4978, .table = 51820},
-                                 {Family::V6, 4977, kMain},
-                                 {.priority = 5011, .jump = 32766}});
+    const auto found = findings_of_rules({{.priority = 4978, .table = 51820},
+                                          {Family::V6, 4977, kMain},
+                                          {.priority = 5011, .jump = 32766}});
     ASSERT_EQ(found.size(), 3U);
     for (const auto& finding : found) {
         EXPECT_EQ(to_string(finding.kind), "foreign-rule");
