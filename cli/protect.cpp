@@ -197,6 +197,55 @@ LearntServers learn_from_files(const Config& config, const State& state)
     return learnt;
 }
 
+std::string full_path(const std::string& file)
+{
+    std::error_code error;
+    return std::filesystem::absolute(file, error).lexically_normal();
+}
+
+/// Learns the servers of the configurations that were given, and has them remembered. Returns an
+/// error for each that is not.
+std::vector<std::string> learn_given_configs(LockRequested& event, LearntServers& learnt,
+                                             const std::vector<std::string>& files)
+{
+    std::vector<std::string> errors;
+    for (const auto& file : files) {
+        LearntServers with_file = learnt;
+        const auto is_client = learn_servers(with_file, file);
+        if (!is_client || !*is_client) {
+            const Error error =
+                is_client ? Error(file + " has neither `remote` nor another option of an OpenVPN "
+                                         "client; it is not remembered")
+                          : is_client.error();
+            errors.push_back(error.during("--openvpn-config").message());
+            continue;
+        }
+        learnt = std::move(with_file);
+        event.openvpn_configs.push_back(full_path(file));
+    }
+    return errors;
+}
+
+/// Removes the configurations from those that are remembered. Returns an error for each that is not
+/// among them.
+std::vector<std::string> forget_configs(LockRequested& event, std::vector<std::string>& remembered,
+                                        const std::vector<std::string>& files)
+{
+    std::vector<std::string> errors;
+    for (const auto& file : files) {
+        const std::string path = full_path(file);
+        if (std::erase(remembered, path) == 0) {
+            std::string known;
+            for (const auto& other : remembered) {
+                known += (known.empty() ? "; these are: " : ", ") + other;
+            }
+            errors.push_back("--forget-openvpn-config: " + path + " is not remembered" + known);
+        }
+        event.forgotten_configs.push_back(path);
+    }
+    return errors;
+}
+
 } // namespace
 
 int lock(const Arguments& arguments)
@@ -205,6 +254,7 @@ int lock(const Arguments& arguments)
         "lock",
         {{"server", "A VPN server to admit", "HOST:PORT/PROTO"},
          {"openvpn-config", "An OpenVPN configuration whose servers are admitted", "FILE"},
+         {"forget-openvpn-config", "Do not learn from this configuration any more", "FILE"},
          {"uid", "A user whose sockets may reach --server", "UID"},
          {"mark", "The firewall mark of packets to --server, instead of users", "MARK"},
          {"boot", "Lock now, and at every boot before the network", ""},
@@ -234,20 +284,16 @@ int lock(const Arguments& arguments)
         return kNotPermitted;
     }
     LiveSystem system;
-    auto learnt = learn_from_files(system.load_config().config, system.load_state().state);
-    std::vector<std::string> errors;
     const bool is_boot = options->has("at-boot");
     LockRequested event{{}, is_boot || options->has("boot")};
     // Before the network there is no resolver to ask.
     event.look_names_up = !is_boot;
-    for (const auto& file : options->all("openvpn-config")) {
-        if (const auto learned = learn_servers(learnt, file); !learned) {
-            errors.push_back(learned.error().during("--openvpn-config").message());
-            continue;
-        }
-        std::error_code error;
-        event.openvpn_configs.push_back(std::filesystem::absolute(file, error).lexically_normal());
-    }
+    State state = system.load_state().state;
+    auto errors =
+        forget_configs(event, state.openvpn_configs, options->all("forget-openvpn-config"));
+    auto learnt = learn_from_files(system.load_config().config, state);
+    const auto refused = learn_given_configs(event, learnt, options->all("openvpn-config"));
+    errors.insert(errors.end(), refused.begin(), refused.end());
     event.servers = std::move(learnt.servers);
     event.profiles = std::move(learnt.profiles);
     for (const auto& remote : *remotes) {

@@ -343,7 +343,7 @@ Result<OpenvpnConfig> read_openvpn_config(const std::string& file)
     });
 }
 
-Status learn_servers(LearntServers& learnt, const std::string& file)
+Result<bool> learn_servers(LearntServers& learnt, const std::string& file)
 {
     const auto config = read_openvpn_config(file);
     if (!config) {
@@ -362,7 +362,7 @@ Status learn_servers(LearntServers& learnt, const std::string& file)
     for (const auto& remote : config->remotes) {
         learnt.servers.push_back({remote, identity, {}});
     }
-    return {};
+    return config->client;
 }
 
 Result<StartedOpenvpn> read_started_openvpn(pid_t pid)

@@ -33,9 +33,10 @@ MatchingFiles matching_files(const std::vector<std::string>& patterns);
 /// can change it; an included file that others can change is ignored with a warning.
 Result<OpenvpnConfig> read_openvpn_config(const std::string& file);
 
-/// Adds the servers of a configuration and the users whose sockets reach them. Errors are those of
-/// read_openvpn_config(); `learnt` is then unchanged.
-Status learn_servers(LearntServers& learnt, const std::string& file);
+/// Adds the servers of a configuration and the users whose sockets reach them. Returns whether the
+/// file is the configuration of a client. Errors are those of read_openvpn_config(); `learnt` is
+/// then unchanged.
+Result<bool> learn_servers(LearntServers& learnt, const std::string& file);
 
 /// The command line of an OpenVPN process, and its configuration files that root alone can change.
 struct StartedOpenvpn {

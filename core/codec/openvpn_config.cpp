@@ -306,6 +306,12 @@ void Parser::read_option(std::span<const std::string> words, bool in_connection)
     if (words[0] == "server-bridge") {
         config_.server = true; // with or without arguments
     }
+    constexpr std::array<std::string_view, 4> kOfClients = {"client", "tls-client", "pull",
+                                                            "secret"};
+    if (std::ranges::find(kOfClients, words[0]) != kOfClients.end() ||
+        (words[0] == "remote" && words.size() > 1)) {
+        config_.client = true;
+    }
     if (words[0] == "management-query-passwords" ||
         (words.size() < 2 && (words[0] == "auth-user-pass" || words[0] == "askpass"))) {
         config_.asks_for_secrets = true;
@@ -330,6 +336,7 @@ void Parser::include(const std::string& path)
     ++includes_;
     const Result<std::string> text = read_ ? read_(path) : fail("includes are not read here");
     if (!text) {
+        config_.client = true;
         warn(config_.warnings,
              "OpenVPN config: include of " + in_quotes(path) + ": " + text.error().message());
         return;

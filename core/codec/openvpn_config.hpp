@@ -53,6 +53,9 @@ struct OpenvpnConnection {
 };
 
 struct OpenvpnConfig {
+    /// It has an option of a client or of a peer with a static key, or includes a file that could
+    /// not be read and may have one.
+    bool client = false;
     /// It serves clients (`mode server`) and has no remotes.
     bool server = false;
     /// In the order of the text, without duplicates.

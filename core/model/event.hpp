@@ -19,6 +19,8 @@ struct LockRequested {
     bool boot = false;
     /// Absolute paths of OpenVPN configurations whose programs may be told to reconnect.
     std::vector<std::string> openvpn_configs = {};
+    /// Those that are forgotten.
+    std::vector<std::string> forgotten_configs = {};
     /// VPN profiles of NetworkManager that are admitted from now on.
     std::vector<LearntProfile> profiles = {};
     /// False: servers' names are left to a later event.

@@ -368,6 +368,10 @@ struct Apply {
         arm();
         remember(state, event.servers, now);
         remember_profiles(state, event.profiles);
+        std::erase_if(state.openvpn_configs, [&](const std::string& path) {
+            return std::ranges::find(event.forgotten_configs, path) !=
+                   event.forgotten_configs.end();
+        });
         for (const auto& path : event.openvpn_configs) {
             append_new(state.openvpn_configs, path, kMostConfigs);
         }

@@ -162,6 +162,35 @@ TEST_F(Configs, OfRootOnlyAreUsedEvenBehindLinks)
     EXPECT_THAT(endpoints(client()), Contains(hostile_server));
 }
 
+TEST_F(Configs, OfNoClientAreRefusedAndOthersCanBeForgotten)
+{
+    const std::string remembered = "/var/lib/failclosed/configs";
+    const Outcome refused = failclosed(
+        client(), {"lock", "--server", "203.0.113.2:1194/udp", "--openvpn-config", "/etc/passwd"});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_EQ(refused.err,
+              "failclosed: --openvpn-config: /etc/passwd has neither `remote` nor another "
+              "option of an OpenVPN client; it is not remembered\n");
+    EXPECT_FALSE(client().exists(remembered));
+    client().write_file("/var/vpn/own.conf", harmless);
+    ASSERT_EQ(failclosed(client(), {"lock", "--openvpn-config", "/var/vpn/own.conf"}).status, 0);
+    EXPECT_THAT(client().read_file(remembered), HasSubstr("own.conf"));
+    const Outcome unknown =
+        failclosed(client(), {"lock", "--forget-openvpn-config", "/var/vpn/other.conf"});
+    EXPECT_EQ(unknown.status, 1);
+    EXPECT_EQ(unknown.err, "failclosed: --forget-openvpn-config: /var/vpn/other.conf is not "
+                           "remembered; these are: /var/vpn/own.conf\n");
+    client().must({"rm", "/var/vpn/own.conf"});
+    EXPECT_THAT(failclosed(client(), {"reapply"}).err, HasSubstr("/var/vpn/own.conf"));
+    EXPECT_THAT(failclosed(client(), {"doctor"}).out, HasSubstr("/var/vpn/own.conf"));
+    const Outcome forgotten =
+        failclosed(client(), {"lock", "--forget-openvpn-config", "/var/vpn/../vpn/own.conf"});
+    EXPECT_EQ(forgotten.status, 0);
+    EXPECT_EQ(forgotten.err, "");
+    EXPECT_EQ(failclosed(client(), {"reapply"}).err, "");
+    EXPECT_EQ(failclosed(client(), {"check"}).status, 0);
+}
+
 // Also one that was root's when it was named.
 TEST_F(Configs, ThatRootGivesAwayAreNoLongerUsed)
 {

@@ -485,6 +485,11 @@ TEST(NextState, ProgramsAndConfigurationsAreRememberedOnce)
     const LockRequested lock{{}, false, {"/x.conf"}};
     state = next_state(next_state(state, lock, {}, snapshot_with({})), lock, {}, snapshot_with({}));
     EXPECT_EQ(state.openvpn_configs, std::vector<std::string>{"/x.conf"});
+    LockRequested forget;
+    forget.openvpn_configs = {"/y.conf"};
+    forget.forgotten_configs = {"/x.conf", "/unknown.conf"};
+    EXPECT_EQ(next_state(state, forget, {}, {}).openvpn_configs,
+              std::vector<std::string>{"/y.conf"});
 }
 
 // For example to sign in to a captive portal: the tunnel is not announced a second time.

@@ -30,6 +30,21 @@ TEST(OpenvpnConfig, EmptyHasNothing)
               OpenvpnConfig{});
 }
 
+TEST(OpenvpnConfig, OfAClientOrNot)
+{
+    for (const char* text :
+         {"remote vpn.example\n", "client\n", "--client\n", "tls-client\n", "pull\n",
+          "secret static.key\n", "<connection>\nremote vpn.example\n</connection>\n",
+          "config unreadable.conf\n"}) {
+        EXPECT_TRUE(parse_openvpn_config(text).client) << text;
+    }
+    for (const char* text :
+         {"", "root:x:0:0:root:/root:/bin/bash\n", "remote\n", "# client\n", "dev tun\n",
+          "server 10.8.0.0 255.255.255.0\ndev tun\n", "<ca>\nclient\n</ca>\n"}) {
+        EXPECT_FALSE(parse_openvpn_config(text).client) << text;
+    }
+}
+
 TEST(OpenvpnConfig, SecretsWithoutAFileNeedAPrompt)
 {
     for (const char* text :
