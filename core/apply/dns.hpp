@@ -58,8 +58,8 @@ class Dns {
     /// The system that apply() would use now.
     [[nodiscard]] Result<DnsSystem> in_charge() const;
 
-    /// Whether resolv.conf is still the file of an apply() although the journal, which tells what was
-    /// there before, has no record of it: restore() cannot restore it.
+    /// Whether resolv.conf is still the file of an apply() although the journal, which tells what
+    /// was there before, has no record of it: restore() cannot restore it.
     [[nodiscard]] Result<bool> has_lost_resolv_conf() const;
 
     /// Whether apply(plan) would change nothing.
