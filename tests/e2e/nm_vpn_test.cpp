@@ -621,7 +621,7 @@ TEST_F(UsersVpn, IsNoTunnelIfItsProfileIsChangedWhileItConnects)
         << story();
     manager_.nmcli({"connection", "modify", "office", "+vpn.data", "remote=203.0.113.2:1194"});
     relay();
-    expect_refused("does not run with what its NetworkManager profile says");
+    expect_refused("runs with other settings than its NetworkManager profile has");
     expect_no_leak(sniffer);
     manager_.nmcli({"connection", "down", "office"});
     ASSERT_TRUE(bring_up()) << story();
