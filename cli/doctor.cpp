@@ -189,7 +189,30 @@ bool leads_to_hook(const std::string& script)
                           error);
 }
 
-/// Without the hook failclosed does not know the tunnel, and refuses all packets into it.
+/// Without `up` failclosed does not know the tunnel, and refuses all packets into it.
+void check_scripts(Checks& checks, const std::string& file, const OpenvpnConfig& config)
+{
+    const auto note = [&](const char* what, const char* advice) {
+        checks.push_back({Health::Note, "openvpn-config", file + what, advice});
+    };
+    if (!leads_to_hook(config.up)) {
+        note(" does not call failclosed: no packet can use its tunnel",
+             "add the lines `script-security 2`, `up /etc/openvpn/failclosed` and `down "
+             "/etc/openvpn/failclosed`, as the last `up` and `down`");
+        return;
+    }
+    if (!config.runs_scripts) {
+        note(" has no `script-security 2`: OpenVPN may not call failclosed, and ends when its "
+             "tunnel comes up",
+             "add the line `script-security 2`, unless OpenVPN's command line has it");
+    }
+    if (!leads_to_hook(config.down)) {
+        note(" does not call failclosed when its tunnel ends: the next event notices that, and "
+             "until then names are asked for in the dead tunnel",
+             "add the line `down /etc/openvpn/failclosed`, as the last `down`");
+    }
+}
+
 void check_openvpn_configs(Checks& checks, const Inspection& found)
 {
     auto [files, warnings] = matching_files(found.config.config.openvpn_configs);
@@ -210,12 +233,8 @@ void check_openvpn_configs(Checks& checks, const Inspection& found)
         for (const auto& warning : config->warnings) {
             checks.push_back({Health::Note, "openvpn-config", file + ": " + warning});
         }
-        if (!config->remotes.empty() &&
-            !(leads_to_hook(config->up) && leads_to_hook(config->down))) {
-            checks.push_back({Health::Note, "openvpn-config",
-                              file + " does not call failclosed: no packet can use its tunnel",
-                              "add the lines `script-security 2`, `up /etc/openvpn/failclosed` and "
-                              "`down /etc/openvpn/failclosed`, as the last `up` and `down`"});
+        if (!config->remotes.empty()) {
+            check_scripts(checks, file, *config);
         }
     }
 }
@@ -752,6 +771,29 @@ void check_bystanders(Checks& checks)
     }
 }
 
+void check_boot(Checks& checks)
+{
+    if (!is_enabled_at_boot()) {
+        checks.push_back(
+            {Health::Note, "boot", "not locked before the network", "failclosed lock --boot"});
+        return;
+    }
+    constexpr std::size_t kMostNamed = 3;
+    auto units = units_without_boot_lock();
+    if (units.empty()) {
+        checks.push_back({Health::Ok, "boot", "locked before the network"});
+        return;
+    }
+    const std::size_t more = units.size() - std::min(units.size(), kMostNamed);
+    units.resize(units.size() - more);
+    checks.push_back({Health::Bad, "boot",
+                      "locked before the network, but these units start even if that fails, "
+                      "because links below /etc/systemd/system are missing: " +
+                          joined(units) +
+                          (more > 0 ? " and " + std::to_string(more) + " more" : ""),
+                      "failclosed lock --boot"});
+}
+
 Checks examine()
 {
     Checks checks;
@@ -762,10 +804,7 @@ Checks examine()
                           "not checked: the lock, tunnels, servers, the network and DNS need root",
                           "run it as root"});
     }
-    checks.push_back(is_enabled_at_boot()
-                         ? Check{Health::Ok, "boot", "locked before the network"}
-                         : Check{Health::Note, "boot", "not locked before the network",
-                                 "failclosed lock --boot"});
+    check_boot(checks);
     check_hooks(checks);
     check_connectivity_check(checks);
     check_networkd(checks);

@@ -6,6 +6,8 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <sstream>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -48,6 +50,26 @@ std::string read_boot_id(const std::string& file)
 bool is_enabled_at_boot()
 {
     return exists(kLink) && is_started_by_systemd();
+}
+
+std::vector<std::string> units_without_boot_lock()
+{
+    constexpr std::string_view kRequiredBy = "RequiredBy=";
+    std::vector<std::string> units;
+    std::istringstream text(read_file(kUnitFile, 1 << 20).value_or(""));
+    for (std::string line; std::getline(text, line);) {
+        if (!line.starts_with(kRequiredBy)) {
+            continue;
+        }
+        std::istringstream names(line.substr(kRequiredBy.size()));
+        for (std::string name; names >> name;) {
+            const std::string link = "/etc/systemd/system/" + name + ".requires/" + kUnit;
+            if (!exists(link.c_str())) {
+                units.push_back(name);
+            }
+        }
+    }
+    return units;
 }
 
 Status enable_at_boot()

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/base/result.hpp"
 
@@ -16,6 +17,10 @@ std::string read_boot_id(const std::string& file);
 
 /// Whether systemd will start failclosed-lock.service at boot.
 bool is_enabled_at_boot();
+
+/// The units that failclosed-lock.service names by RequiredBy= and whose links, which `systemctl
+/// enable` makes, are missing: they start although the machine could not be locked.
+std::vector<std::string> units_without_boot_lock();
 
 /// Enables the unit by `systemctl enable`, which does not need a running systemd. Also enables a
 /// unit that is enabled already, because an older version may have made fewer links. Must not be

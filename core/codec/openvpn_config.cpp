@@ -275,6 +275,9 @@ void Parser::read_general_option(std::span<const std::string> words)
         config_.server = true;
     } else if (name == "up" || name == "down") {
         (name == "up" ? config_.up : config_.down) = words[1];
+    } else if (name == "script-security") {
+        // With level 1, the default, it runs only programs like ip(8).
+        config_.runs_scripts = parse_number(words[1], 2, 9).has_value();
     } else if (name == "config") {
         include(words[1]);
     }

@@ -69,6 +69,8 @@ struct OpenvpnConfig {
     /// It drops the privileges to read its configuration and secrets again (`user`, `group`,
     /// `chroot`, `setcon`). It does so when the tunnel comes up and is root until then.
     bool drops_privileges = false;
+    /// It may run scripts (the last `script-security`, at least 2).
+    bool runs_scripts = false;
     /// The last `up` and `down`: programs with their arguments, as written.
     std::string up;
     std::string down;

@@ -142,6 +142,28 @@ TEST(BootLock, CommandAddsLinksThatAnOlderVersionDidNotMake)
         client.exists("/etc/systemd/system/dhcpcd@.service.requires/failclosed-lock.service"));
 }
 
+TEST(BootLock, DoctorNamesUnitsThatStartWithoutIt)
+{
+    const Lab lab(with_product());
+    const Box& client = lab.client();
+    const std::string links = "/etc/systemd/system/";
+    EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    EXPECT_THAT(failclosed(client, {"doctor"}).out,
+                HasSubstr("ok    boot: locked before the network\n"));
+    client.must({"rm", links + "NetworkManager.service.requires/failclosed-lock.service"});
+    EXPECT_THAT(failclosed(client, {"doctor"}).out,
+                HasSubstr("bad   boot: locked before the network, but these units start even if "
+                          "that fails, because links below /etc/systemd/system are missing: "
+                          "NetworkManager.service (failclosed lock --boot)\n"));
+    client.must({"sh", "-c", "rm -r " + links + "*.requires"});
+    EXPECT_THAT(failclosed(client, {"doctor"}).out,
+                HasSubstr("missing: NetworkManager.service, systemd-networkd.service, "
+                          "networking.service and "));
+    EXPECT_EQ(failclosed(client, {"lock", "--boot"}).status, 0);
+    EXPECT_THAT(failclosed(client, {"doctor"}).out,
+                HasSubstr("ok    boot: locked before the network\n"));
+}
+
 TEST(BootLock, CommandReportsWhatToDoWithoutSystemd)
 {
     const Lab lab(with_product());

@@ -45,6 +45,17 @@ TEST(OpenvpnConfig, OfAClientOrNot)
     }
 }
 
+TEST(OpenvpnConfig, ScriptsRunFromTheSecondLevelOn)
+{
+    for (const char* text : {"script-security 2\n", "script-security 1\nscript-security 3\n"}) {
+        EXPECT_TRUE(parse_openvpn_config(text).runs_scripts) << text;
+    }
+    for (const char* text : {"", "script-security 1\n", "script-security\n", "script-security x\n",
+                             "script-security 2\nscript-security 0\n"}) {
+        EXPECT_FALSE(parse_openvpn_config(text).runs_scripts) << text;
+    }
+}
+
 TEST(OpenvpnConfig, SecretsWithoutAFileNeedAPrompt)
 {
     for (const char* text :

@@ -542,12 +542,21 @@ TEST(DoctorTest, NotesConfigurationsThatCallNoHook)
         EXPECT_EQ(outcome.status, 0) << outcome.out;
         EXPECT_THAT(outcome.out, Not(HasSubstr("openvpn-config: /etc/openvpn/tun0.conf")));
         return outcome.out.find("note  openvpn-config: /etc/openvpn/other.conf does not call "
-                                "failclosed") != std::string::npos;
+                                "failclosed: no packet can use its tunnel") != std::string::npos;
     };
-    const std::string up = "up /etc/openvpn/failclosed\n";
+    const auto told = [&] { return failclosed(client, {"doctor"}).out; };
+    const std::string up = "script-security 2\nup /etc/openvpn/failclosed\n";
     const std::string down = "down /etc/openvpn/failclosed\n";
     EXPECT_TRUE(noted(""));
-    EXPECT_TRUE(noted(up));
+    EXPECT_TRUE(noted(down));
+    EXPECT_FALSE(noted(up));
+    EXPECT_THAT(told(), HasSubstr("note  openvpn-config: /etc/openvpn/other.conf does not call "
+                                  "failclosed when its tunnel ends: "));
+    EXPECT_FALSE(noted(up + down));
+    EXPECT_THAT(told(), Not(HasSubstr("openvpn-config: ")));
+    EXPECT_FALSE(noted(up + down + "script-security 1\n"));
+    EXPECT_THAT(told(), HasSubstr("note  openvpn-config: /etc/openvpn/other.conf has no "
+                                  "`script-security 2`: "));
     EXPECT_TRUE(noted(up + down + "up /etc/openvpn/update-resolv-conf\n"));
     EXPECT_FALSE(noted("up /etc/openvpn/update-resolv-conf\n" + up + down));
     EXPECT_FALSE(noted("up \"/usr/lib/failclosed/openvpn-hook x\"\n" + down));
