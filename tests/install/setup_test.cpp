@@ -9,6 +9,7 @@
 #include "tests/support/box.hpp"
 #include "tests/support/lab.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/process.hpp"
 
 namespace failclosed::lab {
 namespace {
@@ -263,6 +264,91 @@ TEST_F(SetupTest, RefusesUnknownArguments)
     EXPECT_EQ(setup({"instal"}).status, 64);
     EXPECT_EQ(setup({"uninstall", "--now"}).status, 64);
     EXPECT_EQ(setup({"uninstall"}).status, 1);
+}
+
+// ---- Its build folder ----
+
+/// Runs ./setup build with programs in the places of meson and ninja that only note their calls.
+class SetupBuildTest : public SetupTest {
+  protected:
+    SetupBuildTest()
+    {
+        box.write_file("/usr/src/tools/dpkg-query",
+                       "#!/bin/sh\nprintf 'installed,%s\\n' g++ meson ninja-build pkg-config "
+                       "libglib2.0-dev libc-ares-dev libseccomp-dev libnm-dev libnftnl-dev "
+                       "libmnl-dev libgtest-dev libgmock-dev\n",
+                       0755);
+        box.write_file("/usr/src/tools/meson",
+                       "#!/bin/sh\n[ \"$1\" = setup ] || exit 1\n"
+                       "[ ! -e \"$2/meson-private/coredata.dat\" ] || exit 1\n"
+                       "echo configured >>/usr/src/calls\nmkdir -p \"$2/meson-info\"\n"
+                       "printf '{\"directories\": {\"source\": \"%s\"}}' \"$PWD\" "
+                       ">\"$2/meson-info/meson-info.json\"\ntouch \"$2/build.ninja\"\n",
+                       0755);
+        box.write_file("/usr/src/tools/ninja",
+                       "#!/bin/sh\necho begins >>/usr/src/calls\nsleep 0.5\n"
+                       "echo ends >>/usr/src/calls\n",
+                       0755);
+    }
+
+    static Command build()
+    {
+        return Command{"sh", "-c", "PATH=/usr/src/tools:$PATH exec /usr/src/setup build"};
+    }
+
+    std::string calls() const { return box.read_file("/usr/src/calls"); }
+};
+
+TEST_F(SetupBuildTest, IsConfiguredOnce)
+{
+    EXPECT_EQ(box.must(build()), "");
+    EXPECT_EQ(box.must(build()), "");
+    EXPECT_EQ(calls(), "configured\nbegins\nends\nbegins\nends\n");
+}
+
+TEST_F(SetupBuildTest, OfACopiedCheckoutIsConfiguredForTheCopy)
+{
+    box.must(build());
+    box.write_file("/usr/src/build/meson-info/meson-info.json",
+                   R"({"directories": {"source": "/home/me/failclosed"}})");
+    box.write_file("/usr/src/build/meson-private/coredata.dat", "of the other one");
+    box.write_file("/usr/src/build/packages/kept.deb", "");
+    EXPECT_EQ(box.must(build()), "setup: build/ was configured for other sources "
+                                 "(/home/me/failclosed): configuring it anew\n");
+    EXPECT_EQ(calls(), "configured\nbegins\nends\nconfigured\nbegins\nends\n");
+    EXPECT_TRUE(box.exists("/usr/src/build/packages/kept.deb"));
+    box.must({"rm", "/usr/src/build/meson-info/meson-info.json"});
+    EXPECT_NE(box.must(build()), "") << "it is unknown what it was configured for";
+    EXPECT_EQ(box.must(build()), "");
+}
+
+TEST_F(SetupBuildTest, IsUsedByOneCallAtATime)
+{
+    box.must(build());
+    const Process first = box.start(build());
+    const Process second = box.start(build());
+    EXPECT_EQ(first.wait(), 0) << first.output();
+    EXPECT_EQ(second.wait(), 0) << second.output();
+    EXPECT_EQ(calls(), "configured\nbegins\nends\nbegins\nends\nbegins\nends\n");
+    EXPECT_EQ(first.output() + second.output(),
+              "setup: waiting for another call of setup, which uses /usr/src/build\n");
+}
+
+TEST_F(SetupTest, TwoInstallationsAtOnceFollowEachOther)
+{
+    const Command install = [] {
+        Command command{"/usr/src/setup", "install"};
+        command.env.push_back("FAILCLOSED_INSTALL_ROOT=/usr/src/stage");
+        return command;
+    }();
+    const Process first = box.start(install);
+    const Process second = box.start(install);
+    const Process third = box.start(install);
+    for (const Process* process : {&first, &second, &third}) {
+        EXPECT_EQ(process->wait(), 0) << process->output();
+    }
+    EXPECT_TRUE(box.exists(kProgram));
+    EXPECT_EQ(setup({"uninstall"}).status, 0);
 }
 
 } // namespace
