@@ -231,7 +231,8 @@ int portal(const Arguments& arguments)
     const auto separator = std::ranges::find(arguments, "--");
     const auto options = Options::parse(
         "portal",
-        {{"for", "Duration, such as 90s or 10m (default 10m, at most 30m)", "TIME"},
+        {{"for", "Duration in seconds (90s) or minutes (10m, or 10); default 10m, at most 30m",
+          "TIME"},
          {"user", "The user who signs in, name or number; with COMMAND, default: caller of sudo",
           "NAME"},
          {"end", "End the sign-in now", ""}},
@@ -239,7 +240,8 @@ int portal(const Arguments& arguments)
     if (!options) {
         return usage_error("portal", options.error());
     }
-    const auto time = parse_value<Seconds>(*options, "for", "a time from 1s to 30m", parse_time);
+    const auto time = parse_value<Seconds>(
+        *options, "for", "a time from 1s to 30m (s: seconds; m or no unit: minutes)", parse_time);
     if (!time) {
         return usage_error("portal", time.error());
     }

@@ -47,6 +47,12 @@ StatusReport make_report()
         report.state.tunnels.clear();
         report.state.underlay = {};
     }
+    for (const auto& tunnel : report.state.tunnels) {
+        const Link* link = found.snapshot.find(tunnel.interface);
+        if (link == nullptr || !link->up) {
+            report.dead_tunnels.insert(tunnel.interface);
+        }
+    }
     report.findings = findings_of(system, found, report.state);
     report.state.portal = portal_in_force(found);
     if (report.state.portal) {

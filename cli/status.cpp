@@ -159,7 +159,7 @@ std::string headline(const StatusReport& report)
     case Outcome::Protection::Closed:
         break;
     }
-    if (!report.state.tunnels.empty()) {
+    if (report.state.tunnels.size() > report.dead_tunnels.size()) {
         return "closed: everything goes through the tunnel";
     }
     return report.config.lan.kind == LanPolicy::Kind::Deny
@@ -253,7 +253,9 @@ std::string status_text(const StatusReport& report)
         for (const auto& own : tunnel.addresses) {
             text += " " + own.address.to_string();
         }
-        text += "\n";
+        text += report.dead_tunnels.contains(tunnel.interface)
+                    ? " (no device of this name is up; its program has not announced its end)\n"
+                    : "\n";
         for (const auto& resolver : tunnel.resolvers) {
             text += "  resolver " + resolver.to_string() + "\n";
         }
@@ -334,6 +336,7 @@ std::string status_json(const StatusReport& report)
                                  [](const IpPrefix& network) { return network.to_string(); });
                     json.strings("resolvers", tunnel.resolvers,
                                  [](const IpAddress& address) { return address.to_string(); });
+                    json.key("up").boolean(!report.dead_tunnels.contains(tunnel.interface));
                 });
             }
         });

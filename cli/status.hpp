@@ -45,6 +45,8 @@ struct DeviceGuard {
 struct StatusReport {
     Outcome::Protection protection = Outcome::Protection::NotClosed;
     State state;
+    /// Tunnels of `state` whose device is absent or down.
+    std::set<InterfaceName> dead_tunnels;
     Config config;
     /// The machine is locked at each boot, before its network starts.
     bool boot_lock = false;

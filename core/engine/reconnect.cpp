@@ -14,9 +14,15 @@ namespace failclosed {
 
 namespace {
 
+/// One line tells that the state could not be saved, however often the run has tried.
 void save(System& system, Outcome& outcome)
 {
-    note(outcome.errors, "saving the state", system.save_state(outcome.state));
+    const std::string what = "saving the state";
+    const Status saved = system.save_state(outcome.state);
+    if (std::ranges::none_of(outcome.errors,
+                             [&](const auto& line) { return line.starts_with(what + ": "); })) {
+        note(outcome.errors, what, saved);
+    }
 }
 
 /// Loads the state of another run, if there is one. Returns whether a program may still have to be

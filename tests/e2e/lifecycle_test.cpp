@@ -286,6 +286,10 @@ TEST_F(Machine, KilledOpenvpnLeavesItClosedUntilTheNextOne)
     EXPECT_TRUE(traffic_.wait_all_sent(5));
     expect_no_leak();
     EXPECT_NE(failclosed(client(), {"check"}).status, 0); // names still ask the dead tunnel
+    const std::string status = client().must({"failclosed", "status"});
+    EXPECT_THAT(status, HasSubstr("closed: no tunnel is up; only VPN servers and the local network "
+                                  "can be reached\n"));
+    EXPECT_THAT(status, ::testing::Not(HasSubstr("everything goes through the tunnel")));
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
     expect_closed();
     vpn().start();
@@ -381,6 +385,22 @@ TEST_F(Machine, DeletedTunnelRoutesAreRestoredByReapply)
     EXPECT_FALSE(answers(client(), addr::site4));
     EXPECT_NE(failclosed(client(), {"check"}).status, 0);
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
+    expect_up();
+}
+
+TEST_F(Machine, TunnelWhoseDeviceIsDownIsNotCalledUp)
+{
+    serve();
+    connect();
+    expect_up();
+    EXPECT_THAT(client().must({"failclosed", "status"}),
+                HasSubstr("closed: everything goes through the tunnel\n"));
+    client().ip("link set tun0 down\n");
+    const std::string status = client().must({"failclosed", "status"});
+    EXPECT_THAT(status, HasSubstr("closed: no tunnel is up; "));
+    client().ip("link set tun0 up\n");
+    vpn().usr1();
+    expect_connected(2);
     expect_up();
 }
 

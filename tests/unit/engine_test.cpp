@@ -1038,6 +1038,22 @@ TEST_F(ReconnectTest, AnUnlockAfterAnUnsavedStateIsKept)
     EXPECT_EQ(system_.saved.armed, Armed::No);
 }
 
+
+TEST_F(ReconnectTest, AStateThatCannotBeSavedIsReportedOnce)
+{
+    system_.snapshot.main_routes.clear();
+    handle(system_, UnderlayChanged{});
+    system_.snapshot.main_routes = route();
+    system_.broken = {"save_state"};
+    system_.calls.clear();
+    const Outcome outcome = handle(system_, UnderlayChanged{});
+    EXPECT_EQ(std::ranges::count(system_.calls, "save_state"), 2);
+    EXPECT_EQ(std::ranges::count_if(
+                  outcome.errors,
+                  [](const auto& line) { return line.starts_with("saving the state: "); }),
+              1);
+}
+
 TEST_F(ReconnectTest, ATunnelOfAnotherRunIsKept)
 {
     system_.snapshot.main_routes.clear();
