@@ -543,10 +543,10 @@ TEST(Servers, OfANameAreNotSilentlyLostIfTheHostsFileIsALinkToNothing)
 {
     const Lab lab(with_product());
     const Box& client = lab.client();
-    client.must({"ln", "-sf", "/nowhere/hosts", "/etc/hosts"});
+    client.must({"ln", "-sf", "/var/nowhere/hosts", "/etc/hosts"});
     const auto says = [](const Outcome& outcome) {
         return outcome.err.find(
-                   "failclosed: /etc/hosts: is a symbolic link to /nowhere/hosts, which "
+                   "failclosed: /etc/hosts: is a symbolic link to /var/nowhere/hosts, which "
                    "does not exist") != std::string::npos;
     };
     const auto by_address = failclosed(client, {"lock", "--server", "203.0.113.3:1194/udp"});
@@ -561,12 +561,12 @@ TEST(Servers, OfANameAreNotSilentlyLostIfTheHostsFileIsALinkToNothing)
     const auto reapplied = failclosed(client, {"reapply"});
     EXPECT_TRUE(says(reapplied)) << reapplied.err;
     EXPECT_EQ(std::ranges::count(reapplied.err, '\n'), 1) << reapplied.err;
-    client.must({"mkdir", "/nowhere"});
-    client.must({"touch", "/nowhere/hosts"});
+    client.must({"mkdir", "/var/nowhere"});
+    client.must({"touch", "/var/nowhere/hosts"});
     EXPECT_EQ(failclosed(client, {"reapply"}).err, "");
     EXPECT_EQ(failclosed(client, {"check"}).status, 0);
     EXPECT_EQ(failclosed(client, {"unlock"}).err, "");
-    EXPECT_EQ(client.read_file("/nowhere/hosts"), "");
+    EXPECT_EQ(client.read_file("/var/nowhere/hosts"), "");
 }
 
 TEST(Bootstrap, DoesNotRunIfForbidden)
