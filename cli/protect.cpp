@@ -50,6 +50,19 @@ std::optional<Remote> parse_server(const std::string& text)
     return never ? std::nullopt : std::move(remote);
 }
 
+/// The values of --server of `lock`: another machine must be able to have each address.
+Result<std::vector<Remote>> parse_admitted_servers(const Options& options)
+{
+    auto remotes = parse_values<Remote>(options, "server", "HOST:PORT/PROTO", parse_server);
+    for (const auto& remote : remotes ? *remotes : std::vector<Remote>{}) {
+        if (const auto why = why_no_server(remote)) {
+            return fail("--server: " + to_string(remote) + ": " + *why +
+                        ", which no VPN server can have");
+        }
+    }
+    return remotes;
+}
+
 std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
 {
     const auto prefix = IpPrefix::parse(text);
@@ -263,16 +276,10 @@ int lock(const Arguments& arguments)
     if (!options) {
         return usage_error("lock", options.error());
     }
-    const auto remotes = parse_values<Remote>(*options, "server", "HOST:PORT/PROTO", parse_server);
+    const auto remotes = parse_admitted_servers(*options);
     const auto identity = parse_identity(*options);
     if (!remotes || !identity) {
         return usage_error("lock", remotes ? identity.error() : remotes.error());
-    }
-    for (const auto& remote : *remotes) {
-        if (const auto why = why_no_server(remote)) {
-            return usage_error("lock", Error("--server: " + to_string(remote) + ": " + *why +
-                                             ", which no VPN server can have"));
-        }
     }
     // If the same server is listed several times, the first mark is used: a server with --uid or
     // --mark comes before those of configurations.

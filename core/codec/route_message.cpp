@@ -566,6 +566,7 @@ void append_removal(Bytes& requests, const NetlinkMessage& message)
 {
     const bool is_rule = message.type == RTM_NEWRULE;
     const std::size_t fixed = is_rule ? sizeof(fib_rule_hdr) : sizeof(rtmsg);
+    const auto head = message.payload.first(fixed);
     const auto attributes = message.payload.subspan(fixed);
     const Bytes kept =
         is_rule ? Bytes(attributes.begin(), attributes.end()) : removable_attributes(attributes);
@@ -575,7 +576,7 @@ void append_removal(Bytes& requests, const NetlinkMessage& message)
     header.nlmsg_flags = NLM_F_REQUEST;
     const ByteView bytes(reinterpret_cast<const std::uint8_t*>(&header), sizeof(header));
     requests.insert(requests.end(), bytes.begin(), bytes.end());
-    requests.insert(requests.end(), message.payload.begin(), message.payload.begin() + fixed);
+    requests.insert(requests.end(), head.begin(), head.end());
     requests.insert(requests.end(), kept.begin(), kept.end());
     requests.resize(NLMSG_ALIGN(requests.size()));
 }
