@@ -1038,7 +1038,6 @@ TEST_F(ReconnectTest, AnUnlockAfterAnUnsavedStateIsKept)
     EXPECT_EQ(system_.saved.armed, Armed::No);
 }
 
-
 TEST_F(ReconnectTest, AStateThatCannotBeSavedIsReportedOnce)
 {
     system_.snapshot.main_routes.clear();
