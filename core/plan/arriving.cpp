@@ -132,7 +132,6 @@ Chain input(const Refusals& refusals, const Needs& needs)
         rules.push_back(allow("answers to a sign-in", {established, of_flow(kPortalMark)}));
         add_icmp_errors(rules, "a sign-in", of_flow(kPortalMark));
     }
-    rules.push_back(no_source_route());
     append(rules, dhcp_in());
     if (needs.downstream) {
         rules.push_back(no_router_behind());

@@ -134,17 +134,17 @@ Ruleset plan_firewall(const State& state, const Config& config, const Snapshot& 
     add(into_tunnel(expressions));
     add(prerouting_raw());
     add(prerouting_mark(in.needs, !essential));
+    if (!essential) {
+        add(passing_through(refusals, in.needs));
+    }
+    add(prerouting_filter(expressions));
     add(input(refusals, in.needs));
     add(forward(refusals, in.needs));
     add(output(leaving));
     add(postrouting(at_last, expressions));
-    if (!essential) {
-        add(passing_through(refusals, in.needs));
-        add(prerouting_filter());
-        if (in.needs.downstream) {
-            add(redirect_dns(state, config));
-            add(masquerade());
-        }
+    if (!essential && in.needs.downstream) {
+        add(redirect_dns(state, config));
+        add(masquerade());
     }
     Ruleset ruleset{{std::move(table), plan_arp(state)}};
     if (expressions == Expressions::All) {

@@ -17,15 +17,20 @@ Rule answers_from_tunnel(std::vector<Match> more)
     return allow("answers from a tunnel", std::move(more));
 }
 
-/// The kernel answers what it cannot forward ("time exceeded", "unreachable", redirects) before
-/// any later chain, and to a source elsewhere it would do so through the tunnel. After the
-/// translation of destinations, so that published services of guests count as forwarded.
-Chain prerouting_filter()
+/// The kernel sends ICMP errors and redirects for packets that it cannot forward, or whose options
+/// it cannot parse, before any later chain. To remote sources, and along a source route, it would
+/// send them through the tunnel. This chain follows destination NAT, so that published services of
+/// guests count as forwarded.
+Chain prerouting_filter(Expressions expressions)
 {
-    return {"prerouting_filter",
-            BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept},
-            {dispatch("by device", sets::kInnerDevice, Direction::Incoming),
-             go_to("forwarded packet", {ToOthers{}}, chains::kPassingThrough)}};
+    Chain chain{
+        "prerouting_filter", BaseChain{Hook::Prerouting, kPriorityFilter, Verdict::Accept}, {}};
+    chain.rules.push_back(dispatch("by device", sets::kInnerDevice, Direction::Incoming));
+    chain.rules.push_back(no_source_route());
+    if (expressions != Expressions::Essential) {
+        chain.rules.push_back(go_to("forwarded packet", {ToOthers{}}, chains::kPassingThrough));
+    }
+    return chain;
 }
 
 Chain passing_through(const Refusals& refusals, const Needs& needs)

@@ -11,7 +11,7 @@ namespace failclosed {
 
 /// Sends packets that are not for this machine to passing_through(), before routing answers those
 /// that it cannot forward.
-Chain prerouting_filter();
+Chain prerouting_filter(Expressions expressions);
 Chain passing_through(const Refusals& refusals, const Needs& needs);
 
 Chain forward(const Refusals& refusals, const Needs& needs);

@@ -628,7 +628,7 @@ inline std::vector<Row> forwarded_behind_rows()
                   anything(kGuest, kPublic4) + anything(kGuest6, kPublic6)),
         forwarded({"fwd-behind-closed", "closed, forward", "reject", outside}, "br0", "eth0",
                   anything(kGuest, kPublic4)),
-        forwarded({"fwd-behind-between", deny, "accept", "behind this machine"}, "br0", "br1",
+        forwarded({"fwd-behind-between", deny, "accept", behind}, "br0", "br1",
                   anything(kGuest, kOtherGuest)),
         forwarded({"fwd-behind-from-lan", deny, "drop", outside}, "eth0", "br0",
                   anything(kNeighbour, kGuest)),

@@ -201,8 +201,10 @@ Frame packet(const Ip& ip, std::uint8_t protocol, const Frame& payload)
         add(whole, address_bytes(ip.to));
         add(whole, extension);
     } else {
-        add16(whole, 0x4500);
-        add16(whole, static_cast<std::uint32_t>(20 + payload.size()));
+        const std::size_t header = 20 + ip.options.size();
+        add8(whole, static_cast<std::uint32_t>(0x40 + header / 4));
+        add8(whole, 0);
+        add16(whole, static_cast<std::uint32_t>(header + payload.size()));
         add16(whole, ip.id);
         add16(whole, ip.offset / 8U | (ip.more_fragments ? 0x2000U : 0U));
         add8(whole, ip.hops);
@@ -210,6 +212,7 @@ Frame packet(const Ip& ip, std::uint8_t protocol, const Frame& payload)
         add16(whole, 0);
         add(whole, address_bytes(ip.from));
         add(whole, address_bytes(ip.to));
+        add(whole, ip.options);
         put16(whole, 10, checksum(whole));
     }
     add(whole, payload);

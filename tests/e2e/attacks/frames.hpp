@@ -63,6 +63,7 @@ struct Ip {
     std::uint16_t id = 0x4242;
     std::uint16_t offset = 0; ///< of a fragment, in bytes, a multiple of 8
     bool more_fragments = false;
+    Frame options = {}; ///< of IPv4 (RFC 791), a multiple of 4 bytes
 };
 
 /// A whole packet. IPv6 gets a fragment header where it is a fragment.

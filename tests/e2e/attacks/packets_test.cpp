@@ -316,6 +316,37 @@ TEST_F(SourceRoutes, InFramesOfPacketSockets)
         });
 }
 
+/// A neighbour would learn by it which tunnel this machine uses.
+TEST_F(SourceRoutes, BringNoIcmpErrorIntoTheTunnel)
+{
+    const HeldTag tag("answered source route");
+    expect_outcomes(
+        {.firewall = Holds, .routing = Leaks, .belt = Leaks}, *targets, [&](Target& target) {
+            Wiretap tunnel(target.client(), "tun0");
+            const Frame text = bytes_of(tag.text());
+            // A used-up source route, which an answer follows backwards, and a malformed option.
+            Frame options = {loose, 11, 12};
+            for (const char* station : {"198.51.100.68", "198.51.100.69"}) {
+                options = joined({options, address_bytes(station)});
+            }
+            options = joined({options, {record, 2, 0, 0, 0}});
+            const Ethernet addresses{.from = mac_of(target.isp(), "lan0"),
+                                     .to = mac_of(target.client(), "eth0")};
+            const Ip from_neighbour{
+                .from = addr::neighbour4, .to = addr::site4, .options = options};
+            send_frame(target.isp(), "lan0",
+                       ethernet(addresses, udp(from_neighbour, 1, some_port, text)));
+            EXPECT_TRUE(eventually([&] { return answers(target.isp(), addr::client4, {"-W1"}); }));
+            const auto is_answer = [&](const Seen& packet) {
+                return packet.outgoing && packet.holds(text);
+            };
+            if (target.has_to_leak()) {
+                return std::uint64_t{tunnel.wait_for(is_answer).has_value()};
+            }
+            return static_cast<std::uint64_t>(std::ranges::count_if(tunnel.seen(), is_answer));
+        });
+}
+
 } // namespace
 
 } // namespace failclosed::lab
