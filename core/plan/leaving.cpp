@@ -211,7 +211,7 @@ void add_downstream(std::vector<Rule>& rules, const Leaving& leaving)
     }
 }
 
-/// One look-up leads to the line in the log and the refusal.
+/// The log line and the refusal, in a chain of their own, so that packets pay for one look-up.
 Chain refused(const std::string& name, const Leaving& leaving, const char* reason, bool logged)
 {
     const auto refuse_it = logged ? leaving.refusals : Refusals(/*logged=*/false);
@@ -234,7 +234,7 @@ Chain past_tunnel(const Leaving& leaving)
     rules.push_back(
         dispatch("refused services", refused_service_map(leaving.place), Direction::Outgoing));
     for (const Family family : kFamilies) {
-        // Elsewhere it is refused before all that is admitted.
+        // In the other places transport_rules() refuse it.
         if (leaving.place == Place::Postrouting) {
             rules.push_back(no_tunnel_address_elsewhere(family, Verdict::Drop));
         }
@@ -328,7 +328,7 @@ std::vector<Rule> leaving_rules(const Leaving& leaving)
         add_local(rules, leaving, "local network", outgoing(sets::kLan(family)));
     }
     if (leaving.place == Place::Output) {
-        // Elsewhere this stands first. Here postrouting still follows what was admitted.
+        // For the reason that is counted: postrouting checks the packets that are admitted.
         rules.push_back(no_source_route());
     }
     append(rules, leaving.refusals(egress ? "frame outside the tunnel" : "sent outside the tunnel",

@@ -29,7 +29,7 @@ struct Leaving {
 /// which IGMP needs. Each table with leaving_rules() has it once.
 Chain source_route();
 
-/// The jump to source_route(). Stands before every rule that admits anything outside the tunnels.
+/// The jump to source_route(). It comes before every rule that admits packets outside the tunnels.
 Rule no_source_route();
 
 /// Chains that leaving_rules() jump to, in an order for Table::chains, without source_route().
@@ -39,18 +39,18 @@ std::vector<Chain> leaving_chains(const Leaving& leaving);
 /// The verdict map that leads to the chains of refused services.
 Set refused_service_ports(const Leaving& leaving);
 
-/// What admits packets to VPN servers, by their tunnel programs. Stands before leaving_rules().
+/// Rules that admit packets of tunnel programs to their VPN servers. They come before
+/// leaving_rules().
 std::vector<Rule> transport_rules(const Leaving& leaving);
 
-/// In the order in which packets meet them; what none of them admits is refused by the last one.
-/// They look into leaving_sets() and refused_service_ports(), and at Place::Egress into
-/// egress_sets().
+/// In order of evaluation; the last one refuses all other packets. They use leaving_sets() and
+/// refused_service_ports(), and at Place::Egress egress_sets().
 std::vector<Rule> leaving_rules(const Leaving& leaving);
 
 /// Refuses packets from the address of a tunnel.
 Rule no_tunnel_address_elsewhere(Family family, Verdict verdict);
 
-/// Stands before every rule that admits the local network, also for what is forwarded (whose
+/// Comes before every rule that admits the local network, also for forwarded packets (whose
 /// refusals are answered at Place::Output).
 Rule refused_before_lan(Place place);
 

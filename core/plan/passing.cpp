@@ -49,8 +49,8 @@ Chain passing_through(const Refusals& refusals, const Needs& needs)
     return chain;
 }
 
-/// Forwarded packets have their final device from the start. Postrouting judges them once more as
-/// packets of this machine: admits less than here, but for answers from a tunnel.
+/// Forwarded packets have their final device here. Postrouting filters them once more by the rules
+/// for packets of this machine, except answers from a tunnel.
 Chain forward(const Refusals& refusals, const Needs& needs)
 {
     Chain chain{"forward", BaseChain{Hook::Forward, kPriorityFilter, Verdict::Drop}, {}};
