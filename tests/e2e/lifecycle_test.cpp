@@ -315,7 +315,7 @@ TEST_F(Machine, DroppedPrivilegesWithPersistTunComeBack)
     expect_up();
 
     expect_end();
-    EXPECT_EQ(vpn().process().count("down: without privileges"), 1U) << vpn().log();
+    EXPECT_EQ(vpn().process().count("down: the hook has no privileges"), 1U) << vpn().log();
     EXPECT_TRUE(traffic_.wait_all_sent(2));
     expect_no_leak();
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
@@ -329,7 +329,7 @@ TEST_F(Machine, DroppedPrivilegesWithoutPersistTunStayClosedUntilReapply)
     expect_up();
     vpn().usr1();
     expect_connected(2);
-    EXPECT_EQ(vpn().process().count("down: without privileges"), 1U) << vpn().log();
+    EXPECT_EQ(vpn().process().count("down: the hook has no privileges"), 1U) << vpn().log();
     EXPECT_FALSE(answers(client(), addr::site4));
     EXPECT_TRUE(traffic_.wait_all_sent(2));
     expect_no_leak();
