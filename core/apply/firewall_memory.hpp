@@ -36,15 +36,15 @@ class FirewallMemory {
     {
     }
 
-    /// What was remembered since the machine was started; nothing where that cannot be told, or
-    /// where others than the caller's user could have written it.
+    /// The rules that were remembered since the machine was started. `nullopt` if the file cannot
+    /// be read, is malformed, is of an earlier boot, or could be written by another user.
     std::optional<SeenRules> load() const;
 
     /// Remembers `seen`, in the place of what was remembered before. On failure nothing is
     /// remembered, or still that: it says of itself when it was true.
     Status save(const SeenRules& seen) const;
 
-    /// Remembers nothing any more. For whoever takes the tables away, or finds them gone.
+    /// Removes the file. Callers that remove the tables, or find them missing, call this.
     Status forget() const;
 
   private:

@@ -306,7 +306,7 @@ Result<NftContents> Nftables::read_once(const std::vector<TableName>& tables, De
     }
     generation_ = *generation;
     if (memory_ && depth == Depth::Elements) {
-        // Whoever comes later believes what is noted under this number.
+        // Later runs trust what is remembered for this generation.
         if (const Status settled = socket_.settle(generation_); !settled) {
             if (settled.error().number() == EINTR) {
                 return Failure(settled.error());

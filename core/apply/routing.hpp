@@ -10,9 +10,9 @@
 namespace failclosed {
 
 /// Our entries have kRouteProtocol. As long as a rule of the plan looks a table up (other than
-/// main), all routes in that table count as ours, whoever made them: they decide there. Nothing
-/// else is read or changed. If the kernel has no IPv6 (ipv6.disable=1), the plan's IPv6 part is
-/// left out.
+/// main), all routes in that table count as ours, also those of other programs, because they decide
+/// there. No other entry is changed. If the kernel has no IPv6 (ipv6.disable=1), the plan's IPv6
+/// part is left out.
 class Routing {
   public:
     static Result<Routing> open();

@@ -33,7 +33,7 @@ struct RefusedService {
     RefusedBy refused_by = RefusedBy::Firewall;
     /// Whether it is logged if the configuration asks for a log.
     bool logged = false;
-    /// The option that allows it in the local network; nullptr if there is none.
+    /// The option that allows it in the local network; nullptr if no option allows it.
     bool Config::* lifted_by = nullptr;
 };
 

@@ -215,8 +215,9 @@ struct Process::Watch {
     }
 
     // Reads both pipes until both are empty before it reports: a caller that sees a text also sees
-    // all earlier output, on the other pipe too, of any process. Whoever looks at the text calls it
-    // too, and need not wait for the thread to be given its turn. False where there may be more.
+    // all earlier output, on the other pipe too, of any process. Callers that
+    // read the text call this too, so they do not wait until the thread runs. False if there may be
+    // more to read.
     bool drain()
     {
         const std::lock_guard order(reading);
