@@ -308,12 +308,6 @@ class RuleWriter {
         }
     }
 
-    void operator()(const HasInput&)
-    {
-        meta(NFT_META_IIF);
-        compare(NFT_CMP_NEQ, host_order(0));
-    }
-
     void operator()(const FromOthers&)
     {
         put(Expression("fib")

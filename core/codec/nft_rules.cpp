@@ -123,8 +123,6 @@ class GuardCollector {
 
     void operator()(const ToInterface&) {}
 
-    void operator()(const HasInput&) {}
-
     void operator()(const FromUid&) {}
 
     void operator()(const HasSocket&) {}

@@ -260,8 +260,6 @@ class RuleText {
         return "fib daddr type != local fib daddr type != broadcast fib daddr type != multicast";
     }
 
-    std::string operator()(const HasInput&) const { return "meta iif != 0"; }
-
     std::string operator()(const FromOthers&) const { return "fib saddr type != local"; }
 
     std::string operator()(const HasMark& match) const

@@ -190,8 +190,6 @@ class Walk {
 
     bool operator()(const ToOthers&) const { return family() && packet_.for_others; }
 
-    bool operator()(const HasInput&) const { return packet_.input.has_value(); }
-
     bool operator()(const FromOthers&) const { return family() && packet_.for_others; }
 
     bool operator()(const HasMark& match) const

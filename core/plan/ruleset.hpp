@@ -137,12 +137,6 @@ struct ToOthers {
     friend bool operator==(const ToOthers&, const ToOthers&) = default;
 };
 
-/// The packet has an input device. At postrouting this holds for forwarded packets, and for packets
-/// that a tunnel device of this machine has encapsulated (since Linux 5.7; before, for no packet).
-struct HasInput {
-    friend bool operator==(const HasInput&, const HasInput&) = default;
-};
-
 /// The source is not an address of this machine. Needs CONFIG_NFT_FIB_INET.
 struct FromOthers {
     friend bool operator==(const FromOthers&, const FromOthers&) = default;
@@ -186,7 +180,7 @@ using Match =
     std::variant<InFamily, FromInterface, ToInterface, FromNetwork, ToNetwork, OfTransport,
                  FromPort, ToPort, IcmpType, Icmpv6Type, HopLimit, LaterFragment, HasLongerHeader,
                  HasIpOptions, HasRouterAlertAlone, HasMoreHeaders, HasRoutingHeader, AsLabelled,
-                 OfEtherType, ToMac, FromUid, HasSocket, ToOthers, HasInput, FromOthers, HasMark,
+                 OfEtherType, ToMac, FromUid, HasSocket, ToOthers, FromOthers, HasMark,
                  HasConntrackMark, InConntrackState, HasMptcpOption, InSet>;
 
 // ---- Rules ----

@@ -132,7 +132,7 @@ inline std::vector<Rule> sample_output_rules()
         {"multipath", {HasMptcpOption{}}, true, {}, {}},
         {"any socket", {HasSocket{}}, true, {}, {}},
         {"routed", {ToOthers{}}, true, {}, {}},
-        {"forwarded", {HasInput{}, FromOthers{}}, true, {}, {}},
+        {"forwarded", {FromOthers{}}, true, {}, {}},
         {"strip multipath", {OfTransport{Transport::Tcp}}, true, {StripMptcpOption{}}, {}},
         {"set marks",
          {},

@@ -135,8 +135,7 @@ TEST(Interpreter, MatchesPacketsForOtherHosts)
 
 TEST(Interpreter, MatchesPacketsReceivedFromOtherHosts)
 {
-    const std::vector<Match> both = {HasInput{}, FromOthers{}};
-    const Ruleset ruleset = one_chain({{"hit", both, false, {}, Verdict::Drop}}, {},
+    const Ruleset ruleset = one_chain({{"hit", {FromOthers{}}, false, {}, Verdict::Drop}}, {},
                                       {Hook::Postrouting, 0, Verdict::Accept});
     const Packet packet = changed(udp4(), [](Packet& p) { p.input = device("br0"); });
     EXPECT_EQ(evaluate_path(ruleset, Path::Sent, packet).verdict, Verdict::Accept);
