@@ -11,9 +11,9 @@
 #include "cli/status.hpp"
 #include "core/base/report.hpp"
 #include "core/engine/inspect.hpp"
-#include "core/plan/firewall.hpp"
-#include "core/plan/interpreter.hpp"
-#include "core/plan/route_decision.hpp"
+#include "core/plan/firewall/firewall.hpp"
+#include "core/plan/firewall/interpreter.hpp"
+#include "core/plan/routing/route_decision.hpp"
 
 namespace failclosed::cli {
 

@@ -14,14 +14,14 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
-#include "cli/underlay_resolvers.hpp"
-#include "core/apply/sign_in.hpp"
+#include "core/apply/programs/sign_in.hpp"
 #include "core/base/file.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/resolv_conf.hpp"
+#include "core/codec/files/resolv_conf.hpp"
 #include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/run_event.hpp"
+#include "core/engine/underlay_resolvers.hpp"
 
 namespace failclosed::cli {
 

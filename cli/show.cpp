@@ -12,10 +12,10 @@
 #include "cli/look.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
-#include "core/apply/boot.hpp"
+#include "core/apply/programs/boot.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/nft_text.hpp"
-#include "core/codec/resolv_conf.hpp"
+#include "core/codec/files/resolv_conf.hpp"
+#include "core/codec/nftables/text.hpp"
 #include "core/engine/live_system.hpp"
 
 namespace failclosed::cli {

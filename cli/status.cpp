@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "cli/json_writer.hpp"
-#include "core/plan/belt.hpp"
+#include "core/plan/firewall/belt.hpp"
 
 namespace failclosed::cli {
 

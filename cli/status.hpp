@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/codec/nft_message.hpp"
+#include "core/codec/nftables/message.hpp"
 #include "core/engine/engine.hpp"
 #include "core/engine/inspect.hpp"
 #include "core/engine/live_system.hpp"

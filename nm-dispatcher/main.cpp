@@ -9,11 +9,11 @@
 
 #include <unistd.h>
 
-#include "core/apply/observe.hpp"
-#include "core/apply/profiles.hpp"
-#include "core/apply/tun_program.hpp"
+#include "core/apply/kernel/observe.hpp"
+#include "core/apply/programs/profiles.hpp"
+#include "core/apply/programs/tun_program.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/network_manager_environment.hpp"
+#include "core/codec/network_manager/environment.hpp"
 #include "core/engine/hook.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/run_event.hpp"

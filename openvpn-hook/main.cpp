@@ -5,11 +5,11 @@
 
 #include <unistd.h>
 
-#include "core/apply/openvpn_configs.hpp"
-#include "core/apply/process.hpp"
-#include "core/apply/users.hpp"
+#include "core/apply/programs/openvpn_configs.hpp"
+#include "core/apply/programs/process.hpp"
+#include "core/apply/programs/users.hpp"
 #include "core/base/report.hpp"
-#include "core/codec/openvpn_environment.hpp"
+#include "core/codec/openvpn/environment.hpp"
 #include "core/engine/hook.hpp"
 #include "core/engine/live_system.hpp"
 #include "core/engine/run_event.hpp"

@@ -10,7 +10,7 @@
 
 #include "core/engine/reconnect.hpp"
 #include "core/plan/decide.hpp"
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 #include "core/plan/protection.hpp"
 
 namespace failclosed {

@@ -8,7 +8,7 @@
 
 #include "core/engine/system.hpp"
 #include "core/model/event.hpp"
-#include "core/plan/lookups.hpp"
+#include "core/plan/names/lookups.hpp"
 
 namespace failclosed {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/engine/system.hpp"
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 #include "core/plan/protection.hpp"
 
 namespace failclosed {

@@ -14,16 +14,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "core/apply/hosts.hpp"
-#include "core/apply/journal.hpp"
-#include "core/apply/links.hpp"
-#include "core/apply/observe.hpp"
-#include "core/apply/openvpn_configs.hpp"
-#include "core/apply/process.hpp"
-#include "core/apply/sockets.hpp"
-#include "core/apply/sysctl.hpp"
+#include "core/apply/dns/hosts.hpp"
+#include "core/apply/kernel/links.hpp"
+#include "core/apply/kernel/observe.hpp"
+#include "core/apply/kernel/sockets.hpp"
+#include "core/apply/kernel/sysctl.hpp"
+#include "core/apply/programs/openvpn_configs.hpp"
+#include "core/apply/programs/process.hpp"
+#include "core/apply/storage/journal.hpp"
 #include "core/plan/constants.hpp"
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 
 namespace failclosed {
 

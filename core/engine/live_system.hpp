@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "core/apply/dns.hpp"
-#include "core/apply/nftables.hpp"
-#include "core/apply/routing.hpp"
-#include "core/apply/state_store.hpp"
+#include "core/apply/dns/dns.hpp"
+#include "core/apply/kernel/nftables.hpp"
+#include "core/apply/kernel/routing.hpp"
+#include "core/apply/storage/state_store.hpp"
 #include "core/engine/system.hpp"
 
 namespace failclosed {

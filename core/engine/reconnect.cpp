@@ -8,7 +8,7 @@
 #include <iterator>
 #include <utility>
 
-#include "core/plan/underlay.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 

@@ -16,8 +16,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "core/apply/observe.hpp"
-#include "core/apply/process.hpp"
+#include "core/apply/kernel/observe.hpp"
+#include "core/apply/programs/process.hpp"
 #include "core/base/file.hpp"
 
 namespace failclosed {

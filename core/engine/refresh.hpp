@@ -9,7 +9,7 @@
 #include "core/base/owned.hpp"
 #include "core/base/result.hpp"
 #include "core/engine/engine.hpp"
-#include "core/plan/lookups.hpp"
+#include "core/plan/names/lookups.hpp"
 
 namespace failclosed {
 

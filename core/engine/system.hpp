@@ -9,11 +9,11 @@
 
 #include "core/base/result.hpp"
 #include "core/model/snapshot.hpp"
-#include "core/plan/dns.hpp"
-#include "core/plan/hosts.hpp"
-#include "core/plan/routing.hpp"
-#include "core/plan/ruleset.hpp"
-#include "core/plan/underlay.hpp"
+#include "core/plan/firewall/ruleset.hpp"
+#include "core/plan/names/dns.hpp"
+#include "core/plan/names/hosts.hpp"
+#include "core/plan/routing/routing.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 

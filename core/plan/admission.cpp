@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/plan/networks.hpp"
-#include "core/plan/underlay.hpp"
+#include "core/plan/routing/networks.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 

@@ -9,7 +9,7 @@
 
 #include "core/model/event.hpp"
 #include "core/model/snapshot.hpp"
-#include "core/plan/lookups.hpp"
+#include "core/plan/names/lookups.hpp"
 
 namespace failclosed {
 

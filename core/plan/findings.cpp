@@ -8,9 +8,9 @@
 
 #include <linux/rtnetlink.h>
 
-#include "core/plan/networks.hpp"
-#include "core/plan/routing.hpp"
-#include "core/plan/underlay.hpp"
+#include "core/plan/routing/networks.hpp"
+#include "core/plan/routing/routing.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 

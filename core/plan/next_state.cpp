@@ -8,8 +8,9 @@
 #include <set>
 
 #include "core/plan/admission.hpp"
-#include "core/plan/networks.hpp"
-#include "core/plan/underlay.hpp"
+#include "core/plan/names/lookups.hpp"
+#include "core/plan/routing/networks.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 

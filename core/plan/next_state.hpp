@@ -19,9 +19,6 @@ inline constexpr std::size_t kMostLeases = 16;
 inline constexpr std::size_t kMostConfigs = 256;
 inline constexpr std::size_t kMostProfiles = 256;
 
-/// How long an unverified address is valid after the last answer with it, while no tunnel is up.
-inline constexpr Seconds kUnverifiedLifetime = std::chrono::minutes(15);
-
 /// The state after `event`. Only UnlockRequested disarms; only LockRequested and TunnelUp arm, also
 /// a TunnelUp that admission refuses. A refused device is not a tunnel, and its name stays refused
 /// until an announcement of it is admitted or the machine is opened, unless the reason is that the

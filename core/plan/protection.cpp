@@ -2,7 +2,7 @@
 // The planned protection for a state.
 #include "core/plan/protection.hpp"
 
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 
 namespace failclosed {
 

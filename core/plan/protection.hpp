@@ -2,10 +2,10 @@
 // The planned protection for a state.
 #pragma once
 
-#include "core/plan/dns.hpp"
-#include "core/plan/hosts.hpp"
-#include "core/plan/routing.hpp"
-#include "core/plan/ruleset.hpp"
+#include "core/plan/firewall/ruleset.hpp"
+#include "core/plan/names/dns.hpp"
+#include "core/plan/names/hosts.hpp"
+#include "core/plan/routing/routing.hpp"
 
 namespace failclosed {
 

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/support/lab.hpp"
+#include "tests/support/lab/lab.hpp"
 #include "tests/support/refused_services.hpp"
 
 namespace failclosed::lab {

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/echo_flow.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/echo_flow.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -14,11 +14,11 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/dhcpcd.hpp"
-#include "tests/support/echo_flow.hpp"
-#include "tests/support/resolvers.hpp"
-#include "tests/support/signal_counter.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/dhcpcd.hpp"
+#include "tests/support/daemons/resolvers.hpp"
+#include "tests/support/lab/signal_counter.hpp"
+#include "tests/support/traffic/echo_flow.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -12,11 +12,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/apply/dns.hpp"
+#include "core/apply/dns/dns.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/lab.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/resolvers.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/daemons/resolvers.hpp"
+#include "tests/support/lab/lab.hpp"
 
 namespace failclosed::lab {
 

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/apply/nftables.hpp"
+#include "core/apply/kernel/nftables.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 #include "tests/unit/mutator.hpp"
 #include "tests/unit/recording.hpp"
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -16,9 +16,9 @@
 
 #include "tests/e2e/scene.hpp"
 #include "tests/e2e/storm.hpp"
-#include "tests/support/sniffer.hpp"
-#include "tests/support/stepper.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/lab/stepper.hpp"
+#include "tests/support/traffic/sniffer.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

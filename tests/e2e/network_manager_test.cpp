@@ -22,10 +22,10 @@
 
 #include "core/base/owned.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/echo_flow.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/signal_counter.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/lab/signal_counter.hpp"
+#include "tests/support/traffic/echo_flow.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

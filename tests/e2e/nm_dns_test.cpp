@@ -20,9 +20,9 @@
 
 #include "core/base/owned.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/resolvers.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/daemons/resolvers.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/http.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/signal_counter.hpp"
-#include "tests/support/traffic.hpp"
-#include "tests/support/wireguard.hpp"
+#include "tests/support/daemons/http.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/daemons/wireguard.hpp"
+#include "tests/support/lab/signal_counter.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

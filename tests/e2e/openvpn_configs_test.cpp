@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -12,10 +12,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/apply/profiles.hpp"
+#include "core/apply/programs/profiles.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/lab.hpp"
-#include "tests/support/network_manager.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/lab/lab.hpp"
 
 namespace failclosed::lab {
 

@@ -19,9 +19,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/support/lab.hpp"
-#include "tests/support/openvpn.hpp"
-#include "tests/support/sniffer.hpp"
+#include "tests/support/daemons/openvpn.hpp"
+#include "tests/support/lab/lab.hpp"
+#include "tests/support/traffic/sniffer.hpp"
 
 namespace failclosed::lab {
 

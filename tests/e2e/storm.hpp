@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/echo_flow.hpp"
-#include "tests/support/lab.hpp"
-#include "tests/support/openvpn.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/openvpn.hpp"
+#include "tests/support/lab/lab.hpp"
+#include "tests/support/traffic/echo_flow.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -11,8 +11,8 @@
 
 #include "tests/e2e/scene.hpp"
 #include "tests/e2e/storm.hpp"
-#include "tests/support/sniffer.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/sniffer.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -15,10 +15,10 @@
 
 #include "core/base/owned.hpp"
 #include "tests/e2e/scene.hpp"
-#include "tests/support/echo_flow.hpp"
-#include "tests/support/pidfd.hpp"
-#include "tests/support/sniffer.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/lab/pidfd.hpp"
+#include "tests/support/traffic/echo_flow.hpp"
+#include "tests/support/traffic/sniffer.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -2,7 +2,7 @@
 // Configuration files of any bytes: no error makes several lines, nothing opens everything.
 #include <array>
 
-#include "core/codec/config_file.hpp"
+#include "core/codec/files/config_file.hpp"
 #include "core/model/state.hpp"
 #include "tests/fuzz/fuzz.hpp"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/codec/state_file.hpp"
+#include "core/codec/files/state_file.hpp"
 #include "core/codec/tunnel_parts.hpp"
 #include "core/codec/warnings.hpp"
 #include "core/model/event.hpp"

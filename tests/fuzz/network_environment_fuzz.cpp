@@ -2,7 +2,7 @@
 // What NetworkManager and dhcpcd pass to their hooks, in any bytes. The first two entries are also
 // the dispatcher's arguments.
 #include "core/codec/dhcpcd_environment.hpp"
-#include "core/codec/network_manager_environment.hpp"
+#include "core/codec/network_manager/environment.hpp"
 #include "tests/fuzz/environment.hpp"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)

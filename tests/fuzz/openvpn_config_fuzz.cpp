@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // OpenVPN configurations and command lines of any bytes; includes give the same text again.
-#include "core/codec/openvpn_config.hpp"
+#include "core/codec/openvpn/config.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What OpenVPN passes to its scripts, in any bytes.
-#include "core/codec/openvpn_environment.hpp"
+#include "core/codec/openvpn/environment.hpp"
 #include "tests/fuzz/environment.hpp"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // resolv.conf of any bytes: what is read can be written and read again.
-#include "core/codec/resolv_conf.hpp"
+#include "core/codec/files/resolv_conf.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace failclosed;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // State files of any bytes: what is read can be written and read again.
-#include "core/codec/state_file.hpp"
+#include "core/codec/files/state_file.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace failclosed;

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/box.hpp"
-#include "tests/support/lab.hpp"
+#include "tests/support/lab/box.hpp"
+#include "tests/support/lab/lab.hpp"
 
 namespace failclosed::lab {
 namespace {

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/xattr.h>
 
-#include "tests/support/lab.hpp"
+#include "tests/support/lab/lab.hpp"
 
 namespace failclosed::lab {
 namespace {

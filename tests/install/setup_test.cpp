@@ -6,10 +6,10 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/box.hpp"
-#include "tests/support/lab.hpp"
-#include "tests/support/paths.hpp"
-#include "tests/support/process.hpp"
+#include "tests/support/lab/box.hpp"
+#include "tests/support/lab/lab.hpp"
+#include "tests/support/lab/paths.hpp"
+#include "tests/support/lab/process.hpp"
 
 namespace failclosed::lab {
 namespace {

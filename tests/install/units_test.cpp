@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/lab.hpp"
+#include "tests/support/lab/lab.hpp"
 
 namespace failclosed::lab {
 namespace {

@@ -24,12 +24,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "core/apply/dns.hpp"
-#include "core/apply/hosts.hpp"
-#include "core/apply/journal.hpp"
+#include "core/apply/dns/dns.hpp"
+#include "core/apply/dns/hosts.hpp"
+#include "core/apply/storage/journal.hpp"
 #include "core/base/file.hpp"
 #include "core/base/owned.hpp"
-#include "core/codec/resolv_conf.hpp"
+#include "core/codec/files/resolv_conf.hpp"
 
 namespace failclosed {
 namespace {

@@ -7,10 +7,10 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
-#include "core/apply/firewall_memory.hpp"
-#include "core/codec/nft_message.hpp"
+#include "core/apply/kernel/firewall_memory.hpp"
+#include "core/codec/nftables/message.hpp"
 #include "core/engine/live_system.hpp"
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 #include "tests/kernel/network.hpp"
 
 namespace failclosed {

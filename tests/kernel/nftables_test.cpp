@@ -16,10 +16,10 @@
 #include <netpacket/packet.h>
 #include <sys/socket.h>
 
-#include "core/apply/nftables.hpp"
-#include "core/codec/nft_text.hpp"
-#include "core/plan/firewall.hpp"
-#include "core/plan/interpreter.hpp"
+#include "core/apply/kernel/nftables.hpp"
+#include "core/codec/nftables/text.hpp"
+#include "core/plan/firewall/firewall.hpp"
+#include "core/plan/firewall/interpreter.hpp"
 #include "tests/kernel/network.hpp"
 #include "tests/support/sample_ruleset.hpp"
 

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <linux/rtnetlink.h>
 
-#include "core/apply/observe.hpp"
+#include "core/apply/kernel/observe.hpp"
 #include "tests/kernel/network.hpp"
 
 namespace failclosed {

@@ -20,9 +20,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "core/apply/observe.hpp"
-#include "core/apply/routing.hpp"
-#include "core/apply/sysctl.hpp"
+#include "core/apply/kernel/observe.hpp"
+#include "core/apply/kernel/routing.hpp"
+#include "core/apply/kernel/sysctl.hpp"
 #include "core/plan/constants.hpp"
 #include "tests/kernel/network.hpp"
 

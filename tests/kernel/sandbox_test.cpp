@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/sandbox.hpp"
+#include "refresh/sandbox.hpp"
 
 namespace failclosed::cli {
 namespace {

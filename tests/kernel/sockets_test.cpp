@@ -5,8 +5,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "core/apply/observe.hpp"
-#include "core/apply/sockets.hpp"
+#include "core/apply/kernel/observe.hpp"
+#include "core/apply/kernel/sockets.hpp"
 #include "tests/kernel/network.hpp"
 
 namespace failclosed {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
-#include "core/apply/sysctl.hpp"
+#include "core/apply/kernel/sysctl.hpp"
 #include "tests/kernel/network.hpp"
 
 namespace failclosed {

@@ -14,6 +14,10 @@ import subprocess
 import sys
 
 LAYERS = ["core/base", "core/model", "core/plan", "core/codec", "core/apply", "core/engine"]
+# Folders in a layer, each of which may include those before it.
+ROOMS = {"core/plan": ["routing", "names", "firewall"],
+         "core/codec": ["netlink", "nftables", "openvpn", "network_manager", "files"],
+         "core/apply": ["dbus", "network_manager", "storage", "kernel", "programs", "dns"]}
 # They decide and translate, and touch nothing: what they must not include.
 PURE = {"core/model", "core/plan", "core/codec"}
 EFFECTS = re.compile(r"<(unistd|fcntl|poll|spawn|dirent|dlfcn|sys/(?!types\.h).*)(\.h)?>"
@@ -84,6 +88,33 @@ def layer_of(path):
     return "/".join(parts[:2]) if parts[0] == "core" else parts[0]
 
 
+def room_of(path):
+    """The folder of a file inside its layer; "" of a file that is in no such folder."""
+    parts = pathlib.PurePath(path).parts
+    return parts[2] if parts[0] == "core" and len(parts) > 3 else ""
+
+
+def includes_of(root, path):
+    """(number, file) of each include of a file of ours."""
+    return [(number, own[1]) for number, line in lines_of(root, path)
+            if (own := re.match(r'#include "([^"]+)"', line))]
+
+
+def room_problem(root, path, used):
+    """Why a file may not include another one of its layer, or None. Outside the rooms are files for
+    all of them, and files that join them: only the latter include rooms."""
+    rooms = ROOMS.get(layer_of(path), [""])
+    room = room_of(path)
+    if room and room not in rooms:
+        return f"check.py does not know the room {room}"
+    if not room or room_of(used) in rooms[:rooms.index(room) + 1]:
+        return None
+    if not room_of(used) and not any(room_of(name) and layer_of(name) == layer_of(used)
+                                     for _, name in includes_of(root, used)):
+        return None
+    return f"{room} must not include {used}"
+
+
 def may_include(user, used):
     """Whether a file of one layer may include one of the other; see docs/architecture.md."""
     if user == "tests" or user == used:
@@ -97,15 +128,16 @@ def check_layers(root, paths):
     problems = []
     for path in filter(is_cpp, paths):
         user = layer_of(path)
-        for number, line in lines_of(root, path):
-            if own := re.match(r'#include "([^"]+)"', line):
-                if not (root / own[1]).is_file():
-                    problems.append(f"{path}:{number}: {own[1]}: not a path from the root")
-                elif not may_include(user, layer_of(own[1])):
-                    problems.append(f"{path}:{number}: {user} must not include {own[1]}")
-            elif user in PURE and (effect := re.match(r"#include (<.*>)", line)):
-                if EFFECTS.match(effect[1]):
-                    problems.append(f"{path}:{number}: {user} is pure: no {effect[1]}")
+        for number, used in includes_of(root, path):
+            if not (root / used).is_file():
+                problems.append(f"{path}:{number}: {used}: not a path from the root")
+            elif not may_include(user, layer_of(used)):
+                problems.append(f"{path}:{number}: {user} must not include {used}")
+            elif user == layer_of(used) and (reason := room_problem(root, path, used)):
+                problems.append(f"{path}:{number}: {reason}")
+        for number, line in lines_of(root, path) if user in PURE else []:
+            if (effect := re.match(r"#include (<.*>)", line)) and EFFECTS.match(effect[1]):
+                problems.append(f"{path}:{number}: {user} is pure: no {effect[1]}")
     return problems
 
 
@@ -172,7 +204,7 @@ def anchors_of(root, path):
 
 
 def is_named(root, name):
-    """Whether `core/plan/belt`, which names core/plan/belt.cpp too, is there."""
+    """Whether `core/plan/firewall/belt`, which names core/plan/firewall/belt.cpp too, is there."""
     target = root / name
     return target.exists() or any(target.with_name(target.name + end).exists()
                                   for end in (".cpp", ".hpp", "_test.cpp"))

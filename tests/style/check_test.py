@@ -16,6 +16,9 @@ CASES = [
     ("layers", "cli/a.hpp", '#include "{}/b.hpp"\n', "core/engine", "tests"),
     ("layers", "openvpn-hook/a.cpp", '#include "{}/b.hpp"\n', "core/plan", "cli"),
     ("layers", "cli/a.cpp", '#include "{}b.hpp"\n', "core/base/", ""),
+    ("layers", "core/plan/names/a.cpp", '#include "core/plan/{}/b.hpp"\n', "routing", "firewall"),
+    ("layers", "core/plan/names/a.cpp", '#include "core/plan/{}.hpp"\n', "b", "joins"),
+    ("layers", "core/plan/{}/a.cpp", '#include "core/plan/b.hpp"\n', "names", "nothing"),
     ("layers", "core/plan/a.cpp", "#include <{}>\n", "string", "unistd.h"),
     ("layers", "core/codec/a.cpp", "#include <sys/{}.h>\n", "types", "socket"),
     ("scripts", "setup", "#!/bin/sh\necho {}\n", '"$1"', "$1"),
@@ -40,9 +43,12 @@ class Checks(unittest.TestCase):
         """What the check says of a tree with this file and a header in each folder."""
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
-            for part in [*check.LAYERS, "cli", "tests"]:
-                (root / part).mkdir(parents=True)
+            rooms = [f"{layer}/{room}" for layer, rooms in check.ROOMS.items() for room in rooms]
+            for part in [*check.LAYERS, *rooms, "cli", "tests"]:
+                (root / part).mkdir(parents=True, exist_ok=True)
                 (root / part / "b.hpp").write_text(f"// {LICENCE}\n")
+            (root / "core/plan/joins.hpp").write_text(
+                f'// {LICENCE}\n#include "core/plan/firewall/b.hpp"\n')
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
             return check.CHECKS[name](root, check.sources(root))
@@ -50,8 +56,9 @@ class Checks(unittest.TestCase):
     def test_finds_what_it_is_for(self):
         for name, path, text, good, bad in CASES:
             with self.subTest(check=name, path=path, bad=bad):
-                self.assertEqual(self.problems(name, path, text.replace("{}", good)), [])
-                self.assertNotEqual(self.problems(name, path, text.replace("{}", bad)), [])
+                for part, wanted in (good, False), (bad, True):
+                    found = self.problems(name, path.replace("{}", part), text.replace("{}", part))
+                    self.assertEqual(bool(found), wanted, found)
 
     def test_tells_that_a_tool_is_missing(self):
         self.assertEqual(len(check.output_of(pathlib.Path("/"), "no-such-tool")), 1)

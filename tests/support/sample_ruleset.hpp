@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "core/plan/ruleset.hpp"
+#include "core/plan/firewall/ruleset.hpp"
 
 namespace failclosed::test {
 

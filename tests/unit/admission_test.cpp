@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "core/plan/admission.hpp"
-#include "core/plan/networks.hpp"
 #include "core/plan/next_state.hpp"
+#include "core/plan/routing/networks.hpp"
 
 namespace failclosed {
 namespace {

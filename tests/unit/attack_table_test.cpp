@@ -12,7 +12,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/paths.hpp"
+#include "tests/support/lab/paths.hpp"
 
 namespace failclosed::test {
 namespace {

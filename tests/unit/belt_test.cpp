@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
-#include "core/plan/belt.hpp"
 #include "core/plan/constants.hpp"
-#include "core/plan/interpreter.hpp"
+#include "core/plan/firewall/belt.hpp"
+#include "core/plan/firewall/interpreter.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

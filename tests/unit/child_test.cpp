@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "core/apply/child.hpp"
+#include "core/apply/programs/child.hpp"
 
 namespace failclosed {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/plan/firewall.hpp"
+#include "core/plan/firewall/firewall.hpp"
 #include "core/plan/next_state.hpp"
 
 namespace failclosed {

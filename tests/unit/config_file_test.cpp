@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/config_file.hpp"
+#include "core/codec/files/config_file.hpp"
 
 namespace failclosed {
 namespace {

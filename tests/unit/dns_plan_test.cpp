@@ -2,7 +2,7 @@
 // Which resolvers are asked.
 #include <gtest/gtest.h>
 
-#include "core/plan/dns.hpp"
+#include "core/plan/names/dns.hpp"
 
 namespace failclosed {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/apply/firewall_memory.hpp"
+#include "core/apply/kernel/firewall_memory.hpp"
 
 namespace failclosed {
 namespace {

@@ -9,9 +9,9 @@
 #include <netinet/in.h>
 
 #include "core/plan/constants.hpp"
-#include "core/plan/firewall.hpp"
-#include "core/plan/interpreter.hpp"
-#include "core/plan/sets.hpp"
+#include "core/plan/firewall/firewall.hpp"
+#include "core/plan/firewall/interpreter.hpp"
+#include "core/plan/firewall/sets.hpp"
 #include "tests/support/refused_services.hpp"
 #include "tests/support/sample_ruleset.hpp"
 

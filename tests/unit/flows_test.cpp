@@ -2,7 +2,7 @@
 // Which flows may live on when the tunnel comes up.
 #include <gtest/gtest.h>
 
-#include "core/plan/flows.hpp"
+#include "core/plan/routing/flows.hpp"
 
 namespace failclosed {
 namespace {

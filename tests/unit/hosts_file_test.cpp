@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/hosts_file.hpp"
+#include "core/codec/files/hosts_file.hpp"
 
 namespace failclosed {
 namespace {

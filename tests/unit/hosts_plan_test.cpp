@@ -2,7 +2,7 @@
 // Which names and addresses go into the hosts file.
 #include <gtest/gtest.h>
 
-#include "core/plan/hosts.hpp"
+#include "core/plan/names/hosts.hpp"
 
 namespace failclosed {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
-#include "core/plan/interpreter.hpp"
+#include "core/plan/firewall/interpreter.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

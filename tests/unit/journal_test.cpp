@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/journal.hpp"
+#include "core/codec/files/journal.hpp"
 
 namespace failclosed {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/lookup_records.hpp"
+#include "core/codec/files/lookup_records.hpp"
 
 namespace failclosed {
 namespace {

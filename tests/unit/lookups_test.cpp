@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/plan/lookups.hpp"
+#include "core/plan/names/lookups.hpp"
 #include "core/plan/next_state.hpp"
 
 namespace failclosed {

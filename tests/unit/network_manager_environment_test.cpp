@@ -2,7 +2,7 @@
 // What recorded and made-up calls of NetworkManager's dispatcher come to.
 #include <gtest/gtest.h>
 
-#include "core/codec/network_manager_environment.hpp"
+#include "core/codec/network_manager/environment.hpp"
 #include "tests/unit/mutator.hpp"
 #include "tests/unit/recording.hpp"
 

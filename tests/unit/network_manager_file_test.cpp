@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/network_manager_file.hpp"
+#include "core/codec/network_manager/file.hpp"
 
 namespace failclosed {
 namespace {

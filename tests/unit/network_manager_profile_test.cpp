@@ -8,9 +8,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "core/apply/profiles.hpp"
-#include "core/codec/network_manager_profile.hpp"
-#include "core/codec/openvpn_config.hpp"
+#include "core/apply/programs/profiles.hpp"
+#include "core/codec/network_manager/profile.hpp"
+#include "core/codec/openvpn/config.hpp"
 
 namespace failclosed {
 namespace {

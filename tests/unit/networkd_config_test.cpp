@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/codec/networkd_config.hpp"
+#include "core/codec/files/networkd_config.hpp"
 
 namespace failclosed {
 namespace {

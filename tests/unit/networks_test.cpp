@@ -2,7 +2,7 @@
 // Which networks are behind this machine.
 #include <gtest/gtest.h>
 
-#include "core/plan/networks.hpp"
+#include "core/plan/routing/networks.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

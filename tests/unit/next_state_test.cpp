@@ -2,8 +2,9 @@
 // The state machine: what arms, what opens, what is remembered and what expires.
 #include <gtest/gtest.h>
 
-#include "core/plan/networks.hpp"
+#include "core/plan/names/lookups.hpp"
 #include "core/plan/next_state.hpp"
+#include "core/plan/routing/networks.hpp"
 
 namespace failclosed {
 namespace {

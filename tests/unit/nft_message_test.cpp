@@ -13,9 +13,9 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
-#include "core/codec/nft_contents.hpp"
-#include "core/codec/nft_message.hpp"
-#include "core/codec/nft_rules.hpp"
+#include "core/codec/nftables/contents.hpp"
+#include "core/codec/nftables/message.hpp"
+#include "core/codec/nftables/rules.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

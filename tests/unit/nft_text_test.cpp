@@ -2,7 +2,7 @@
 // Rulesets as nft(8) reads them. That it does read them is shown by the kernel tests.
 #include <gtest/gtest.h>
 
-#include "core/codec/nft_text.hpp"
+#include "core/codec/nftables/text.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

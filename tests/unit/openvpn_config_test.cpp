@@ -2,7 +2,7 @@
 // OpenVPN's configuration language: words, inline files, connections, includes, command lines.
 #include <gtest/gtest.h>
 
-#include "core/codec/openvpn_config.hpp"
+#include "core/codec/openvpn/config.hpp"
 
 namespace failclosed {
 namespace {

@@ -2,7 +2,7 @@
 // What recorded and made-up script environments of OpenVPN come to.
 #include <gtest/gtest.h>
 
-#include "core/codec/openvpn_environment.hpp"
+#include "core/codec/openvpn/environment.hpp"
 #include "core/codec/tunnel_parts.hpp"
 #include "tests/unit/recording.hpp"
 

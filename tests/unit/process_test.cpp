@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/apply/openvpn_configs.hpp"
-#include "core/apply/process.hpp"
+#include "core/apply/programs/openvpn_configs.hpp"
+#include "core/apply/programs/process.hpp"
 
 namespace failclosed {
 namespace {

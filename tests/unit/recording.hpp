@@ -12,9 +12,9 @@
 #include <variant>
 #include <vector>
 
-#include "core/codec/openvpn_environment.hpp"
-#include "core/codec/state_file.hpp"
-#include "tests/support/paths.hpp"
+#include "core/codec/files/state_file.hpp"
+#include "core/codec/openvpn/environment.hpp"
+#include "tests/support/lab/paths.hpp"
 
 namespace failclosed::test {
 

@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include "core/plan/firewall.hpp"
-#include "core/plan/interpreter.hpp"
+#include "core/plan/firewall/firewall.hpp"
+#include "core/plan/firewall/interpreter.hpp"
 #include "core/plan/refused_services.hpp"
-#include "core/plan/route_decision.hpp"
+#include "core/plan/routing/route_decision.hpp"
 #include "tests/support/refused_services.hpp"
 #include "tests/support/sample_ruleset.hpp"
 

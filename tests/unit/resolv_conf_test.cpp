@@ -2,7 +2,7 @@
 // resolv.conf: what is read, what is written, and what is known as ours.
 #include <gtest/gtest.h>
 
-#include "core/codec/resolv_conf.hpp"
+#include "core/codec/files/resolv_conf.hpp"
 
 namespace failclosed {
 namespace {

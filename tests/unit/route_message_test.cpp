@@ -10,7 +10,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
-#include "core/codec/route_message.hpp"
+#include "core/codec/netlink/route_message.hpp"
 #include "core/plan/constants.hpp"
 
 namespace failclosed {

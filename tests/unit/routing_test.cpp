@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "core/plan/constants.hpp"
-#include "core/plan/route_decision.hpp"
-#include "core/plan/routing.hpp"
+#include "core/plan/routing/route_decision.hpp"
+#include "core/plan/routing/routing.hpp"
 #include "tests/support/refused_services.hpp"
 
 namespace failclosed {

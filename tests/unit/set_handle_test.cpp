@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
-#include "core/plan/sets.hpp"
+#include "core/plan/firewall/sets.hpp"
 #include "tests/support/sample_ruleset.hpp"
 
 namespace failclosed {

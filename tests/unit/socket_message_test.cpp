@@ -9,7 +9,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 
-#include "core/codec/socket_message.hpp"
+#include "core/codec/netlink/socket_message.hpp"
 
 namespace failclosed {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/codec/state_file.hpp"
+#include "core/codec/files/state_file.hpp"
 
 namespace failclosed {
 namespace {

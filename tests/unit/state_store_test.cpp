@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/apply/state_store.hpp"
+#include "core/apply/storage/state_store.hpp"
 
 namespace failclosed {
 namespace {

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/apply/trusted_directory.hpp"
+#include "core/apply/storage/trusted_directory.hpp"
 
 namespace failclosed {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/plan/underlay.hpp"
+#include "core/plan/routing/underlay.hpp"
 
 namespace failclosed {
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "core/apply/users.hpp"
+#include "core/apply/programs/users.hpp"
 
 namespace failclosed {
 namespace {

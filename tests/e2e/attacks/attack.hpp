@@ -15,9 +15,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.hpp"
-#include "tests/support/dhcpcd.hpp"
-#include "tests/support/openvpn.hpp"
-#include "tests/support/sniffer.hpp"
+#include "tests/support/daemons/dhcpcd.hpp"
+#include "tests/support/daemons/openvpn.hpp"
+#include "tests/support/traffic/sniffer.hpp"
 
 namespace failclosed::lab {
 

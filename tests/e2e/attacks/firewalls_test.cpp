@@ -15,9 +15,9 @@
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
 #include "tests/e2e/attacks/frames.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/networkd.hpp"
-#include "tests/support/resolvers.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/daemons/networkd.hpp"
+#include "tests/support/daemons/resolvers.hpp"
 
 namespace failclosed::lab {
 

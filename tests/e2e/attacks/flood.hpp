@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/e2e/attacks/attack.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/support/frame.hpp"
+#include "tests/support/traffic/frame.hpp"
 
 namespace failclosed::lab {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/box.hpp"
+#include "tests/support/lab/box.hpp"
 
 namespace failclosed::lab {
 

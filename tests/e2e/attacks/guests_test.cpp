@@ -20,9 +20,9 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
-#include "tests/support/guest.hpp"
-#include "tests/support/senders.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/lab/guest.hpp"
+#include "tests/support/traffic/senders.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -27,8 +27,8 @@
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
 #include "tests/support/refused_services.hpp"
-#include "tests/support/senders.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/senders.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

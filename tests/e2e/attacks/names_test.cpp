@@ -11,9 +11,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/attacks/attack.hpp"
-#include "tests/support/network_manager.hpp"
-#include "tests/support/resolvers.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/network_manager.hpp"
+#include "tests/support/daemons/resolvers.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

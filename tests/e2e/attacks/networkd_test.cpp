@@ -15,7 +15,7 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
-#include "tests/support/networkd.hpp"
+#include "tests/support/daemons/networkd.hpp"
 
 namespace failclosed::lab {
 

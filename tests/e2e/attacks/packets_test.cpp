@@ -20,8 +20,8 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
-#include "tests/support/senders.hpp"
-#include "tests/support/socket_address.hpp"
+#include "tests/support/lab/socket_address.hpp"
+#include "tests/support/traffic/senders.hpp"
 
 namespace failclosed::lab {
 

@@ -10,9 +10,9 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
-#include "tests/support/http.hpp"
-#include "tests/support/tag.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/daemons/http.hpp"
+#include "tests/support/traffic/tag.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

@@ -21,9 +21,9 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/frames.hpp"
-#include "tests/support/guest.hpp"
+#include "tests/support/lab/guest.hpp"
 #include "tests/support/refused_services.hpp"
-#include "tests/support/senders.hpp"
+#include "tests/support/traffic/senders.hpp"
 
 namespace failclosed::lab {
 

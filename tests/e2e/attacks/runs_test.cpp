@@ -14,8 +14,8 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
-#include "tests/support/paths.hpp"
-#include "tests/support/stepper.hpp"
+#include "tests/support/lab/paths.hpp"
+#include "tests/support/lab/stepper.hpp"
 
 namespace failclosed::lab {
 

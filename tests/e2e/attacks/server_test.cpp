@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/attacks/attack.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 

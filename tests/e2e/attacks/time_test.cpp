@@ -21,8 +21,8 @@
 
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
-#include "tests/support/stepper.hpp"
-#include "tests/support/tag.hpp"
+#include "tests/support/lab/stepper.hpp"
+#include "tests/support/traffic/tag.hpp"
 
 namespace failclosed::lab {
 

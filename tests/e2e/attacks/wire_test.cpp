@@ -15,7 +15,7 @@
 #include "tests/e2e/attacks/attack.hpp"
 #include "tests/e2e/attacks/flood.hpp"
 #include "tests/e2e/attacks/frames.hpp"
-#include "tests/support/traffic.hpp"
+#include "tests/support/traffic/traffic.hpp"
 
 namespace failclosed::lab {
 
