@@ -275,10 +275,6 @@ class Run {
 
     void set_routing()
     {
-        const auto held = system_.routing_holds(wanted_.routing);
-        if (held && *held) {
-            return;
-        }
         auto synced = system_.sync_routing(wanted_.routing);
         if (!synced) {
             // A device may have been created again since it was observed.

@@ -69,6 +69,7 @@ class System {
     virtual Status end_portal() = 0;
 
     virtual Result<bool> routing_holds(const RoutingPlan& plan) = 0;
+    /// Changes nothing if routing_holds(plan).
     virtual Status sync_routing(const RoutingPlan& plan) = 0;
     virtual Status remove_routing() = 0;
 
