@@ -62,4 +62,31 @@ inline Failure fail_during(const std::string& what, const Error& error)
     return Failure(error.during(what));
 }
 
+/// The value of a result that is not an error. For TRY.
+template <typename T> T take_value(Result<T>&& result)
+{
+    return *std::move(result);
+}
+
 } // namespace failclosed
+
+/// The value of a Result; where it is an error, returns that from the calling function. A GNU
+/// statement expression, which GCC and clang have: a function cannot return from its caller.
+#define TRY(...)                                                                                   \
+    __extension__({                                                                                \
+        auto try_result = (__VA_ARGS__);                                                           \
+        if (!try_result) {                                                                         \
+            return ::failclosed::Failure(std::move(try_result).error());                           \
+        }                                                                                          \
+        ::failclosed::take_value(std::move(try_result));                                           \
+    })
+
+/// TRY, with the failed action in front of the error: "WHAT: message".
+#define TRY_DURING(what, ...)                                                                      \
+    __extension__({                                                                                \
+        auto try_result = (__VA_ARGS__);                                                           \
+        if (!try_result) {                                                                         \
+            return ::failclosed::fail_during(what, try_result.error());                            \
+        }                                                                                          \
+        ::failclosed::take_value(std::move(try_result));                                           \
+    })
