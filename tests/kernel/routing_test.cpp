@@ -214,6 +214,30 @@ TEST_F(RoutingTest, OnlyTheTunnelProgramReachesItsServerOutside)
     EXPECT_EQ(way({.to = "2001:db8:99::20"}), "tun0");
 }
 
+// As systemd-networkd does while it configures a device. The caller is OpenVPN's `up`, which ends
+// OpenVPN if it fails.
+TEST_F(RoutingTest, EntriesAreSetWhileAnotherProgramRemovesThemForAWhile)
+{
+    add_tunnel();
+    std::atomic<bool> removes = true;
+    std::jthread other([&] {
+        auto theirs = Routing::open();
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+        while (std::chrono::steady_clock::now() < end) {
+            static_cast<void>(theirs->remove());
+        }
+        removes = false;
+    });
+    int times = 0;
+    do {
+        sync();
+        ++times;
+    } while (removes);
+    std::printf("set %d times\n", times);
+    sync();
+    EXPECT_TRUE(routing_->holds(plan()).value());
+}
+
 TEST_F(RoutingTest, LocalNetworkStaysOutsideExceptForTunnelNetworks)
 {
     add_tunnel();

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <deque>
 #include <iterator>
+#include <thread>
 #include <variant>
 
 #include <linux/netlink.h>
@@ -20,6 +22,10 @@ namespace {
 
 // One round is enough unless another program changes our entries at the same time.
 constexpr int kRounds = 3;
+// systemd-networkd deletes entries of others one by one while it configures a device. An `up` that
+// fails ends OpenVPN, so it waits until that is over.
+constexpr std::chrono::milliseconds kPause{10};
+constexpr int kMostRounds = 100;
 
 bool kernel_has_ipv6()
 {
@@ -277,8 +283,12 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
 {
     const auto wanted = possible_part(plan);
     std::size_t count = 0;
+    bool was_refused = false;
     Error last("routing: another program keeps changing rules or routes of failclosed", EBUSY);
     for (int round = 0;; ++round) {
+        if (round > kRounds) {
+            std::this_thread::sleep_for(kPause);
+        }
         const auto listing = list(wanted);
         if (!listing) {
             return Failure(listing.error());
@@ -286,7 +296,7 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
         if (listing->equals(wanted)) {
             return count;
         }
-        if (round == kRounds) {
+        if (round == kMostRounds || (round >= kRounds && was_refused)) {
             return Failure(last);
         }
         const auto changes = order(Difference(listing->rules, wanted.rules),
@@ -296,7 +306,8 @@ Result<std::size_t> Routing::sync(const RoutingPlan& plan)
             return fail_during("changing rules and routes", refusals.error());
         }
         count += changes.count() - refusals->size();
-        if (!refusals->empty()) {
+        was_refused = !refusals->empty();
+        if (was_refused) {
             const auto& [position, number] = refusals->front();
             last = Error::from_errno(changes.describe(position), number);
         }

@@ -22,7 +22,8 @@ class Routing {
 
     /// Adds missing entries and removes superfluous ones, in an order in which no packet that the
     /// plan sends to a tunnel takes another way; repeats until the kernel holds the plan. Returns
-    /// how many entries were added or removed; 0 if it held the plan already. On failure the
+    /// how many entries were added or removed; 0 if it held the plan already. Where another program
+    /// keeps removing entries, repeats for at least a second, then fails with EBUSY. On failure the
     /// entries that the kernel accepts are in force; those that close the machine are added first.
     Result<std::size_t> sync(const RoutingPlan& plan);
 
