@@ -433,6 +433,8 @@ void check_network(Checks& checks, const std::vector<Finding>& all)
                           is_ours ? "correct forward= in failclosed.conf"
                           : finding.kind == Finding::Kind::PublicLan
                               ? "correct lan= in failclosed.conf, unless it is meant"
+                          : finding.kind == Finding::Kind::LocalServer
+                              ? "correct server= in failclosed.conf"
                               : ""});
     }
     if (all.empty()) {

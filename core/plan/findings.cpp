@@ -24,7 +24,7 @@ constexpr std::uint8_t kByDhcp = 16;
 /// A network in which hosts make their own IPv6 addresses has this many bits (RFC 4291, 2.5.1).
 constexpr unsigned kUsualIpv6Network = 64;
 
-// Besides private space: nobody on the internet has these. RFC 1122, RFC 6598, RFC 5771, RFC 4291.
+// Besides private space: no host on the internet has these. RFC 1122, RFC 6598, RFC 5771, RFC 4291.
 constexpr std::array<std::string_view, 7> kSpecial = {"0.0.0.0/8",   "100.64.0.0/10", "127.0.0.0/8",
                                                       "224.0.0.0/4", "240.0.0.0/4",   "::1/128",
                                                       "ff00::/8"};
@@ -91,6 +91,7 @@ class Look {
             }
         }
         judge_forward();
+        judge_configured_servers();
         for (auto& finding : findings_of_lan(config_.lan)) {
             add(finding.kind, std::move(finding.text));
         }
@@ -126,7 +127,7 @@ class Look {
                 link->name.text() + ", set " + std::string(origin(route.protocol)));
     }
 
-    /// Why nobody in the local network should lead it anywhere; empty where he may.
+    /// What a route to it takes from the tunnel; empty if the local network may lead it.
     [[nodiscard]] std::string_view what_it_takes(const IpPrefix& destination) const
     {
         const auto holds = [&](const IpAddress& address) { return destination.contains(address); };
@@ -246,6 +247,19 @@ class Look {
         }
     }
 
+    void judge_configured_servers()
+    {
+        for (const auto& remote : config_.servers) {
+            const auto* address = std::get_if<IpAddress>(&remote.host);
+            if (address != nullptr && address->is_loopback()) {
+                add(Finding::Kind::LocalServer,
+                    "server=" + to_string(remote) +
+                        " is a program on this machine: name the server that this program "
+                        "connects to");
+            }
+        }
+    }
+
     const State& state_;
     const Config& config_;
     const Snapshot& snapshot_;
@@ -276,6 +290,8 @@ std::string_view to_string(Finding::Kind kind)
         return "unfit-device";
     case Finding::Kind::PublicLan:
         return "public-lan";
+    case Finding::Kind::LocalServer:
+        return "local-server";
     case Finding::Kind::ForeignRule:
         return "foreign-rule";
     }

@@ -14,7 +14,7 @@ namespace failclosed {
 
 struct Finding {
     enum class Kind : std::uint8_t {
-        /// Somebody leads addresses that are not the local network's past the tunnel.
+        /// A route leads addresses outside the local network past the tunnel.
         InjectedRoute,
         /// A connected network has addresses that a tunnel has too.
         Overlap,
@@ -31,6 +31,8 @@ struct Finding {
         UnfitDevice,
         /// `lan` lists a network that has addresses on the internet.
         PublicLan,
+        /// `server` lists an address of this machine, which no rule is needed for.
+        LocalServer,
         /// A policy rule of another program decides before those of lock 2.
         ForeignRule,
     };
@@ -43,7 +45,7 @@ struct Finding {
 };
 
 /// "injected-route", "overlap", "public-network", "doubtful-server", "private-server",
-/// "missing-device", "unfit-device", "public-lan", "foreign-rule".
+/// "missing-device", "unfit-device", "public-lan", "local-server", "foreign-rule".
 std::string_view to_string(Finding::Kind kind);
 
 /// Whether it is for information: it is so on machines where nothing is wrong.

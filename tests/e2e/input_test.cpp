@@ -384,7 +384,7 @@ TEST_F(Input, OfTheConfigurationFallsBackToTheStrictest)
         "[failclosed]\nserver = 203.0.113.2:0/udp\n",
         "[failclosed]\nserver = 203.0.113.2:70000/udp\n",
         "[failclosed]\nserver = " + command + ":1/udp\n",
-        "[failclosed]\nserver = 127.0.0.1:1194/udp\n",
+        "[failclosed]\nserver = 0.0.0.0:1194/udp\n",
         "[failclosed]\nopenvpn-configs = ../../*.conf\n",
         "[failclosed]\ndns-servers = a\x07"
         "b\n",
@@ -412,7 +412,7 @@ TEST_F(Input, OfTheConfigurationFallsBackToTheStrictest)
     expect_strict("writable by all");
     client().must({"chmod", "644", path});
     client().must({"chown", "4242", path});
-    expect_strict("somebody else's");
+    expect_strict("another user's");
     client().must({"rm", path});
     client().must({"mkdir", path});
     expect_strict("a directory");
@@ -421,7 +421,7 @@ TEST_F(Input, OfTheConfigurationFallsBackToTheStrictest)
     expect_strict("endless");
     client().must({"rm", path});
     client().must({"mkfifo", path});
-    expect_strict("a pipe that nobody writes to");
+    expect_strict("a pipe without a writer");
     client().must({"rm", path});
     EXPECT_EQ(failclosed(client(), {"reapply"}).status, 0);
     EXPECT_EQ(protection(client()), good_);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/codec/files/config_file.hpp"
 #include "core/plan/findings.hpp"
 
 namespace failclosed {
@@ -283,6 +284,19 @@ TEST_F(FindingsTest, PublicNetworksInLan)
               "lan=8.8.8.0/24 is not a private network: packets to it leave outside the tunnel");
     EXPECT_THAT(found[1].text, HasSubstr("lan=192.0.0.0/8 is not"));
     EXPECT_THAT(found[2].text, HasSubstr("lan=2001:db8:7::/48 is not"));
+}
+
+// As with stunnel before OpenVPN. Version 0.2.0 read it, and an upgrade must not make the
+// configuration invalid.
+TEST_F(FindingsTest, ConfiguredServersOnThisMachine)
+{
+    const std::string text = "[failclosed]\nserver=127.0.0.1:1194/tcp;203.0.113.2:443/tcp\n";
+    config_ = read_config(std::array{ConfigText{"test.conf", text}}).value();
+    const auto found = look();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(to_string(found[0].kind), "local-server");
+    EXPECT_EQ(found[0].text, "server=127.0.0.1:1194/tcp is a program on this machine: name the "
+                             "server that this program connects to");
 }
 
 TEST(ForeignRules, OnlyThoseThatCanLeadPacketsPastLockTwoAreFindings)

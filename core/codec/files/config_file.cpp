@@ -177,17 +177,25 @@ std::optional<BeltAllowance> parse_belt_allowance(const std::string& text)
                                                           : std::nullopt;
 }
 
+/// Why no server can be at the address of `remote`. `nullopt` for a program on this machine too
+/// (stunnel, a local proxy): such a line has no effect, and older versions read it.
+std::optional<std::string> why_not_listed(const Remote& remote)
+{
+    const auto* address = std::get_if<IpAddress>(&remote.host);
+    return address != nullptr && address->is_loopback() ? std::nullopt : why_no_server(remote);
+}
+
 std::optional<Remote> parse_server(const std::string& text)
 {
     auto remote = Remote::parse(text);
-    return remote && !why_no_server(*remote) ? std::move(remote) : std::nullopt;
+    return remote && !why_not_listed(*remote) ? std::move(remote) : std::nullopt;
 }
 
 /// Why an item of a list that has a valid form is not allowed; empty if the form is the cause.
 std::string why_not(std::string_view key, const std::string& item)
 {
     const auto remote = key == "server" ? Remote::parse(item) : std::nullopt;
-    if (const auto why = remote ? why_no_server(*remote) : std::nullopt) {
+    if (const auto why = remote ? why_not_listed(*remote) : std::nullopt) {
         return *why + ", which no VPN server can have";
     }
     const auto network = key == "lan" ? IpPrefix::parse(item) : std::nullopt;
