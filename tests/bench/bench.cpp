@@ -378,7 +378,7 @@ DispatcherResults measure_dispatcher()
             hook_environment("up", 1));
     measure(unused, event("eth0", "up"), environment);
     told = 0;
-    // It says each time whom it told.
+    // It prints each time which programs it told.
     posix_spawn_file_actions_t silent;
     posix_spawn_file_actions_init(&silent);
     posix_spawn_file_actions_addopen(&silent, STDERR_FILENO, "/dev/null", O_WRONLY, 0);

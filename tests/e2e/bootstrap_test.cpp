@@ -157,7 +157,7 @@ TEST(Bootstrap, ServerThatMovedIsFoundWhenItsTunnelDoesNotComeBack)
     EXPECT_GT(std::chrono::steady_clock::now() - lost, 25s);
     ASSERT_TRUE(vpn.wait_connected(2, 2 * patience)) << vpn.log();
     EXPECT_EQ(endpoints(client), (Strings{"203.0.113.2:1194/udp", "203.0.113.3:1194/udp"}))
-        << "the old one is verified, and expires when nobody gives it any more";
+        << "the old one is verified, and expires when no answer has it any more";
     EXPECT_THAT(lab.dns().queries(), Each(Field(&Query::name, name4)));
     sniffer.settle();
     for (const auto& example : sniffer.counts().examples) {

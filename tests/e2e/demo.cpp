@@ -35,7 +35,7 @@ class Screen {
         std::printf("\n%s\n", in_colour(bold, text).c_str());
     }
 
-    /// Runs `work` and shows how many packets leak meanwhile. Returns how many did.
+    /// Runs `work` and shows how many packets leak while it runs. Returns how many did.
     std::uint64_t step(const std::string& what, const Sniffer& sniffer,
                        const std::function<void()>& work) const
     {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The product under real NetworkManager, with an OpenVPN client of the user's own: networks go,
-// come back and change, the client is told once, and nothing leaks meanwhile.
+// come back and change, the client is told once, and nothing leaks.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -226,7 +226,7 @@ void expect_healthy(Machine& machine)
 }
 
 /// `times` signals since the last reset, of this kind and no other: OpenVPN has reconnected as
-/// often, and whatever else is announced meanwhile and afterwards, it stays so.
+/// often, and it stays so with all that is announced at the same time and later.
 void expect_signals(Machine& machine, std::size_t times, int signal = SIGHUP)
 {
     ASSERT_TRUE(machine.counter->wait_for(signal, times)) << machine.text();
@@ -437,7 +437,7 @@ TEST(Signals, AtMostOneForAnOutageThatHasEndedTheTunnel)
     // OpenVPN takes its device away.
     ASSERT_TRUE(eventually([&] { return !machine.box().run({"ip", "link", "show", "tun0"}).ok(); }))
         << machine.text();
-    EXPECT_EQ(machine.counter->all(), 0U) << "there is nobody to reach";
+    EXPECT_EQ(machine.counter->all(), 0U) << "there is no program to reach";
     machine.mend();
     // Between two attempts it pauses and ignores signals; then it tries by itself.
     ASSERT_TRUE(machine.client->wait_connected(machine.connections + 1)) << machine.text();

@@ -178,7 +178,7 @@ class ManagedNames : public ::testing::Test {
     }
 
     /// Puts the hook away, as if nothing were announced any more, and waits for those that still
-    /// run: nobody waits for them when they are started.
+    /// run: no caller waits for them when they are started.
     void silence_hook()
     {
         client().must({"mv", hook, away});
@@ -286,7 +286,7 @@ TEST_P(EachMode, OnlyTheTunnelsResolverIsQueriedThenTheCurrentOneIsRestored)
     sniffer.settle();
     EXPECT_EQ(sniffer.leaked(), 0U) << sniffer.counts().text();
 
-    // The resolver of before has gone meanwhile.
+    // The former resolver has gone since.
     lab_.isp().nft("table inet gone { chain in { type filter hook input priority 0;\n"
                    "ip daddr 192.168.50.1 udp dport 53 reject\n"
                    "ip6 daddr 2001:db8:50::1 udp dport 53 reject\n}\n}\n");

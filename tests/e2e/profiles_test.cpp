@@ -350,7 +350,7 @@ TEST_F(Profiles, WithoutLibnmAreReportedWithoutAnError)
     EXPECT_THAT(loaded.warnings, AllOf(HasSubstr("install libnm"), HasSubstr("libnm.so.0")));
 
     client_.must({"sh", "-c", std::string("rm ") + folder + "*"});
-    EXPECT_EQ(load().warnings, "") << "nobody misses it";
+    EXPECT_EQ(load().warnings, "") << "no setting needs it";
 }
 
 } // namespace

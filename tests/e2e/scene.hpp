@@ -95,7 +95,7 @@ inline bool eventually(const std::function<bool()>& met, std::chrono::millisecon
     return true;
 }
 
-/// The programs of these names (a regular expression) and whom they start come before all others on
+/// The programs of these names (a regular expression) and their children come before all others on
 /// this computer, where the kernel allows it: what a test measures is then their time, and not that
 /// of other tests.
 inline void run_first(const Box& box, const std::string& names)

@@ -46,7 +46,7 @@ inline constexpr const char* kOwnMac = "02:00:00:00:00:10";
 inline constexpr const char* kGuestMac = "02:00:00:00:00:88";
 inline constexpr const char* kTrustedMac = "52:54:00:12:34:56";
 inline constexpr std::uint32_t kServerMark = 0x51;
-inline constexpr uid_t kSomebody = 1000;
+inline constexpr uid_t kUser = 1000;
 /// Who signs in to the network: a user, and a program by its group.
 inline constexpr uid_t kGuestOfTheHotel = 1001;
 inline constexpr gid_t kSignInProgram = 4711;
@@ -362,13 +362,13 @@ inline Row row_of(const Decided& decided, Path path, std::vector<Sample> samples
     return {decided.id, decided.state, decided.verdict, decided.rule, path, std::move(samples)};
 }
 
-/// By kSomebody, where no packet says otherwise.
+/// By kUser, where no packet says otherwise.
 inline Row sent(const Decided& decided, const char* output, const std::vector<Packet>& packets)
 {
     std::vector<Sample> samples;
     for (const Packet& packet : packets) {
         samples.push_back({out_of(output, packet), {}, {}, {}});
-        samples.back().packet.uid = packet.uid.value_or(kSomebody);
+        samples.back().packet.uid = packet.uid.value_or(kUser);
     }
     return row_of(decided, Path::Sent, std::move(samples));
 }

@@ -147,7 +147,7 @@ inline std::vector<Row> server_rows()
         row_of({"out-server-kernel", "up", "accept", "VPN server, by the kernel in the same flow"},
                Path::Sent, {in_flow(to_server()), in_flow(to_server6())}),
         row_of({"out-server-same-port-other-user", "up", "reject", other}, Path::Sent,
-               {in_flow(to_server(), kSomebody), in_flow(to_server6(), kSomebody)}),
+               {in_flow(to_server(), kUser), in_flow(to_server6(), kUser)}),
         row_of({"out-server-kernel-other", "up", "reject", other}, Path::Sent,
                {alone(to_server()), alone(to_server6())}),
         sent({"out-server-other-port", "up", "reject", past}, "eth0",
@@ -158,7 +158,7 @@ inline std::vector<Row> server_rows()
         sent({"out-elsewhere-same-port", "up", "reject", past}, "eth0",
              {by(0, udp(kOwn4, kPublic4, 1194))}),
         sent({"out-mark", "closed", "accept", program}, "eth0",
-             {by(kSomebody, udp(kOwn4, kMarkedServer, 51820), kServerMark),
+             {by(kUser, udp(kOwn4, kMarkedServer, 51820), kServerMark),
               by(0, udp(kOwn4, kMarkedServer, 51820), kServerMark)}),
         sent({"out-mark-missing", "closed", "reject", other}, "eth0",
              {by(0, udp(kOwn4, kMarkedServer, 51820))}),
@@ -209,7 +209,7 @@ inline std::vector<Row> dns_rows()
             sent({"out-bootstrap", "closed", "accept", "bootstrap DNS, by the refresh helper"},
                  "eth0", question(0, kUnderlayMark))),
         while_admitted(sent({"out-bootstrap-other-user", "closed", "reject", dns}, "eth0",
-                            question(kSomebody, kUnderlayMark))),
+                            question(kUser, kUnderlayMark))),
         while_admitted(
             sent({"out-bootstrap-unmarked", "closed", "reject", dns}, "eth0", question(0, 0))),
         sent({"out-bootstrap-over", "closed", "reject", dns}, "eth0", question(0, kUnderlayMark)),
@@ -306,11 +306,11 @@ inline std::vector<Row> server_in_rows()
     const Packet to_server6 = out_of("eth0", by(0, udp(kOwn6, kServer6, 1194)));
     const Packet troubled = out_of("eth0", by(0, udp(kOwn4, kServer4, 1194)));
     const Packet troubled6 = out_of("eth0", by(0, udp(kOwn6, kServer6, 1194)));
-    const Packet to_neighbour = out_of("eth0", by(kSomebody, udp(kOwn4, kNeighbour, 9999)));
+    const Packet to_neighbour = out_of("eth0", by(kUser, udp(kOwn4, kNeighbour, 9999)));
     const Packet question = out_of("eth0", by(0, udp(kOwn4, kResolver, 53), kUnderlayMark));
     const char* const other_flows = "ICMP errors about other flows";
-    const Packet inside = out_of("tun0", by(kSomebody, udp(kTunnel4, kPublic4, 9999)));
-    const Packet inside6 = out_of("tun0", by(kSomebody, udp(kTunnel6, kPublic6, 9999)));
+    const Packet inside = out_of("tun0", by(kUser, udp(kTunnel4, kPublic4, 9999)));
+    const Packet inside6 = out_of("tun0", by(kUser, udp(kTunnel6, kPublic6, 9999)));
     return {
         received_after({"in-server", "closed", "accept", "answers of VPN servers"}, to_server,
                        FlowState::Established, {answer(to_server)}),
@@ -482,7 +482,7 @@ inline std::vector<Row> inbound_rows()
                                                                       : "out-inbound-answer6",
                                  "up, inbound", "accept", answers};
         return after(decided, Path::Sent, opener, TrackedFlow::State::Established,
-                     {by(kSomebody, answer(opener))});
+                     {by(kUser, answer(opener))});
     };
     const Packet begun = into("eth0", udp(kPublic4, kOwn4, 51820));
     const Packet begun6 = into("eth0", udp(kPublic6, kOwn6, 51820));
@@ -794,9 +794,9 @@ inline std::vector<Row> wire_rows()
         }
         return packets;
     };
-    const auto by_somebody = [](std::vector<Packet> packets) {
+    const auto by_user = [](std::vector<Packet> packets) {
         for (Packet& packet : packets) {
-            packet.uid = kSomebody;
+            packet.uid = kUser;
         }
         return packets;
     };
@@ -804,17 +804,17 @@ inline std::vector<Row> wire_rows()
         framed({"wire-server", "closed", "accept", program}, "eth0", by_root(to_server())),
         framed({"wire-server-tunnel-address", "up", "drop", "tunnel address outside the tunnel"},
                "eth0", by_root({udp(kTunnel4, kServer4, 1194), udp(kTunnel6, kServer6, 1194)})),
-        framed({"wire-server-other-user", "up", "drop", other}, "eth0", by_somebody(to_server())),
+        framed({"wire-server-other-user", "up", "drop", other}, "eth0", by_user(to_server())),
         framed({"wire-server-guest", "up", "drop", other}, "eth0", to_server()),
         framed({"wire-server-marked", "up", "drop", other}, "eth0",
-               by_somebody(to_server(kUnderlayMark))),
+               by_user(to_server(kUnderlayMark))),
         framed({"wire-server-fragment", "up", "accept", part}, "eth0", by_root(fragments())),
         framed({"wire-server-fragment-other", "up", "drop", wire}, "eth0",
-               by_somebody(fragments()) + fragments()),
+               by_user(fragments()) + fragments()),
         framed({"wire-mark", "up", "accept", program}, "eth0",
-               {by(kSomebody, udp(kOwn4, kMarkedServer, 51820), kServerMark)}),
+               {by(kUser, udp(kOwn4, kMarkedServer, 51820), kServerMark)}),
         framed({"wire-mark-fragment", "up", "accept", part}, "eth0",
-               {later_fragment(by(kSomebody, udp(kOwn4, kMarkedServer, 51820), kServerMark))}),
+               {later_fragment(by(kUser, udp(kOwn4, kMarkedServer, 51820), kServerMark))}),
         framed({"wire-mark-missing", "up", "drop", other}, "eth0",
                {by(0, udp(kOwn4, kMarkedServer, 51820))}),
         framed({"wire-dns-lan", "up", "drop", "DNS outside the tunnel"}, "eth0",
@@ -840,7 +840,7 @@ inline std::vector<Row> wire_rows()
                    std::vector{udp("192.168.50.88", kPublic4, 9, 51820)}),
         framed({"wire-inbound-answer", "up, inbound", "accept", "answers of an inbound service"},
                "eth0",
-               {by(kSomebody, udp(kOwn4, kPublic4, 9, 51820), kUnderlayMark),
+               {by(kUser, udp(kOwn4, kPublic4, 9, 51820), kUnderlayMark),
                 marked(kUnderlayMark, udp(kOwn4, kPublic4, 9, 51820)),
                 marked(kUnderlayMark, udp(kOwn6, kPublic6, 9, 51820))}),
         framed({"wire-inbound-guest", "up, inbound", "drop", wire}, "eth0",

@@ -303,7 +303,7 @@ class ActingAs {
     explicit ActingAs(const Packet& packet)
     {
         setfsgid(packet.gid.value_or(0));
-        setfsuid(packet.uid.value_or(kSomebody));
+        setfsuid(packet.uid.value_or(kUser));
     }
 
     ActingAs(const ActingAs&) = delete;
@@ -561,7 +561,7 @@ class Machine {
             send_frame(packet);
         } else if (packet.arp && from_here) {
             // The kernel asks for a neighbour on behalf of a packet from that address. The IP rules
-            // let none of a tunnel's address pass: they are asleep meanwhile.
+            // let none of a tunnel's address pass: they sleep at that time.
             Packet reason =
                 udp(packet.arp->source.to_string(), packet.arp->target.to_string(), 1194);
             must({"nft", "add table inet failclosed { flags dormant; }"});

@@ -189,7 +189,7 @@ def run_as_first_process(fresh, tree, codename, command):
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.chdir("/root/failclosed")
         os.execvpe(command[0], command, environment)
-    # Whatever is left without a parent is reaped here too.
+    # Processes that have lost their parent are reaped here too.
     ended, status = os.wait()
     while ended != child:
         ended, status = os.wait()
@@ -204,7 +204,7 @@ def status_of(status):
 def in_namespaces(function):
     """Runs the function as first process of new namespaces, and returns its status.
 
-    When this function ends, in whatever way, all processes in the namespaces have ended.
+    When this function ends, by an exception too, all processes in the namespaces have ended.
     """
     check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID), "namespaces (root is needed)")
     child = os.fork()

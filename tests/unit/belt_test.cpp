@@ -145,7 +145,7 @@ TEST_F(BeltTest, DevicesOfGuestsHaveNoChain)
     add_bridge();
     EXPECT_EQ(belts(), devices({"eth0"}));
     add("vnet1");
-    EXPECT_EQ(belts(), devices({"eth0", "vnet1"})) << "nobody's port";
+    EXPECT_EQ(belts(), devices({"eth0", "vnet1"})) << "a port without a guest";
     config_.forward = devices({"vnet1", "br1"});
     EXPECT_EQ(belts(), devices({"eth0"}));
 }

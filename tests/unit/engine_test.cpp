@@ -890,7 +890,7 @@ class ReconnectTest : public testing::Test {
     {
         system_.snapshot.main_routes.clear();
         handle(system_, event);
-        EXPECT_TRUE(system_.signals.empty()) << "there is nobody to reach";
+        EXPECT_TRUE(system_.signals.empty()) << "there is no program to reach";
         system_.snapshot.main_routes = route();
         return handle(system_, event);
     }

@@ -529,7 +529,7 @@ TEST(Firewall, PacketsToInboundServicesAreMarkedForSourceValidation)
     packet.input = device("br0");
     packet.destination = address("203.0.113.99");
     packet.for_others = true;
-    EXPECT_EQ(mark(), 0U) << "a guest's own, to somebody else's service";
+    EXPECT_EQ(mark(), 0U) << "a guest's own, to another host's service";
 }
 
 TEST(Firewall, DnsFromBehindThisMachineGoesToTheFirstResolverOfItsFamily)
@@ -641,7 +641,7 @@ TEST(Firewall, RefusedTunnelCarriesNothing)
         packet.source = address("192.168.50.10");
         packet.output = device("eth0");
         EXPECT_TRUE(passes(ruleset, packet))
-            << "a network card is no tunnel, whatever its name was";
+            << "a network card is no tunnel, even with a tunnel's former name";
         packet.rerouted = device("vpn6");
         EXPECT_FALSE(passes(ruleset, packet));
         packet.rerouted.reset();
@@ -1046,7 +1046,7 @@ TEST(FirewallSweep, ASignInPassesDnsAndWebPages)
     const Ruleset before = plan(closed_state());
     std::size_t more = 0;
     sweep([&](Packet packet) {
-        ASSERT_EQ(passes(ruleset, packet), passes(before, packet)) << "somebody else's";
+        ASSERT_EQ(passes(ruleset, packet), passes(before, packet)) << "another user's";
         packet.uid = 1001;
         const bool is_server = packet.destination == address("2001:db8:113::2");
         const bool is_sign_in =

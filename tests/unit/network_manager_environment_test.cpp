@@ -138,7 +138,7 @@ TEST(NetworkManagerEnvironment, RecordingsAreThere)
     EXPECT_GE(all_calls().size(), 29U);
 }
 
-// ---- What is none of ours ----
+// ---- Events that do not concern us ----
 
 TEST(NetworkManagerEnvironment, OtherActionsGiveNoEvent)
 {

@@ -232,7 +232,7 @@ TEST_F(UnderlayTest, AReconnectionOverOneFamilyIsNotToldOfTheOther)
     snapshot_.main_routes.push_back(route("::/0", kWlan0, "fe80::2", 50));
     const auto plan = plan_reconnection(state_, snapshot_);
     EXPECT_TRUE(plan.programs.empty());
-    EXPECT_TRUE(plan.waiting) << "nobody knows what those wait for";
+    EXPECT_TRUE(plan.waiting) << "it is unknown what those wait for";
 }
 
 TEST_F(UnderlayTest, TheOtherFamilyAloneIsAPathToo)
@@ -357,7 +357,7 @@ TEST_F(DueSignalsTest, ProgramsWhoseUnderlayChangedAreToldIfTheyRun)
     lookup_.running.pop_back();
     EXPECT_EQ(due(), (Signals{{owner_, SIGHUP}}));
     remember_paths(state_, snapshot_);
-    EXPECT_EQ(due(), Signals{}) << "another run told them meanwhile";
+    EXPECT_EQ(due(), Signals{}) << "another run has told them since";
 }
 
 TEST_F(DueSignalsTest, AProgramWithoutATunnelIsToldOfAnotherPath)
@@ -380,13 +380,13 @@ TEST_F(DueSignalsTest, ProgramsNotLookedUpAreLeftToTheirOwnEvent)
 
 TEST_F(DueSignalsTest, OnlyProgramsThatWereLookedUpAreForgotten)
 {
-    const ProcessId came_meanwhile{3000, 1};
-    state_.programs.push_back({came_meanwhile, server_});
+    const ProcessId started_since{3000, 1};
+    state_.programs.push_back({started_since, server_});
     lookup_.running = {program(owner_)};
     forget_ended(state_, lookup_);
     ASSERT_EQ(state_.programs.size(), 2U);
     EXPECT_EQ(state_.programs[0].id, owner_);
-    EXPECT_EQ(state_.programs[1].id, came_meanwhile);
+    EXPECT_EQ(state_.programs[1].id, started_since);
 }
 
 TEST(ReconnectSignal, ProgramsThatHupWouldEndGetUsr1)

@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 constexpr std::uint16_t some_port = 4000;
 constexpr std::uint16_t echo_port = 7;
 
-// ---- What the client sends meanwhile ----
+// ---- What the client sends during a change ----
 
 Kinds new_flows_to(const std::string& to)
 {

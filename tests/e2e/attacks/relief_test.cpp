@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Relief without opening: what a sign-in lets through, to whom and for how long; what doctor and
-// status tell of a hostile network; devices that appear.
+// Relief without opening: what a sign-in lets through, to which user and for how long; what doctor
+// and status tell of a hostile network; devices that appear.
 #include <csignal>
 #include <map>
 

@@ -413,7 +413,7 @@ class Behind {
                 "1\nroute add ::/0 via " + role_.network6 + "1 dev eth0\n");
     }
 
-    /// The same from this machine's own dnsmasq, which asks whom this machine asks.
+    /// The same from this machine's own dnsmasq, which asks the resolvers of this machine.
     void lease()
     {
         std::vector<std::string> argv = {"dnsmasq",

@@ -85,9 +85,9 @@ class Process {
     std::string err() const;
     std::string output() const; ///< stdout and stderr as they came in
 
-    /// Waits for the end; nothing where it still runs after `timeout`. The status is as in Outcome.
+    /// Waits for the end; nullopt if it still runs after `timeout`. The status is as in Outcome.
     std::optional<int> wait(std::chrono::milliseconds timeout = patience) const;
-    /// Waits for its end, and then for that of all whom it has forked and who stayed in its
+    /// Waits for its end, and then for that of all its children that stayed in its
     /// session.
     bool wait_all_ended(std::chrono::milliseconds timeout = patience) const;
     /// Waits until the output holds `text` at least `times` times. False where the time was over,

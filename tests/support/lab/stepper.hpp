@@ -23,7 +23,7 @@ class Stepper {
     bool ended() const;
     /// Lets it run to the next such call. False where it has ended instead.
     bool step();
-    /// Lets it run to its end. Its status as in Outcome; nothing where it does not end in time.
+    /// Lets it run to its end. Its status as in Outcome; nullopt if it does not end in time.
     std::optional<int> finish(std::chrono::milliseconds timeout = patience);
 
     std::string err() const { return tracer_.err(); } ///< all that it has said

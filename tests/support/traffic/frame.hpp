@@ -56,7 +56,7 @@ enum class Verdict { Allowed, Lan, Leaked };
 
 struct Judgement {
     Verdict verdict = Verdict::Leaked;
-    int tag = -1;       ///< which kind of traffic the frame carries, by its tag; -1: none of ours
+    int tag = -1; ///< which kind of traffic the frame carries, by its tag; -1: no tag of the tests
     std::string reason; ///< one line: what it is; only for leaked frames
 };
 
