@@ -2,18 +2,6 @@
 // Implements the engine's port with the appliers.
 #include "core/engine/live_system.hpp"
 
-#include <array>
-#include <cerrno>
-#include <csignal>
-
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <unistd.h>
-
 #include "core/apply/dns/hosts.hpp"
 #include "core/apply/kernel/links.hpp"
 #include "core/apply/kernel/observe.hpp"
@@ -30,7 +18,6 @@ namespace failclosed {
 namespace {
 
 constexpr const char* kRunDirectory = "/run/failclosed";
-constexpr const char* kLockFile = "/run/failclosed/lock";
 constexpr const char* kPersistentDirectory = "/var/lib/failclosed";
 
 const std::vector<TableName>& our_tables()
@@ -43,44 +30,6 @@ const std::vector<TableName>& our_tables()
 
 /// Longer than a run: a run waits at most 15 s for other programs.
 constexpr Seconds kLongestWait{20};
-
-/// Interrupts system calls after a time, then every second, so that a call that starts at the first
-/// signal is interrupted too.
-class Alarm {
-  public:
-    explicit Alarm(Seconds time) : end_(std::chrono::steady_clock::now() + time)
-    {
-        struct sigaction interrupt{};
-        interrupt.sa_handler = [](int) {};
-        sigaction(SIGALRM, &interrupt, &before_);
-        const itimerval timer{{1, 0}, {time.count(), 0}};
-        setitimer(ITIMER_REAL, &timer, nullptr);
-    }
-
-    Alarm(const Alarm&) = delete;
-    Alarm& operator=(const Alarm&) = delete;
-
-    ~Alarm()
-    {
-        const itimerval none{};
-        setitimer(ITIMER_REAL, &none, nullptr);
-        sigaction(SIGALRM, &before_, nullptr);
-    }
-
-    [[nodiscard]] bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
-
-  private:
-    std::chrono::steady_clock::time_point end_;
-    struct sigaction before_{};
-};
-
-Status make_directory(const char* path)
-{
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return fail_errno(std::string("making ") + path);
-    }
-    return {};
-}
 
 } // namespace
 
@@ -113,49 +62,19 @@ Status LiveSystem::lock()
 
 Status LiveSystem::lock(Seconds wait)
 {
-    if (auto made = make_directory(kRunDirectory); !made) {
-        return made;
-    }
-    const std::string path = kLockFile;
-    UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file.valid()) {
-        return fail_errno("opening " + path);
-    }
-    // The kernel releases it at every end of the process.
-    const Alarm limit(wait);
-    while (flock(file.get(), LOCK_EX) != 0) {
-        if (errno != EINTR) {
-            return fail_errno("locking " + path);
-        }
-        if (limit.is_over()) {
-            return fail("locking " + path + ": another run has held it for " +
-                        std::to_string(wait.count()) + " s: end that one (fuser -v " + path +
-                        " tells which)");
-        }
-    }
-    lock_ = std::move(file);
+    TRY(lock_.take(kRunDirectory, wait));
     remember_rules();
     return {};
 }
 
 void LiveSystem::wait_for_another_run(std::chrono::milliseconds time)
 {
-    const UniqueFd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    // A run opens the file for writing, and closes it when it ends (inotify(7)).
-    const bool watched =
-        events.valid() && inotify_add_watch(events.get(), kLockFile, IN_CLOSE_WRITE) >= 0;
-    lock_.reset();
-    alignas(inotify_event) std::array<char, 4096> buffer;
-    while (watched && read(events.get(), buffer.data(), buffer.size()) > 0) {
-        // This event was caused by our own close().
-    }
-    pollfd polled{events.get(), POLLIN, 0};
-    poll(&polled, watched ? 1 : 0, static_cast<int>(time.count()));
+    lock_.wait_for_another_run(time);
 }
 
 void LiveSystem::release()
 {
-    lock_.reset();
+    lock_.release();
 }
 
 LoadedConfig LiveSystem::load_config()
@@ -183,7 +102,7 @@ Result<Snapshot> LiveSystem::observe()
 void LiveSystem::remember_rules()
 {
     // Without the lock another run may be writing the file.
-    if (reading_ == Reading::Changes && lock_.valid() && nftables_) {
+    if (reading_ == Reading::Changes && lock_.is_held() && nftables_) {
         nftables_->remember_in(FirewallMemory(kRunDirectory));
     }
 }
@@ -191,11 +110,7 @@ void LiveSystem::remember_rules()
 Result<Nftables*> LiveSystem::nftables()
 {
     if (!nftables_) {
-        auto opened = Nftables::open();
-        if (!opened) {
-            return Failure(opened.error());
-        }
-        nftables_ = *std::move(opened);
+        nftables_ = TRY(Nftables::open());
         remember_rules();
     }
     return &*nftables_;
@@ -204,28 +119,19 @@ Result<Nftables*> LiveSystem::nftables()
 Result<Routing*> LiveSystem::routing()
 {
     if (!routing_) {
-        auto opened = Routing::open();
-        if (!opened) {
-            return Failure(opened.error());
-        }
-        routing_.emplace(*std::move(opened));
+        routing_.emplace(TRY(Routing::open()));
     }
     return &*routing_;
 }
 
 Result<bool> LiveSystem::firewall_exists()
 {
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->exists() : Result<bool>(Failure(firewall.error()));
+    return TRY(nftables())->exists();
 }
 
 Result<bool> LiveSystem::firewall_holds(const Ruleset& ruleset)
 {
-    const auto firewall = nftables();
-    if (!firewall) {
-        return Failure(firewall.error());
-    }
-    return (*firewall)->holds(ruleset);
+    return TRY(nftables())->holds(ruleset);
 }
 
 bool LiveSystem::has_egress_hook()
@@ -236,54 +142,42 @@ bool LiveSystem::has_egress_hook()
 
 Status LiveSystem::replace_firewall(const Ruleset& ruleset)
 {
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->replace(ruleset) : Status(Failure(firewall.error()));
+    return TRY(nftables())->replace(ruleset);
 }
 
 Status LiveSystem::load_beside(const Ruleset& ruleset)
 {
     static_cast<void>(FirewallMemory(kRunDirectory).forget());
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->load(ruleset) : Status(Failure(firewall.error()));
+    return TRY(nftables())->load(ruleset);
 }
 
 Status LiveSystem::remove_firewall()
 {
     static_cast<void>(FirewallMemory(kRunDirectory).forget());
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->remove(our_tables()) : Status(Failure(firewall.error()));
+    return TRY(nftables())->remove(our_tables());
 }
 
 Result<bool> LiveSystem::routing_holds(const RoutingPlan& plan)
 {
-    const auto table = routing();
-    return table ? (*table)->holds(plan) : Result<bool>(Failure(table.error()));
+    return TRY(routing())->holds(plan);
 }
 
 Status LiveSystem::sync_routing(const RoutingPlan& plan)
 {
-    const auto table = routing();
-    if (!table) {
-        return Failure(table.error());
-    }
-    const auto synced = (*table)->sync(plan);
-    return synced ? Status{} : Status(Failure(synced.error()));
+    auto* const routes = TRY(routing());
+    TRY(routes->sync(plan));
+    return {};
 }
 
 Status LiveSystem::remove_routing()
 {
-    const auto table = routing();
-    return table ? (*table)->remove() : Status(Failure(table.error()));
+    return TRY(routing())->remove();
 }
 
 Result<unsigned> LiveSystem::destroy_foreign_flows(const State& state, const Config& config,
                                                    const Snapshot& snapshot)
 {
-    const auto sweep = failclosed::destroy_foreign_flows(FlowPolicy(state, config, snapshot));
-    if (!sweep) {
-        return Failure(sweep.error());
-    }
-    return sweep->destroyed;
+    return TRY(failclosed::destroy_foreign_flows(FlowPolicy(state, config, snapshot))).destroyed;
 }
 
 Status LiveSystem::set_sysctls(const State& state)
@@ -300,9 +194,7 @@ Status LiveSystem::set_sysctls(const State& state)
         return {};
     }
     // The former values are durable before they change.
-    if (auto noted = JournalFile(kPersistentDirectory).remember_sysctls(changes); !noted) {
-        return noted;
-    }
+    TRY(JournalFile(kPersistentDirectory).remember_sysctls(changes));
     const auto outcome = failclosed::set_sysctls(wanted);
     return outcome.refused.empty() ? Status{} : Status(Failure(outcome.refused.front()));
 }
@@ -310,16 +202,11 @@ Status LiveSystem::set_sysctls(const State& state)
 Status LiveSystem::restore_sysctls()
 {
     const JournalFile file(kPersistentDirectory);
-    const auto journal = file.load();
-    if (!journal) {
-        return Failure(journal.error());
-    }
-    if (journal->sysctls.empty()) {
+    const auto journal = TRY(file.load());
+    if (journal.sysctls.empty()) {
         return {};
     }
-    if (auto restored = failclosed::restore_sysctls(journal->sysctls); !restored) {
-        return restored;
-    }
+    TRY(failclosed::restore_sysctls(journal.sysctls));
     return file.forget_sysctls();
 }
 
@@ -330,8 +217,8 @@ Result<bool> LiveSystem::dns_holds(const DnsPlan& plan)
 
 Status LiveSystem::apply_dns(const DnsPlan& plan)
 {
-    const auto applied = dns_.apply(plan);
-    return applied ? Status{} : Status(Failure(applied.error()));
+    TRY(dns_.apply(plan));
+    return {};
 }
 
 Status LiveSystem::restore_dns()
@@ -386,23 +273,17 @@ Status LiveSystem::set_links_down()
 
 Result<Counters> LiveSystem::counters()
 {
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->counters(our_tables())
-                    : Result<Counters>(Failure(firewall.error()));
+    return TRY(nftables())->counters(our_tables());
 }
 
 Result<std::vector<ForeignRule>> LiveSystem::foreign_rules()
 {
-    const auto table = routing();
-    return table ? (*table)->foreign_rules()
-                 : Result<std::vector<ForeignRule>>(Failure(table.error()));
+    return TRY(routing())->foreign_rules();
 }
 
 Result<std::vector<std::string>> LiveSystem::guarded_devices()
 {
-    const auto firewall = nftables();
-    return firewall ? (*firewall)->devices({TableFamily::Netdev, kTableName})
-                    : Result<std::vector<std::string>>(Failure(firewall.error()));
+    return TRY(nftables())->devices({TableFamily::Netdev, kTableName});
 }
 
 Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
@@ -412,28 +293,17 @@ Status LiveSystem::admit_bootstrap(const IpAddress& resolver, Seconds time)
 
 Result<LiveSystem::LeavingTables> LiveSystem::leaving_tables()
 {
-    const auto firewall = nftables();
-    if (!firewall) {
-        return Failure(firewall.error());
-    }
-    auto names = (*firewall)->loaded({{TableFamily::Netdev, kTableName}});
-    if (!names) {
-        return Failure(names.error());
-    }
-    names->push_back(our_tables().front());
-    return LeavingTables{*firewall, *std::move(names)};
+    auto* const firewall = TRY(nftables());
+    auto names = TRY(firewall->loaded({{TableFamily::Netdev, kTableName}}));
+    names.push_back(our_tables().front());
+    return LeavingTables{firewall, std::move(names)};
 }
 
 Status LiveSystem::admit(const Set& set, Seconds time)
 {
-    const auto leaving = leaving_tables();
-    if (!leaving) {
-        return Failure(leaving.error());
-    }
-    for (const auto& table : leaving->names) {
-        if (auto added = leaving->firewall->add_timed(table, set, time); !added) {
-            return added;
-        }
+    const auto leaving = TRY(leaving_tables());
+    for (const auto& table : leaving.names) {
+        TRY(leaving.firewall->add_timed(table, set, time));
     }
     return {};
 }
@@ -441,22 +311,17 @@ Status LiveSystem::admit(const Set& set, Seconds time)
 Status LiveSystem::admit_portal(const Portal& portal, Seconds remaining)
 {
     for (const Set& set : portal_elements(portal)) {
-        if (auto admitted = admit(set, remaining); !admitted) {
-            return admitted;
-        }
+        TRY(admit(set, remaining));
     }
     return {};
 }
 
 Status LiveSystem::end_portal()
 {
-    const auto leaving = leaving_tables();
-    if (!leaving) {
-        return Failure(leaving.error());
-    }
+    const auto leaving = TRY(leaving_tables());
     Status ended;
-    for (const auto& table : leaving->names) {
-        const auto flushed = leaving->firewall->flush(table, portal_sets());
+    for (const auto& table : leaving.names) {
+        const auto flushed = leaving.firewall->flush(table, portal_sets());
         // Rules without a sign-in do not have these sets.
         if (!flushed && flushed.error().number() != ENOENT) {
             ended = flushed;

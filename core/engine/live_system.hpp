@@ -9,6 +9,7 @@
 #include "core/apply/dns/dns.hpp"
 #include "core/apply/kernel/nftables.hpp"
 #include "core/apply/kernel/routing.hpp"
+#include "core/apply/storage/run_lock.hpp"
 #include "core/apply/storage/state_store.hpp"
 #include "core/engine/system.hpp"
 
@@ -128,7 +129,7 @@ class LiveSystem final : public System {
 
     Reading reading_;
     Closing closing_;
-    UniqueFd lock_;
+    RunLock lock_;
     StateStore store_;
     Dns dns_;
     std::optional<Nftables> nftables_;
