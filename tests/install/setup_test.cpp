@@ -286,7 +286,9 @@ class SetupBuildTest : public SetupTest {
                        ">\"$2/meson-info/meson-info.json\"\ntouch \"$2/build.ninja\"\n",
                        0755);
         box.write_file("/usr/src/tools/ninja",
-                       "#!/bin/sh\necho begins >>/usr/src/calls\nsleep 0.5\n"
+                       "#!/bin/sh\n"
+                       "[ \"$3\" != build.ninja ] || { echo compares >>/usr/src/calls; exit; }\n"
+                       "echo begins >>/usr/src/calls\nsleep 0.5\n"
                        "echo ends >>/usr/src/calls\n",
                        0755);
     }
@@ -303,7 +305,8 @@ TEST_F(SetupBuildTest, IsConfiguredOnce)
 {
     EXPECT_EQ(box.must(build()), "");
     EXPECT_EQ(box.must(build()), "");
-    EXPECT_EQ(calls(), "configured\nbegins\nends\nbegins\nends\n");
+    EXPECT_EQ(calls(), "configured\ncompares\nbegins\nends\ncompares\nbegins\nends\n")
+        << "with changed sources the targets are others";
 }
 
 TEST_F(SetupBuildTest, OfACopiedCheckoutIsConfiguredForTheCopy)
@@ -315,7 +318,8 @@ TEST_F(SetupBuildTest, OfACopiedCheckoutIsConfiguredForTheCopy)
     box.write_file("/usr/src/build/packages/kept.deb", "");
     EXPECT_EQ(box.must(build()), "setup: build/ was configured for other sources "
                                  "(/home/me/failclosed): configuring it anew\n");
-    EXPECT_EQ(calls(), "configured\nbegins\nends\nconfigured\nbegins\nends\n");
+    EXPECT_EQ(calls(), "configured\ncompares\nbegins\nends\n"
+                       "configured\ncompares\nbegins\nends\n");
     EXPECT_TRUE(box.exists("/usr/src/build/packages/kept.deb"));
     box.must({"rm", "/usr/src/build/meson-info/meson-info.json"});
     EXPECT_NE(box.must(build()), "") << "it is unknown what it was configured for";
@@ -329,7 +333,8 @@ TEST_F(SetupBuildTest, IsUsedByOneCallAtATime)
     const Process second = box.start(build());
     EXPECT_EQ(first.wait(), 0) << first.output();
     EXPECT_EQ(second.wait(), 0) << second.output();
-    EXPECT_EQ(calls(), "configured\nbegins\nends\nbegins\nends\nbegins\nends\n");
+    EXPECT_EQ(calls(), "configured\ncompares\nbegins\nends\ncompares\nbegins\nends\n"
+                       "compares\nbegins\nends\n");
     EXPECT_EQ(first.output() + second.output(),
               "setup: waiting for another call of setup, which uses /usr/src/build\n");
 }
